@@ -1,0 +1,61 @@
+# `make demo` and `make test` are all a newcomer needs: each sets up everything first.
+# PYTHON=python3.12 chooses the interpreter, EXTRAS=name further parts.
+SHELL  := bash
+PYTHON ?= python3
+VENV   ?= .venv
+EXTRAS ?=
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed$(EXTRAS)
+FOLDERS := agent models plans simulated_beamline
+
+# Two thread pools on two cores are several times slower than one thread each.
+export OMP_NUM_THREADS ?= 1
+export NUMBA_NUM_THREADS ?= 1
+
+.PHONY: demo test lint types imports bench lock clean
+
+demo: $(STAMP)
+	$(BIN)/ringwatch demo
+
+test: $(STAMP) lint types imports
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP) .types/ringwatch
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/generator.py
+	$(BIN)/python benchmarks/run_engine.py
+
+# Type checkers do not see through the editable install of a mapped namespace: four
+# relative links serve them alone.
+.types/ringwatch:
+	mkdir -p $@
+	for folder in $(FOLDERS); do ln -sfn ../../$$folder $@/$$folder; done
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q 'pip>=25.1'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.$(if $(EXTRAS),[$(EXTRAS)])' --group test
+	touch $@
+
+# torch stays out of the resolution (it would bring twenty CUDA pins); one pin is added.
+lock:
+	echo "torch ; python_version < '0'" > .no-torch.txt
+	uv pip compile -q --universal --python-version 3.11 pyproject.toml \
+	  --group pyproject.toml:test --all-extras --overrides .no-torch.txt \
+	  --no-annotate --no-header -o .constraints.new
+	(echo "# Made by 'make lock'. torch is pinned by hand: a looser pin brings gigabytes of CUDA."; \
+	  cat .constraints.new; echo "torch==2.13.0") > constraints.txt
+	rm -f .no-torch.txt .constraints.new
+
+clean:
+	rm -rf $(VENV) .types .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,189 @@
+"""The agent: subscribe it to a RunEngine and it watches every frame."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from ringwatch.agent.analysis import Analysis, Classifies
+from ringwatch.agent.errors import GeometryError
+from ringwatch.agent.inbox import Inbox
+from ringwatch.agent.settings import Settings, load_settings
+from ringwatch.agent.sinks import Sink
+from ringwatch.agent.worker import Counters, Worker
+
+__all__ = ["Agent", "load_classifier"]
+
+logger = logging.getLogger(__name__)
+
+
+class Agent:
+    """A Bluesky callback that gives every detector frame a verdict.
+
+    ``RE.subscribe(agent)`` costs the RunEngine microseconds a document; it never blocks
+    and never raises. Analysis runs in a thread of its own.
+
+    Parameters
+    ----------
+    settings : Settings or path, optional
+        Settings, or a TOML file of them.
+    classifier : str or object, optional
+        As in ``Settings``, or anything with ``predict`` and ``identity``.
+    sinks : tuple of Sink
+        Further takers of the derived documents.
+    attempt : int
+        Number of this pass over a raw run: 1 live, 2 and more for replays.
+    api_key : str, optional
+        Of the Tiled server; by default the environment's ``TILED_API_KEY``.
+    fetch_dark : callable, optional
+        Gives the frames of a dark run by its uid, where it did not pass here.
+    **overrides
+        Any field of ``Settings``: ``poni``, ``mask``, ``detector``, ``publish``,
+        ``tiled`` ...
+
+    Raises
+    ------
+    SettingsError
+        Unknown or impossible settings.
+    GeometryError
+        No geometry, or one that cannot be used.
+    SinkError
+        The 0MQ address is taken.
+
+    Examples
+    --------
+    >>> agent = Agent(poni="detector.poni", detector="pilatus_image")
+    >>> RE.subscribe(agent)
+    """
+
+    def __init__(
+        self,
+        settings: Settings | Path | str | None = None,
+        *,
+        classifier: Classifies | str | None = None,
+        sinks: tuple[Sink, ...] = (),
+        attempt: int = 1,
+        api_key: str | None = None,
+        fetch_dark: Any = None,
+        **overrides: Any,
+    ) -> None:
+        if isinstance(classifier, str):
+            overrides["classifier"] = classifier
+            classifier = None
+        if isinstance(settings, Settings):
+            settings = load_settings(**settings.model_dump() | overrides)
+        else:
+            settings = load_settings(Path(settings) if settings else None, **overrides)
+        if settings.poni is None:
+            raise GeometryError(
+                "the agent has no geometry: give it poni='detector.poni' (pyFAI-calib2 "
+                "makes one from a frame of a calibrant)"
+            )
+        self.settings = settings
+        self.analysis = Analysis(settings, classifier or load_classifier(settings))
+        self._sinks = [*sinks, *_make_sinks(settings, api_key)]
+        self._inbox = Inbox(
+            max_bytes=settings.max_pending_bytes, max_items=settings.max_pending_frames
+        )
+        self._worker = Worker(
+            self.analysis,
+            self._inbox,
+            self._sinks,
+            attempt=attempt,
+            fetch_dark=fetch_dark,
+        )
+        self._warned = False
+        self._worker.begin()
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Take one Bluesky document. Never blocks, never raises."""
+        try:
+            accepted = self._inbox.put(name, doc)
+        except (TypeError, KeyError, AttributeError, ValueError):
+            logger.error("malformed %r document left out: %.200r", name, doc)
+            return
+        if not accepted and not self._warned:
+            self._warned = True
+            logger.error("the agent is closed: its verdicts end here")
+
+    def wait_idle(self, timeout: float = 30.0) -> bool:
+        """Wait until the verdicts of all frames so far are out; whether they are."""
+        deadline = time.monotonic() + timeout
+        if not self._inbox.wait_idle(timeout):
+            return False
+        return all(
+            sink.flush(max(0.0, deadline - time.monotonic())) for sink in self._sinks
+        )
+
+    def close(self, timeout: float = 30.0) -> bool:
+        """Work off what waits, hand over the results, stop; whether all went out."""
+        deadline = time.monotonic() + timeout
+        self._inbox.close()
+        finished = self._worker.join(timeout)
+        if not finished:
+            logger.error(
+                "the worker did not finish within %.0f s: %d documents were not worked "
+                "off",
+                timeout,
+                len(self._inbox),
+            )
+        left = [s.close(max(0.1, deadline - time.monotonic())) for s in self._sinks]
+        return finished and all(left)
+
+    @property
+    def counters(self) -> Counters:
+        """Frames announced, analysed and unknown, so far."""
+        return self._worker.counters
+
+    @property
+    def pending(self) -> int:
+        """Documents that wait for the worker."""
+        return len(self._inbox)
+
+    @property
+    def address(self) -> str | None:
+        """0MQ address at which verdicts are published; None without."""
+        return next(
+            (str(s.address) for s in self._sinks if hasattr(s, "address")), None
+        )
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def load_classifier(settings: Settings) -> Classifies | None:
+    """Load the classifier that the settings ask for; None for ``none``."""
+    if settings.classifier == "none":
+        return None
+    # Imported here: an agent without a classifier needs no inference engine.
+    from ringwatch.models.classifier import Classifier  # noqa: PLC0415
+
+    return Classifier.load(
+        settings.weights, prior=settings.prior, backend=settings.classifier
+    )
+
+
+def _make_sinks(settings: Settings, api_key: str | None) -> list[Sink]:
+    """Make the sinks; 0MQ first, because plans and people wait for it."""
+    sinks: list[Sink] = []
+    if settings.publish:
+        from ringwatch.agent.sinks.zmq import ZmqSink  # noqa: PLC0415
+
+        sinks.append(ZmqSink(settings.publish))
+    if settings.tiled:
+        from ringwatch.agent.sinks.tiled import TiledSink  # noqa: PLC0415
+
+        sinks.append(
+            TiledSink(
+                settings.tiled,
+                container=settings.tiled_container,
+                api_key=api_key or os.environ.get("TILED_API_KEY"),
+            )
+        )
+    return sinks

@@ -1,0 +1,133 @@
+"""``ringwatch classify``: verdicts and labels of measured files."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ringwatch.agent.agent import load_classifier
+from ringwatch.agent.analysis import Analysis, RunAnalysis, unknown_verdict
+from ringwatch.agent.cli.present import as_object, word_style
+from ringwatch.agent.darks import DarkBook
+from ringwatch.agent.errors import RingwatchError
+from ringwatch.agent.frames import FrameReader
+from ringwatch.agent.geometry import load_image
+from ringwatch.agent.measured import Unit, is_pattern_file, read_pattern
+from ringwatch.agent.nouns import FrameRef, LostLocator, MemoryLocator, Verdict
+from ringwatch.agent.settings import load_settings
+
+__all__ = ["classify"]
+
+
+def classify(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Frames (any format of fabio, .npy) or patterns."),
+    ],
+    poni: Annotated[Path | None, typer.Option(help="pyFAI geometry of frames.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Image; pixels that are not 0 are not used.")
+    ] = None,
+    dark: Annotated[Path | None, typer.Option(help="Dark frame to subtract.")] = None,
+    unit: Annotated[
+        Unit | None,
+        typer.Option(
+            help="First column of patterns "
+            "[default: 2theta_deg with --wavelength, else q_A^-1]."
+        ),
+    ] = None,
+    wavelength: Annotated[
+        float | None, typer.Option(help="Of patterns over 2theta, Angstrom.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings (TOML).")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a list, one object per file.")
+    ] = False,
+) -> None:
+    """Say of measured files whether they can be trusted and what symmetry they show.
+
+    Frames need --poni for labels; without it they get the flags that need no geometry
+    and are never good. Patterns are text in two or three columns (.xy .xye .chi .dat
+    .csv, also .gz).
+
+    For example: `ringwatch classify ceo2.cbf --poni ceo2.poni`, or
+    `ringwatch classify quartz.xy --wavelength 1.5406 --json`.
+    """
+    settings = load_settings(config, poni=poni, mask=mask, dark=dark)
+    analysis = Analysis(settings, load_classifier(settings))
+    verdicts = []
+    for path in files:
+        arrived = time.monotonic()
+        ref = _ref(path)
+        try:
+            if is_pattern_file(path):
+                verdict = _judge_pattern(analysis, ref, unit, wavelength, arrived)
+            else:
+                verdict = _judge_frame(analysis, ref, arrived)
+        except RingwatchError as error:
+            verdict = unknown_verdict(ref, str(error), analysis.analysis_id, arrived)
+        verdicts.append((path, verdict))
+    if as_json:
+        objects = [{"file": str(path), **as_object(v)} for path, v in verdicts]
+        sys.stdout.write(json.dumps(objects, indent=2) + "\n")
+    else:
+        _print(verdicts)
+
+
+def _ref(path: Path) -> FrameRef:
+    return FrameRef(
+        run_uid=str(path),
+        stream="primary",
+        data_key="image",
+        index=0,
+        seq_num=1,
+        time=time.time(),
+        locator=LostLocator(reason="not read yet"),
+    )
+
+
+def _judge_frame(analysis: Analysis, ref: FrameRef, arrived: float) -> Verdict:
+    image = load_image(Path(ref.run_uid), what="frame")
+    ref = replace(ref, locator=MemoryLocator(frame=image))
+    run = RunAnalysis(analysis, {}, FrameReader(), DarkBook())
+    return run.judge(ref, arrived)
+
+
+def _judge_pattern(
+    analysis: Analysis,
+    ref: FrameRef,
+    unit: Unit | None,
+    wavelength: float | None,
+    arrived: float,
+) -> Verdict:
+    pattern = read_pattern(Path(ref.run_uid), unit=unit, wavelength=wavelength)
+    return analysis.judge_pattern(ref, pattern, arrived)
+
+
+def _print(verdicts: list[tuple[Path, Verdict]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("file", "verdict", "label", "probability", "why"):
+        table.add_column(column, overflow="fold")
+    for path, verdict in verdicts:
+        prediction = verdict.prediction
+        label, probability = "-", "-"
+        if prediction is not None:
+            sure = "?" if prediction.unsure else ""
+            label = f"{prediction.label}{sure}"
+            probability = f"{prediction.label_prob:.2f}"
+        table.add_row(
+            path.name,
+            f"[{word_style(verdict.word)}]{verdict.word.value}[/]",
+            label,
+            probability,
+            verdict.reason,
+        )
+    Console().print(table)

@@ -1,0 +1,136 @@
+"""Verdicts as people and machines read them in a terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rich.console import Console
+
+from ringwatch.agent.nouns import Quality, Verdict, Word
+from ringwatch.models.prediction import Prediction
+
+__all__ = ["VerdictTape", "as_object", "word_style"]
+
+_STYLES = {
+    Word.GOOD: "green",
+    Word.SUSPECT: "yellow",
+    Word.MISALIGNED: "magenta",
+    Word.BAD: "bold red",
+    Word.UNKNOWN: "dim",
+}
+
+
+def word_style(word: Word) -> str:
+    """Style of ``rich`` for a verdict's word."""
+    return _STYLES[word]
+
+
+class VerdictTape:
+    """Prints one line a verdict as derived documents pass: a sink's listener.
+
+    Columns: frame, verdict, primary flag, label, its probability, milliseconds from the
+    document to the verdict; then the reason where the frame is not good.
+    """
+
+    _ROW = "{:>5}  {:<10}  {:<14}  {:<9} {:>5}  {:>6}  {}"
+
+    def __init__(self, console: Console, stream: str = "primary") -> None:
+        self._console = console
+        self._stream = stream
+        self._wanted: set[str] = set()
+
+    def heading(self) -> None:
+        """Print the names of the columns."""
+        names = ("frame", "verdict", "flag", "label", "p", "ms", "")
+        self._console.print(self._ROW.format(*names), style="bold", highlight=False)
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Take one derived document."""
+        if name == "descriptor" and doc["name"] == self._stream:
+            self._wanted.add(doc["uid"])
+        if name != "event" or doc["descriptor"] not in self._wanted:
+            return
+        data = doc["data"]
+        word = Word(data["verdict"])
+        probability = data["label_prob"]
+        row = self._ROW.format(
+            data["raw_index"],
+            word.value,
+            data["primary_flag"] or "-",
+            (data["label"] or "-") + ("?" if data["label"] and data["unsure"] else ""),
+            "-" if math.isnan(probability) else f"{probability:.2f}",
+            f"{data['latency_ms']:.0f}",
+            "" if word is Word.GOOD else data["reason"],
+        )
+        self._console.print(
+            row, style=word_style(word), highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def as_object(verdict: Verdict) -> dict[str, Any]:
+    """Verdict as ``--json`` prints it: plain types, null for what is not a number."""
+    return {
+        "verdict": verdict.word.value,
+        "reason": verdict.reason,
+        **_quality(verdict.quality),
+        **_prediction(verdict.prediction),
+        "latency_ms": round(verdict.latency_ms, 3),
+        "analysis_id": verdict.analysis_id,
+    }
+
+
+def _quality(quality: Quality) -> dict[str, Any]:
+    return {
+        "flags": [
+            {
+                "name": flag.label,
+                "z": _number(quality.z.get(flag)),
+                "value": _number(quality.values.get(flag.value_key)),
+                "unit": flag.unit,
+            }
+            for flag in quality.raised
+        ],
+        "not_evaluated": [
+            {"name": flag.label, "reason": reason}
+            for flag, reason in quality.why_not.items()
+        ],
+        "values": {key: _number(value) for key, value in quality.values.items()},
+    }
+
+
+def _prediction(prediction: Prediction | None) -> dict[str, Any]:
+    if prediction is None:
+        return {
+            "label": None,
+            "label_prob": None,
+            "label_set": [],
+            "classes": [],
+            "space_groups": [],
+            "crystal_systems": [],
+            "unsure": True,
+            "novelty": None,
+        }
+    return {
+        "label": prediction.label,
+        "label_prob": prediction.label_prob,
+        "label_set": list(prediction.label_set),
+        "classes": [
+            {"class": c.number, "symbol": c.symbol, "probability": c.probability}
+            for c in prediction.classes[:5]
+        ],
+        "space_groups": [
+            {"number": g.number, "probability": g.probability}
+            for g in prediction.space_groups[:5]
+        ],
+        "crystal_systems": [
+            {"name": s.name, "probability": s.probability}
+            for s in prediction.crystal_systems
+        ],
+        "unsure": prediction.unsure,
+        "novelty": _number(prediction.novelty),
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)

@@ -1,0 +1,64 @@
+"""The errors of the agent: one tree, so that a caller can catch what it means.
+
+A message names the offender, what was expected and the remedy.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AgentClosedError",
+    "DocumentError",
+    "FrameReadError",
+    "FrameShapeError",
+    "GeometryError",
+    "MissingFrameError",
+    "ReplayError",
+    "RingwatchError",
+    "SettingsError",
+    "SinkError",
+    "UnsupportedAssetError",
+]
+
+
+class RingwatchError(Exception):
+    """Anything that Ringwatch reports itself."""
+
+
+class SettingsError(RingwatchError):
+    """A setting is missing, unknown or out of bounds."""
+
+
+class GeometryError(RingwatchError):
+    """A geometry or a mask is missing, unreadable or does not fit the frames."""
+
+
+class DocumentError(RingwatchError):
+    """A Bluesky document is malformed or refers to something never announced."""
+
+
+class UnsupportedAssetError(DocumentError):
+    """A document announces frames in a format that no reader here knows."""
+
+
+class FrameReadError(RingwatchError):
+    """The pixels of an announced frame could not be read."""
+
+
+class MissingFrameError(FrameReadError):
+    """The announced file or the announced frame in it is not there."""
+
+
+class FrameShapeError(FrameReadError):
+    """A frame is not the two-dimensional image that was announced."""
+
+
+class SinkError(RingwatchError):
+    """Results could not be handed over (0MQ, Tiled)."""
+
+
+class ReplayError(RingwatchError):
+    """A stored run could not be replayed."""
+
+
+class AgentClosedError(RingwatchError):
+    """The agent was closed and takes no more documents."""

@@ -1,0 +1,152 @@
+"""Measured files as people have them: one-dimensional patterns in columns of text."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch.agent.errors import FrameReadError, SettingsError
+from ringwatch.agent.nouns import Pattern
+
+__all__ = ["PATTERN_SUFFIXES", "Unit", "is_pattern_file", "read_pattern"]
+
+Unit = Literal["q_A^-1", "q_nm^-1", "2theta_deg"]
+
+PATTERN_SUFFIXES = frozenset({".xy", ".xye", ".chi", ".dat", ".csv", ".txt"})
+
+_MAX_BYTES = 1 << 28
+_COMMENT = re.compile(r"^\s*([#!;'\"/*].*)?$")
+
+
+def is_pattern_file(path: Path) -> bool:
+    """Whether the name says that it holds columns of text (``.gz`` allowed)."""
+    suffixes = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
+    return bool(suffixes) and suffixes[-1] in PATTERN_SUFFIXES
+
+
+def read_pattern(
+    path: Path, *, unit: Unit | None = None, wavelength: float | None = None
+) -> Pattern:
+    """Read x, intensity and, where there is a third column, its standard deviation.
+
+    Parameters
+    ----------
+    path : Path
+        Text with two or three columns; header and comment lines are passed over.
+    unit : str, optional
+        Of the first column; by default ``2theta_deg`` where a wavelength is given,
+        ``q_A^-1`` otherwise.
+    wavelength : float, optional
+        Angstrom; needed for ``2theta_deg``.
+
+    Returns
+    -------
+    Pattern
+        In rising q, 1/Angstrom. ``sigma`` is NaN where the file has none; points that
+        are not finite have ``coverage`` 0.
+
+    Raises
+    ------
+    SettingsError
+        Where unit and wavelength do not go together with the numbers.
+    FrameReadError
+        Where the file holds no pattern.
+    """
+    chosen = unit or ("2theta_deg" if wavelength else "q_A^-1")
+    columns = _columns(_text(path), path)
+    q = _to_q(columns[:, 0], chosen, wavelength, path)
+    order = np.argsort(q, kind="stable")
+    q, intensity = q[order], columns[order, 1]
+    has_sigma = columns.shape[1] > 2
+    sigma = columns[order, 2] if has_sigma else np.full(q.size, math.nan)
+    finite = np.isfinite(q) & np.isfinite(intensity)
+    if not finite.any():
+        raise FrameReadError(f"{path} holds no finite intensity")
+    keep = np.isfinite(q)
+    return Pattern(
+        q=q[keep],
+        intensity=np.where(finite, intensity, 0.0)[keep],
+        sigma=sigma[keep],
+        coverage=finite[keep].astype(np.float64),
+    )
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise FrameReadError(f"{path} is not there")
+    try:
+        if path.suffix.lower() == ".gz":
+            with gzip.open(path) as packed:
+                raw = packed.read(_MAX_BYTES + 1)
+        else:
+            with path.open("rb") as plain:
+                raw = plain.read(_MAX_BYTES + 1)
+    except (OSError, EOFError) as error:
+        raise FrameReadError(f"{path} cannot be read: {error}") from error
+    if len(raw) > _MAX_BYTES:
+        raise FrameReadError(f"{path} is larger than {_MAX_BYTES} bytes: no pattern")
+    return raw.decode("utf-8", errors="replace")
+
+
+def _columns(text: str, path: Path) -> NDArray[np.float64]:
+    """Numbers of the data lines, (n, 2) or (n, 3)."""
+    rows: list[list[float]] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if _COMMENT.match(line):
+            continue
+        row = _numbers(line)
+        if row is None or len(row) < 2:
+            if not rows or not row:
+                if rows:
+                    raise FrameReadError(
+                        f"{path}, line {number}: {line.strip()[:60]!r} is no row of "
+                        "numbers"
+                    )
+                continue  # still in the header
+            raise FrameReadError(f"{path}, line {number}: one column where two belong")
+        rows.append(row)
+    # A header may hold numbers too: the table is what the last rows look like.
+    width = min(len(rows[-1]), 3) if rows else 0
+    table = [row[:width] for row in rows if len(row) >= width]
+    if len(table) < 10:
+        raise FrameReadError(
+            f"{path} holds {len(table)} rows of numbers: a pattern in two or three "
+            "columns (x, intensity, sigma) is expected"
+        )
+    return np.array(table, np.float64)
+
+
+def _numbers(line: str) -> list[float] | None:
+    try:
+        return [float(word) for word in re.split(r"[\s,;]+", line.strip()) if word]
+    except ValueError:
+        return None
+
+
+def _to_q(
+    x: NDArray[np.float64], unit: Unit, wavelength: float | None, path: Path
+) -> NDArray[np.float64]:
+    largest = float(np.nanmax(np.abs(x)))
+    if unit == "2theta_deg":
+        if not wavelength or not math.isfinite(wavelength) or wavelength <= 0:
+            raise SettingsError(
+                "2theta needs a wavelength in Angstrom: --wavelength 1.5406"
+            )
+        if largest > 180:
+            raise SettingsError(
+                f"{path}: 2theta reaches {largest:g} degrees; see --unit"
+            )
+        return 4 * math.pi * np.sin(np.radians(x / 2)) / wavelength
+    q = x / 10 if unit == "q_nm^-1" else x
+    if largest > (400 if unit == "q_nm^-1" else 40):
+        raise SettingsError(
+            f"{path}: the first column reaches {largest:g}, too much for {unit}: if "
+            "it is 2theta, say --unit 2theta_deg --wavelength 1.5406"
+        )
+    return q

@@ -1,0 +1,175 @@
+"""What a check may know of a frame, and of the run's own first sound frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch.agent.nouns import Cake, FrameRef, Pattern
+from ringwatch.agent.quality.center import CenterFit
+from ringwatch.agent.quality.rings import Profiles, Rings
+from ringwatch.agent.quality.settings import QualitySettings
+
+__all__ = ["FrameFacts", "Reference", "Seen", "find_readback"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFacts:
+    """One reduced frame, as the checks get it.
+
+    Attributes
+    ----------
+    ref : FrameRef
+    cake : Cake
+    pattern : Pattern or None
+        None without a geometry.
+    dtype : numpy.dtype
+        Type of the raw pixels.
+    dark_frames : int
+        Frames averaged into the dark; 0 where none was subtracted.
+    """
+
+    ref: FrameRef
+    cake: Cake
+    pattern: Pattern | None
+    dtype: np.dtype[Any]
+    dark_frames: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What was measured on the way, for the reference.
+
+    Attributes
+    ----------
+    profiles : Profiles or None
+        None without a geometry.
+    rings : Rings or None
+    center : CenterFit or None
+    """
+
+    profiles: Profiles | None
+    rings: Rings | None
+    center: CenterFit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reference:
+    """Mean of the run's first sound frames; frozen once made.
+
+    Attributes
+    ----------
+    frames : int
+        How many.
+    counts : (n_q, 32) float64
+        Raw counts per pixel of one frame.
+    empty : (n_q, 32) float64
+        Share of the pixels that are 0.
+    marked : float
+        Pixels marked invalid in one frame.
+    brightness : float
+        Dark-subtracted counts of one frame, per second of exposure where the exposure
+        is known.
+    mean, variance : (n_q,) float64
+        Profile in counts per pixel, and the variance of it.
+    rings : Rings
+    center : CenterFit or None
+    readbacks : dict of str to float
+        Mean of each readback.
+    """
+
+    frames: int
+    counts: NDArray[np.float64]
+    empty: NDArray[np.float64]
+    marked: float
+    brightness: float
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    rings: Rings
+    center: CenterFit | None
+    readbacks: Mapping[str, float]
+
+    @classmethod
+    def from_frames(
+        cls,
+        frames: Iterable[tuple[FrameFacts, Seen]],
+        settings: QualitySettings,
+    ) -> Reference:
+        """Average frames that all have a geometry, at least one."""
+        every = list(frames)
+        n = len(every)
+        cakes = [facts.cake for facts, _ in every]
+        pixels = np.maximum(sum(c.pixels for c in cakes), 1)
+        profiles = [seen.profiles for _, seen in every if seen.profiles is not None]
+        spread = [p.variance / np.maximum(p.norm.sum(axis=1), 1e-9) for p in profiles]
+        last = every[-1][1]
+        return cls(
+            frames=n,
+            counts=np.asarray(sum(c.total for c in cakes) / pixels),
+            empty=np.asarray(sum(c.zeros for c in cakes) / pixels),
+            marked=sum(c.marked for c in cakes) / n,
+            brightness=sum(brightness(facts, settings) for facts, _ in every) / n,
+            mean=np.asarray(sum(p.mean for p in profiles) / n),
+            variance=np.asarray(sum(spread) / n**2),
+            rings=last.rings if last.rings is not None else _NO_RINGS,
+            center=_mean_center([s.center for _, s in every if s.center is not None]),
+            readbacks=_mean_readbacks([facts.ref.readbacks for facts, _ in every]),
+        )
+
+
+_NO_RINGS = Rings(bins=np.empty(0, np.int64), fwhm=np.empty(0), width=math.nan)
+
+
+def brightness(facts: FrameFacts, settings: QualitySettings) -> float:
+    """Dark-subtracted counts of a frame, per second where the exposure is known."""
+    net = float(facts.cake.total.sum() - facts.cake.dark.sum())
+    return net / (exposure(facts.ref.readbacks, settings) or 1.0)
+
+
+def exposure(readbacks: Mapping[str, float], settings: QualitySettings) -> float | None:
+    """Exposure of the frame in seconds, None where nobody tells."""
+    key = find_readback(
+        readbacks, settings.exposure_key, suffixes=("exposure_time", "acquire_time")
+    )
+    value = readbacks[key] if key else 0.0
+    return value if value > 0 else None
+
+
+def find_readback(
+    readbacks: Mapping[str, float],
+    key: str | None,
+    *,
+    suffixes: tuple[str, ...] = (),
+    parts: tuple[str, ...] = (),
+) -> str | None:
+    """Find the readback that settings name, or else the first that looks like it."""
+    if key is not None:
+        return key if key in readbacks else None
+    for name in sorted(readbacks):
+        low = name.lower()
+        if low.endswith(suffixes) or any(part in low for part in parts):
+            return name
+    return None
+
+
+def _mean_center(fits: list[CenterFit]) -> CenterFit | None:
+    if not fits:
+        return None
+    n = len(fits)
+    return CenterFit(
+        dx=sum(f.dx for f in fits) / n,
+        dy=sum(f.dy for f in fits) / n,
+        covariance=np.asarray(sum(f.covariance for f in fits) / n**2),
+        freedom=min(f.freedom for f in fits),
+        fwhm=sum(f.fwhm for f in fits) / n,
+    )
+
+
+def _mean_readbacks(every: list[dict[str, float]]) -> dict[str, float]:
+    shared = set.intersection(*(set(r) for r in every))
+    return {key: sum(r[key] for r in every) / len(every) for key in sorted(shared)}

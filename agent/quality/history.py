@@ -1,0 +1,96 @@
+"""``duplicate`` and ``sequence``: what only the frames before can tell. Exact flags."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ringwatch.agent.nouns import Flag, FrameRef
+from ringwatch.agent.quality.facts import FrameFacts
+from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+
+__all__ = ["Duplicates", "Sequence"]
+
+_RING = 64  # frames; a stuck buffer shows at once, a short ring of buffers soon
+_FIRST_NUMBERS = (0, 1)  # a detector that was staged again counts from one of these
+
+
+class Duplicates:
+    """Remembers the last 64 frames by checksum and sum."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, float, int]] = deque(maxlen=_RING)
+
+    def judge(self, facts: FrameFacts) -> Finding:
+        """Raise where the same bytes came before; frames of zeros never count."""
+        total = float(facts.cake.total.sum())
+        checksum, index = facts.cake.checksum, facts.ref.index
+        earlier = next(
+            (i for c, t, i in self._seen if c == checksum and t == total), None
+        )
+        if total > 0:
+            self._seen.append((checksum, total, index))
+        if earlier is None or total == 0:
+            return clear(Flag.DUPLICATE)
+        return raised(
+            Flag.DUPLICATE,
+            float(earlier),
+            f"the frame repeats frame {earlier} byte for byte: a stuck buffer",
+        )
+
+
+class Sequence:
+    """Follows the frame number and time that the detector itself wrote."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, float] | None = None
+        self._time: float | None = None
+
+    def judge(self, ref: FrameRef) -> Finding:
+        """Raise on lost or repeated frame numbers, and on time that runs backwards."""
+        number = _readback(ref, "frame_number")
+        time = _readback(ref, "timestamp")
+        if number is None:
+            return not_evaluated(
+                Flag.SEQUENCE, "the detector wrote no frame number beside its frames"
+            )
+        last, self._last = self._last, (ref.index, number)
+        before, self._time = self._time, time
+        if last is None or (number < last[1] and number in _FIRST_NUMBERS):
+            return clear(Flag.SEQUENCE, 0.0)
+        missing = (number - last[1]) - (ref.index - last[0])
+        if missing > 0:
+            return raised(
+                Flag.SEQUENCE,
+                missing,
+                f"frames are missing ({missing:.0f}): the detector counted from "
+                f"{last[1]:.0f} to {number:.0f}",
+            )
+        if missing < 0:
+            return raised(
+                Flag.SEQUENCE,
+                missing,
+                f"the detector's frame number went from {last[1]:.0f} to {number:.0f}: "
+                "frames came twice or in wrong order",
+            )
+        if before is not None and time is not None and time < before:
+            return raised(
+                Flag.SEQUENCE,
+                0.0,
+                f"the detector's clock went back by {before - time:.3g} s",
+            )
+        return clear(Flag.SEQUENCE, 0.0)
+
+
+def _readback(ref: FrameRef, suffix: str) -> float | None:
+    """Readback that ends so; of several the one named most like the detector."""
+    keys = sorted(key for key in ref.readbacks if key.endswith(suffix))
+    if not keys:
+        return None
+    best = max(keys, key=lambda key: _shared(key, ref.data_key))
+    return float(ref.readbacks[best])
+
+
+def _shared(key: str, data_key: str) -> int:
+    """Length of the common beginning."""
+    pairs = zip(key, data_key, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), len(data_key))

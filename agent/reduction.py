@@ -1,0 +1,280 @@
+"""From pixels to a cake to a pattern: one pass over the frame, pyFAI's geometry.
+
+The pass needs raw sums only: normalisation and dark are linear and the same for every
+frame, so they are kept per cell and corrected for the few pixels that a frame lacks.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch.agent.errors import FrameShapeError, GeometryError
+from ringwatch.agent.geometry import MASKED_CELL, Binning
+from ringwatch.agent.nouns import SECTORS, Cake, Pattern
+
+__all__ = ["Dark", "Reduction", "saturation_of"]
+
+_TOTAL, _SQUARES, _MAXIMUM, _ZEROS, _SATURATED, _PIXELS = range(6)
+_NEGATIVE, _NON_FINITE, _MARKED = range(3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dark:
+    """Mean dark frame, ready for the pass.
+
+    Attributes
+    ----------
+    pixels : (y * x,) float64
+        Mean counts; 0 where the dark has no valid value.
+    total : (n_q, 32) float64
+        Sum per cell.
+    frames : int
+        Number of frames averaged.
+    """
+
+    pixels: NDArray[np.float64]
+    total: NDArray[np.float64]
+    frames: int
+
+
+def saturation_of(dtype: np.dtype[Any], setting: float | None = None) -> float:
+    """Count at which a pixel is saturated; infinite where nobody can know.
+
+    Without a setting: for unsigned integers two below the overflow, as Dectris writes
+    them (the largest value marks an invalid pixel, the one below saturation); for
+    signed ones the largest value; for floating point unknown.
+    """
+    if setting is not None:
+        return float(setting)
+    if dtype.kind == "u":
+        return float(np.iinfo(dtype).max - 1)
+    if dtype.kind == "i":
+        return float(np.iinfo(dtype).max)
+    return math.inf
+
+
+@numba.njit(nogil=True, cache=True)
+def _one_pass(
+    frame: NDArray[np.generic],
+    cell: NDArray[np.uint16],
+    saturation: float,
+    marker: float,
+    signed: bool,
+    moments: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    missing: NDArray[np.int32],
+) -> tuple[int, float]:
+    """Accumulate moments (n_cells, 6), counts (3,); list the pixels a frame lacks.
+
+    ``signed``: whether negative values are counts (dark-subtracted floats) or not.
+    ``missing`` holds as many entries as the frame has pixels: it cannot truncate.
+    """
+    n_missing = 0
+    masked_total = 0.0
+    for i in range(frame.size):
+        value = float(frame[i])
+        c = cell[i]
+        if c == MASKED_CELL:
+            if 0.0 < value < math.inf and value != marker:  # False for NaN
+                masked_total += value
+            continue
+        if value == marker:
+            counts[_MARKED] += 1
+            moments[c, _SATURATED] += 1.0
+            usable = False
+        elif value in (-1.0, -2.0):  # gaps and dead pixels of a Pilatus
+            counts[_MARKED] += 1
+            usable = False
+        elif value < 0.0 and value > -math.inf:
+            counts[_NEGATIVE] += 1
+            usable = signed
+        else:
+            usable = value < math.inf  # False for NaN
+            counts[_NON_FINITE] += not usable
+        if not usable:
+            missing[n_missing] = i
+            n_missing += 1
+            continue
+        moments[c, _TOTAL] += value
+        moments[c, _SQUARES] += value * value
+        moments[c, _PIXELS] += 1.0
+        moments[c, _MAXIMUM] = max(moments[c, _MAXIMUM], value)
+        if value == 0.0:
+            moments[c, _ZEROS] += 1.0
+        elif value >= saturation:
+            moments[c, _SATURATED] += 1.0
+    return n_missing, masked_total
+
+
+class Reduction:
+    """Reduces frames of one shape with one geometry, mask and dark policy.
+
+    Parameters
+    ----------
+    binning : Binning
+        Static map from pixels to cells.
+    saturation : float, optional
+        Count at which a pixel is saturated; by default from the frame's type.
+    """
+
+    def __init__(self, binning: Binning, *, saturation: float | None = None) -> None:
+        self.binning = binning
+        self.saturation = saturation
+        self._missing = np.empty(binning.cell.size, np.int32)
+
+    def cake(self, frame: NDArray[np.generic], dark: Dark | None = None) -> Cake:
+        """Sum one frame per cell.
+
+        Parameters
+        ----------
+        frame : (y, x) array
+            Raw counts, any integer or floating type, either byte order.
+        dark : Dark, optional
+            Made by ``prepare_dark``.
+
+        Raises
+        ------
+        FrameShapeError
+            Where the frame does not fit the binning.
+        """
+        binning = self.binning
+        flat = self._flat(frame)
+        marker = self._marker(flat.dtype)
+        moments = np.zeros((binning.q.size * SECTORS, 6))
+        counts = np.zeros(3, np.int64)
+        n_missing, masked_total = _one_pass(
+            flat,
+            binning.cell,
+            saturation_of(flat.dtype, self.saturation),
+            marker,
+            flat.dtype.kind == "f",
+            moments,
+            counts,
+            self._missing,
+        )
+        missing = self._missing[:n_missing]
+        norm = binning.norm - _per_cell(binning, missing, binning.weight)
+        dark_total = np.zeros_like(norm)
+        if dark is not None:
+            dark_total = dark.total - _per_cell(binning, missing, dark.pixels)
+        by_cell = moments.reshape(-1, SECTORS, 6)
+        return Cake(
+            pixels=by_cell[..., _PIXELS].astype(np.int64),
+            total=by_cell[..., _TOTAL].copy(),
+            total_sq=by_cell[..., _SQUARES].copy(),
+            maximum=by_cell[..., _MAXIMUM].copy(),
+            zeros=by_cell[..., _ZEROS].astype(np.int64),
+            saturated=by_cell[..., _SATURATED].astype(np.int64),
+            norm=norm,
+            dark=dark_total,
+            negative=int(counts[_NEGATIVE]),
+            non_finite=int(counts[_NON_FINITE]),
+            marked=int(counts[_MARKED]),
+            masked=binning.masked,
+            masked_total=masked_total,
+            shape=binning.shape,
+            checksum=zlib.crc32(flat.data),
+        )
+
+    def pattern(self, cake: Cake, dark: Dark | None = None) -> Pattern:
+        """Intensity against q, as pyFAI's ``integrate1d_ng`` without pixel splitting.
+
+        The variance of a bin is its raw counts, a pixel of 0 counting as 1 (as in
+        pyFAI's Poisson model), plus the dark's counts over the number of dark frames.
+
+        Raises
+        ------
+        GeometryError
+            Without a geometry there is no q.
+        """
+        binning = self.binning
+        if not binning.has_geometry:
+            raise GeometryError("no pattern without a geometry: give a .poni file")
+        pixels = cake.pixels.sum(axis=1)  # (n_q,)
+        norm = cake.norm.sum(axis=1)
+        measured = (pixels > 0) & (norm > 0)
+        scale = np.where(measured, 1.0 / np.where(measured, norm, 1.0), 0.0)
+        dark_total = cake.dark.sum(axis=1)
+        variance = cake.total.sum(axis=1) + cake.zeros.sum(axis=1)
+        if dark is not None:
+            variance = variance + np.maximum(dark_total, 0.0) / dark.frames
+        expected = binning.pixels.sum(axis=1)
+        return Pattern(
+            q=binning.q,
+            intensity=(cake.total.sum(axis=1) - dark_total) * scale,
+            sigma=np.sqrt(variance) * scale,
+            coverage=np.where(measured, pixels / np.maximum(expected, 1), 0.0),
+        )
+
+    def prepare_dark(self, frames: list[NDArray[np.generic]]) -> Dark:
+        """Average dark frames (each (y, x)); invalid pixels count as 0.
+
+        Raises
+        ------
+        FrameShapeError
+            Where a dark does not fit the binning.
+        """
+        total = np.zeros(self.binning.cell.size)
+        for frame in frames:
+            flat = self._flat(frame)
+            marker = self._marker(flat.dtype)
+            values = flat.astype(np.float64)
+            usable = np.isfinite(values) & (values >= 0) & (values != marker)
+            total += np.where(usable, values, 0.0)
+        mean = total / len(frames)
+        every = np.arange(mean.size, dtype=np.int32)
+        return Dark(
+            pixels=mean, total=_per_cell(self.binning, every, mean), frames=len(frames)
+        )
+
+    def _flat(self, frame: NDArray[np.generic]) -> NDArray[np.generic]:
+        if frame.shape != self.binning.shape:
+            raise FrameShapeError(
+                f"the frame has shape {frame.shape} (y, x) but the geometry is for "
+                f"{self.binning.shape}"
+            )
+        if frame.dtype.kind not in "uif":
+            raise FrameShapeError(
+                f"pixels of type {frame.dtype} cannot be reduced: integers or floating "
+                "point numbers are expected"
+            )
+        native = frame.astype(frame.dtype.newbyteorder("="), copy=False)
+        if native.dtype == np.float16:
+            native = native.astype(np.float32)
+        return np.ascontiguousarray(native).ravel()
+
+    @staticmethod
+    def _marker(dtype: np.dtype[Any]) -> float:
+        """Value that marks an invalid pixel: the largest unsigned one (Dectris).
+
+        8-bit images are ordinary pictures: there the largest value is saturation.
+        """
+        if dtype.kind == "u" and dtype.itemsize > 1:
+            return float(np.iinfo(dtype).max)
+        return math.nan  # equal to nothing
+
+
+def _per_cell(
+    binning: Binning, pixels: NDArray[np.int32], values: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Sum ``values`` of some pixels per cell, shape (n_q, 32)."""
+    if not pixels.size:
+        return np.zeros((binning.q.size, SECTORS))
+    cells = binning.cell[pixels]
+    used = cells != MASKED_CELL
+    return (
+        np.bincount(
+            cells[used].astype(np.int64),
+            weights=values[pixels[used]].astype(np.float64),
+            minlength=binning.q.size * SECTORS,
+        )
+        .astype(np.float64)
+        .reshape(-1, SECTORS)
+    )

@@ -1,0 +1,243 @@
+"""Verdicts become documents of a derived Bluesky run.
+
+One derived run per raw run and attempt, one stream per raw stream (of the same name),
+one event per verdict revision; ``ringwatch.agent.fields`` says what an event holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+from event_model import compose_run
+from numpy.typing import NDArray
+
+from ringwatch.agent.errors import AgentClosedError, DocumentError
+from ringwatch.agent.fields import FURTHER_VALUES, OBJECT, Fields
+from ringwatch.agent.nouns import Verdict
+
+__all__ = ["DerivedRun", "NamedDocument", "plain"]
+
+NamedDocument = tuple[str, dict[str, Any]]
+"""A document with its event-model name, as a Bluesky callback takes them."""
+
+COPIED = ("scan_id", "plan_name", "sample", "sample_name", "proposal")
+"""Keys of the raw start document that the derived one repeats, where they are."""
+
+
+class DerivedRun:
+    """Documents of one derived run, made by event-model's ``compose_run``.
+
+    Each method returns the documents to publish, in order, as (name, document) pairs.
+    Not thread-safe: one worker owns a run.
+
+    Parameters
+    ----------
+    raw_start : mapping
+        Start document of the raw run.
+    analysis_id : str
+        Hash over weights, geometry, mask, dark policy, settings and version.
+    attempt : int
+        1 for the live pass, rising with each further pass over the same raw run.
+    metadata : mapping
+        Hashes of model, geometry and mask, and what else belongs in the start document.
+    q : (n,) float64, optional
+        Bin centres of every pattern of this run, 1/Angstrom. Without it the fields
+        ``intensity`` and ``sigma`` are absent.
+    values : mapping of str to str
+        Physical values to publish beside those that the flags name: key to unit.
+
+    Raises
+    ------
+    DocumentError
+        If ``metadata`` would overwrite a key of the start document.
+    """
+
+    def __init__(
+        self,
+        raw_start: Mapping[str, Any],
+        *,
+        analysis_id: str,
+        attempt: int,
+        metadata: Mapping[str, Any],
+        q: NDArray[np.float64] | None = None,
+        values: Mapping[str, str] = FURTHER_VALUES,
+    ) -> None:
+        own = {key: plain(raw_start[key]) for key in COPIED if key in raw_start}
+        own |= {
+            "raw_uid": raw_start["uid"],
+            "original_run_uid": raw_start["uid"],
+            "analysis_id": analysis_id,
+            "attempt": attempt,
+            "agent": "ringwatch",
+            "agent_version": version("ringwatch"),
+            "purpose": "online analysis of powder diffraction frames",
+        }
+        if clash := {"uid", "time", *own}.intersection(metadata):
+            raise DocumentError(
+                f"metadata has {sorted(clash)}, which the derived run sets itself; "
+                "use other names"
+            )
+        self._bundle = compose_run(metadata=own | plain(dict(metadata)))
+        self._fields = Fields(q, values)
+        self._compose_event: dict[str, Any] = {}  # by stream
+        self._tally = _Tally()
+        self._stopped = False
+
+    @property
+    def uid(self) -> str:
+        """The uid of the derived run."""
+        return str(self._bundle.start_doc["uid"])
+
+    def start(self) -> list[NamedDocument]:
+        """The start document."""
+        return [("start", dict(self._bundle.start_doc))]
+
+    def event(self, verdict: Verdict) -> list[NamedDocument]:
+        """Documents that publish one revision of a verdict.
+
+        Returns
+        -------
+        list of (name, document)
+            The event; before it the descriptor, where the raw stream is new. Arrays are
+            numpy arrays, scalars are Python's own.
+
+        Raises
+        ------
+        DocumentError
+            If the pattern has another length than ``q``.
+        AgentClosedError
+            After ``stop``: later verdicts belong to the next attempt.
+        """
+        if self._stopped:
+            raise AgentClosedError(
+                f"derived run {self.uid} is stopped; make a DerivedRun with the next "
+                "attempt for later verdicts"
+            )
+        data = self._fields.data(verdict)
+        stream = verdict.frame.stream
+        documents: list[NamedDocument] = []
+        if stream not in self._compose_event:
+            documents.append(("descriptor", self._add_stream(stream)))
+        now = time.time()
+        # Not validated at run time: the keys come from the same table as the
+        # descriptor's, and the tests validate every document.
+        event = self._compose_event[stream](
+            data=data, timestamps=dict.fromkeys(data, now), time=now, validate=False
+        )
+        documents.append(("event", dict(event)))
+        self._tally.count(verdict)
+        return documents
+
+    def stop(
+        self,
+        exit_status: Literal["success", "abort", "fail"] = "success",
+        reason: str = "",
+        *,
+        raw_exit_status: str = "unknown",
+    ) -> list[NamedDocument]:
+        """The stop document, with the number of frames per word and one paragraph.
+
+        Parameters
+        ----------
+        exit_status : {'success', 'abort', 'fail'}
+            How the analysis ended, not the scan.
+        reason : str
+            Why, where it is not success.
+        raw_exit_status : str
+            How the raw run ended; ``abandoned`` if it never said.
+
+        Raises
+        ------
+        AgentClosedError
+            If the run is already stopped.
+        """
+        if self._stopped:
+            raise AgentClosedError(f"derived run {self.uid} is already stopped")
+        self._stopped = True
+        stop = self._bundle.compose_stop(exit_status=exit_status, reason=reason)
+        told = {
+            "raw_exit_status": raw_exit_status,
+            "verdicts": dict(self._tally.words()),
+            "summary": self._tally.paragraph(),
+        }
+        return [("stop", dict(stop) | told)]
+
+    def _add_stream(self, stream: str) -> dict[str, Any]:
+        data_keys = self._fields.data_keys()
+        bundle = self._bundle.compose_descriptor(
+            name=stream,
+            data_keys=data_keys,
+            configuration=self._fields.configuration(),
+            object_keys={OBJECT: list(data_keys)},
+            hints={OBJECT: {"fields": ["label_prob"]}},
+        )
+        self._compose_event[stream] = bundle.compose_event
+        return dict(bundle.descriptor_doc)
+
+
+class _Tally:
+    """Verdicts per word. Only frames without a final verdict are remembered."""
+
+    def __init__(self) -> None:
+        self._final: Counter[str] = Counter()
+        self._open: dict[tuple[str, str, int], str] = {}
+        self._flags: Counter[str] = Counter()
+        self._labels: Counter[str] = Counter()
+        self._revised = 0
+
+    def count(self, verdict: Verdict) -> None:
+        frame = verdict.frame
+        key = (frame.stream, frame.data_key, frame.index)
+        if not verdict.final:
+            self._open[key] = verdict.word.value
+            return
+        self._open.pop(key, None)
+        self._final[verdict.word.value] += 1
+        self._revised += verdict.revision > 0
+        if verdict.quality.primary is not None:
+            self._flags[verdict.quality.primary.label] += 1
+        if verdict.prediction is not None:
+            self._labels[verdict.prediction.label] += 1
+
+    def words(self) -> Counter[str]:
+        return self._final + Counter(self._open.values())
+
+    def paragraph(self) -> str:
+        words = self.words()
+        frames = words.total()
+        sentences = [f"{frames} frame{'s' * (frames != 1)}"]
+        if frames:
+            sentences[0] += ": " + _counts(words)
+        if self._open:
+            sentences.append(f"Without a final verdict: {len(self._open)}")
+        if self._revised:
+            sentences.append(f"Revised: {self._revised}")
+        if self._flags:
+            sentences.append(f"Root causes: {_counts(self._flags)}")
+        if self._labels:
+            label, n = self._labels.most_common(1)[0]
+            sentences.append(f"Most frequent label: {label} ({n})")
+        return ". ".join(sentences) + "."
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{n} {word}" for word, n in counter.most_common())
+
+
+def plain(value: Any) -> Any:
+    """``value`` in Python's own types: numpy scalars and arrays become numbers, lists.
+
+    Mappings, lists and tuples are copied, everything else is handed through.
+    """
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,138 @@
+"""Settings of the agent: one TOML file into frozen models that refuse unknown keys.
+
+Secrets (API keys) are never settings: they come from the environment only.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ringwatch.agent.errors import SettingsError
+from ringwatch.agent.quality import QualitySettings
+
+__all__ = ["Settings", "load_settings"]
+
+
+class Settings(BaseModel):
+    """Everything that may be set; each field with unit and bounds.
+
+    Attributes
+    ----------
+    detector : str or None
+        Data key of the images (``pilatus_image``), or name of the device that has them.
+        None takes the first image that a run announces.
+    poni, mask, dark : Path or None
+        pyFAI geometry; image whose non-zero pixels are not used; dark frame to subtract
+        from every frame (a dark of the run itself goes first).
+    npt : int or None
+        Number of q bins, 64..2047; None for about one a pixel of radius.
+    polarization : float or None
+        Polarization factor of the beam along the horizontal; None for no correction.
+    saturation : float or None
+        Counts at which a pixel is saturated; None takes it from the frame's type.
+    dark_stream : str
+        Name of the stream of a run that holds its dark frames.
+    i0, temperature, exposure : str or None
+        Data keys of the readbacks of the incoming beam, of the sample's temperature,
+        and of the exposure time in seconds, in the events of the detector's stream.
+    data_roots : tuple of Path
+        Files named by documents are read only below these folders (links resolved).
+    max_frame_bytes : int
+        Frames that announce more are not read.
+    read_timeout_s : float
+        How long to wait for a frame that is announced but not yet in its file, seconds.
+    hold_s : float
+        How long a frame waits for the event that carries its readbacks, seconds.
+    max_pending_bytes, max_pending_frames : int
+        Bounds of the queue between the RunEngine and the worker. What exceeds them gets
+        the verdict ``unknown``, with the reason.
+    classifier : str
+        ``auto`` (a GPU where there is one), ``onnx``, ``torch`` or ``none``.
+    weights : Path or None
+        Weights of the classifier; None for those shipped.
+    prior : str
+        ``natural`` (class frequencies of known inorganic structures) or ``balanced``.
+    publish : str or None
+        0MQ address to bind, such as ``tcp://127.0.0.1:5578``.
+    tiled : str or None
+        Address of a Tiled server; the API key is read from ``TILED_API_KEY``.
+    tiled_container : str
+        Container of the derived runs.
+    quality : QualitySettings
+        Thresholds of the flags.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detector: str | None = None
+    poni: Path | None = None
+    mask: Path | None = None
+    dark: Path | None = None
+    npt: int | None = Field(default=None, ge=64, le=2047)
+    polarization: float | None = Field(default=0.99, ge=-1, le=1)
+    saturation: float | None = Field(default=None, gt=0)
+    dark_stream: str = "dark"
+    i0: str | None = None
+    temperature: str | None = None
+    exposure: str | None = None
+    data_roots: tuple[Path, ...] = (Path("/"),)
+    max_frame_bytes: int = Field(default=1 << 29, gt=0)
+    read_timeout_s: float = Field(default=3.0, ge=0, le=60)
+    hold_s: float = Field(default=1.0, ge=0, le=60)
+    max_pending_bytes: int = Field(default=1 << 30, gt=0)
+    max_pending_frames: int = Field(default=20_000, gt=0)
+    classifier: Literal["auto", "onnx", "torch", "none"] = "auto"
+    weights: Path | None = None
+    prior: Literal["natural", "balanced"] = "natural"
+    publish: str | None = None
+    tiled: str | None = None
+    tiled_container: str = "analysis"
+    quality: QualitySettings = QualitySettings()
+
+
+def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
+    """Read a TOML file and lay ``overrides`` over it.
+
+    Parameters
+    ----------
+    path : Path, optional
+        TOML file; None for defaults only.
+    **overrides
+        Fields of ``Settings``; those that are None are left out.
+
+    Raises
+    ------
+    SettingsError
+        Where the file is missing or malformed, or a key is unknown or out of bounds.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise SettingsError(f"cannot read the settings {path}: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{path} is no valid TOML: {error}") from error
+    values |= {key: value for key, value in overrides.items() if value is not None}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_in_words(error, path)) from error
+
+
+def _in_words(error: ValidationError, path: Path | None) -> str:
+    known = ", ".join(sorted(Settings.model_fields))
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            lines.append(f"unknown setting {key!r}; known are: {known}")
+        else:
+            lines.append(
+                f"setting {key!r}: {problem['msg']} (got {problem['input']!r})"
+            )
+    return "; ".join(lines) + (f" (in {path})" if path else "")

@@ -1,0 +1,169 @@
+"""One derived run in Tiled, written so that every step may be repeated.
+
+The layout is that of ``bluesky_tiled_plugins.TiledWriter`` (the tests compare the two),
+which itself cannot serve here: it writes a batch only when it is full, so a slow scan
+would show nothing, and after a failed call its state is unknown, so a server that was
+away for a minute would cost the run. Here the place of every row is known: containers
+that exist are opened, arrays are written at an explicit offset, and table rows that
+may have arrived are looked up before they are sent again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ringwatch.agent.results import plain
+from ringwatch.agent.tiled_client import (
+    RUN_SPEC,
+    STREAM_SPECS,
+    ClientError,
+    find_or_create,
+)
+
+# isort: split
+# After tiled_client, which sets Tiled's retries before Tiled is imported.
+import httpx
+import numpy as np
+import pyarrow as pa
+from bluesky_tiled_plugins.utils import truncate_json_overflow
+
+__all__ = ["StoredRun"]
+
+# As TiledWriter has it: smaller arrays are cells of the table, larger ones zarr.
+MAX_CELL = 16
+CELL_TYPES = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+}
+
+
+class StoredRun:
+    """A derived run as a container of a Tiled catalogue.
+
+    Parameters
+    ----------
+    catalogue : tiled container
+        Where the run goes.
+    start : dict
+        Its start document.
+    """
+
+    def __init__(self, catalogue: Any, start: dict[str, Any]) -> None:
+        self._node = find_or_create(
+            catalogue,
+            start["uid"],
+            specs=[RUN_SPEC],
+            metadata={"start": truncate_json_overflow(plain(start))},
+        )
+        self._streams: dict[str, _Stream] = {}  # by descriptor uid
+
+    def add_stream(self, descriptor: dict[str, Any]) -> None:
+        """Make the container of a stream."""
+        self._streams[descriptor["uid"]] = _Stream(self._node, descriptor)
+
+    def append(self, events: list[dict[str, Any]]) -> None:
+        """Append events of one descriptor; repeat the call if it fails."""
+        self._streams[events[0]["descriptor"]].append(events)
+
+    def stop(self, document: dict[str, Any]) -> None:
+        """Store the stop document."""
+        metadata = {"stop": truncate_json_overflow(plain(document))}
+        self._node.update_metadata(metadata=metadata, drop_revision=True)
+
+
+class _Stream:
+    def __init__(self, run: Any, descriptor: dict[str, Any]) -> None:
+        described = {
+            key: plain(value)
+            for key, value in descriptor.items()
+            if key not in {"name", "object_keys", "run_start"}
+        }
+        self._keys: dict[str, dict[str, Any]] = described["data_keys"]
+        for name, keys in descriptor.get("object_keys", {}).items():
+            for key in keys:
+                self._keys[key]["object_name"] = name
+        self._node = find_or_create(
+            run,
+            descriptor["name"],
+            specs=STREAM_SPECS,
+            metadata=truncate_json_overflow(described),
+        ).base
+        self._large = [
+            k for k, d in self._keys.items() if math.prod(d["shape"]) > MAX_CELL
+        ]
+        self._small = [k for k in self._keys if k not in self._large]
+        self._table: Any = None
+        self._arrays: dict[str, Any] = {}
+        self._rows = 0
+        self._doubt = False  # whether rows may have arrived unacknowledged
+
+    def append(self, events: list[dict[str, Any]]) -> None:
+        for key in self._large:
+            rows = np.array([event["data"][key] for event in events])
+            self._write_array(key, rows.astype(self._keys[key]["dtype_numpy"]))
+        self._write_rows(events)
+        self._rows += len(events)
+
+    def _write_array(self, key: str, rows: np.ndarray[Any, Any]) -> None:
+        if key not in self._arrays:
+            # The chunk along time is the first batch, as TiledWriter has it.
+            try:
+                self._arrays[key] = self._node.write_array(
+                    rows,
+                    key=key,
+                    metadata=self._keys[key],
+                    dims=("time", *self._dims(key, rows.ndim - 1)),
+                )
+                return
+            except ClientError as error:
+                if error.response.status_code != httpx.codes.CONFLICT:
+                    raise
+                self._arrays[key] = self._node[key]
+        self._arrays[key].patch(rows, offset=(self._rows,), extend=True)
+
+    def _dims(self, key: str, ndim: int) -> list[str]:
+        return self._keys[key].get("dims") or [f"{key}_{i}" for i in range(ndim)]
+
+    def _write_rows(self, events: list[dict[str, Any]]) -> None:
+        schema = self._schema()
+        if self._table is None:
+            self._table = self._find_or_create_table(schema)
+        if self._doubt:
+            stored = set(self._table.read(["seq_num"])["seq_num"])
+            events = [event for event in events if event["seq_num"] not in stored]
+        if events:
+            table = pa.Table.from_pylist([self._row(e) for e in events], schema=schema)
+            self._doubt = True
+            self._table.append_partition(0, table)
+        self._doubt = False
+
+    def _find_or_create_table(self, schema: pa.Schema) -> Any:
+        metadata = {key: self._keys[key] for key in self._small}
+        try:
+            return self._node.create_appendable_table(
+                schema=schema, key="internal", metadata=metadata
+            )
+        except ClientError as error:
+            if error.response.status_code != httpx.codes.CONFLICT:
+                raise
+            return self._node["internal"]
+
+    def _row(self, event: dict[str, Any]) -> dict[str, Any]:
+        row = {"seq_num": event["seq_num"], "time": event["time"]}
+        row |= {key: plain(event["data"][key]) for key in self._small}
+        return row | {f"ts_{key}": ts for key, ts in event["timestamps"].items()}
+
+    def _schema(self) -> pa.Schema:
+        columns = {"seq_num": pa.int64(), "time": pa.float64()}
+        for key in self._small:
+            columns[key] = _cell_type(self._keys[key])
+        return pa.schema(columns | {f"ts_{key}": pa.float64() for key in self._keys})
+
+
+def _cell_type(data_key: dict[str, Any]) -> pa.DataType:
+    if not data_key["shape"]:
+        return CELL_TYPES[data_key["dtype"]]
+    return pa.list_(pa.from_numpy_dtype(np.dtype(data_key["dtype_numpy"])))

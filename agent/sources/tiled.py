@@ -1,0 +1,168 @@
+"""Replay: the documents of a run stored in Tiled, as they went by when it was live.
+
+``run.documents()`` of the catalogue cannot serve: it gives all events before all
+frames, merges points taken twice, and turns arrays into nested lists. Here streams are
+interleaved by time, so that a dark taken first comes first, each frame comes with its
+event and in the style in which it was announced, and pixels stay arrays.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from ringwatch.agent.errors import ReplayError
+from ringwatch.agent.results import NamedDocument, plain
+from ringwatch.agent.sources.moments import moments
+from ringwatch.agent.sources.stored_stream import StoredStream
+from ringwatch.agent.tiled_client import connect, disconnect, public
+
+# isort: split
+import httpx
+
+__all__ = ["catalog", "find_run", "replay", "with_dark_run"]
+
+DARK_KEY = "sc_dk_field_uid"
+"""Key of a start document that names the run with the dark frame (xpdAcq's word)."""
+
+logger = logging.getLogger(__name__)
+
+
+def catalog(uri: str, api_key: str | None = None, *, container: str = "raw") -> Any:
+    """The catalogue of stored runs ``container`` of the Tiled server at ``uri``.
+
+    Close its connections with ``tiled_client.disconnect``.
+
+    Raises
+    ------
+    ReplayError
+        If the server cannot be reached, refuses, or has no such container.
+    """
+    try:
+        root = connect(uri, api_key)
+    except (httpx.HTTPError, OSError, RuntimeError, ValueError) as error:
+        raise ReplayError(
+            f"Tiled at {public(uri)} does not answer or refuses "
+            f"({type(error).__name__}); check the address, that the server runs, and "
+            "TILED_API_KEY"
+        ) from error
+    try:
+        return root[container]
+    except (httpx.HTTPError, KeyError) as error:
+        seen = sorted(root)
+        disconnect(root)
+        raise ReplayError(
+            f"Tiled at {public(uri)} has no container {container!r}; it has {seen}"
+        ) from error
+
+
+def find_run(runs: Any, uid: str) -> Any:
+    """The run ``uid`` of a catalogue; five and more of its first letters will do.
+
+    Raises
+    ------
+    ReplayError
+        If there is none, or more than one.
+    """
+    try:
+        return runs[uid]
+    except (KeyError, ValueError) as error:
+        raise ReplayError(
+            f"no run {uid!r} in the catalogue ({error}); check the uid, the container, "
+            "and that the run was written to this server"
+        ) from error
+
+
+def with_dark_run(
+    runs: Any, run: Any, *, detector: str | None = None
+) -> Iterator[NamedDocument]:
+    """Documents of the dark run that ``run`` names, if any, then those of ``run``.
+
+    Raises
+    ------
+    ReplayError
+        As ``replay`` does. A dark run that is not in the catalogue is only logged.
+    """
+    uid = run.metadata["start"].get(DARK_KEY)
+    documents = replay(run, detector=detector)
+    if uid is not None:
+        try:
+            yield from replay(find_run(runs, str(uid)), detector=detector)
+        except ReplayError as error:
+            logger.warning("the dark run cannot be replayed: %s", error)
+    yield from documents
+
+
+def replay(run: Any, *, detector: str | None = None) -> Iterator[NamedDocument]:
+    """Documents of a stored run: start, descriptors, frames with their events, stop.
+
+    Frames in HDF5 files that can be read here are announced as they were (Datum or
+    StreamDatum); others come through Tiled as arrays inside the events, with the same
+    ``seq_num`` and order, so that their identity is the same. A run without a stop
+    document gets one with the exit status ``abandoned``.
+
+    Parameters
+    ----------
+    run : BlueskyRun
+        From ``catalog(...)[uid]``.
+    detector : str, optional
+        Data key of the images, or the name of its device; only to refuse early.
+
+    Raises
+    ------
+    ReplayError
+        If the run has no such image (the message names those seen), or if the server or
+        a file fails on the way.
+    """
+    try:
+        run = run.include_data_sources()
+        streams = [StoredStream(name, run[name]) for name in run]
+    except (httpx.HTTPError, KeyError) as error:
+        raise _failed(error) from error
+    seen = sorted({key for stream in streams for key in stream.images})
+    if detector is not None and not any(
+        key == detector or stream.data_keys[key].get("object_name") == detector
+        for stream in streams
+        for key in stream.images
+    ):
+        raise ReplayError(
+            f"run {run.metadata['start']['uid']} has no image {detector!r}; it has "
+            f"{seen or 'no images at all'}"
+        )
+    return _documents(run, streams)
+
+
+def _documents(run: Any, streams: list[StoredStream]) -> Iterator[NamedDocument]:
+    start = plain(dict(run.metadata["start"]))
+    yield "start", start
+    last = start["time"]
+    try:
+        for when, documents in heapq.merge(
+            *(moments(stream, start["uid"]) for stream in streams),
+            key=lambda moment: moment[0],
+        ):
+            last = max(last, when)
+            yield from documents
+    except (httpx.HTTPError, OSError, KeyError) as error:
+        raise _failed(error) from error
+    stop = plain(dict(run.metadata.get("stop") or {}))
+    yield (
+        "stop",
+        stop
+        or {
+            "uid": f"{start['uid']}-abandoned",
+            "run_start": start["uid"],
+            "time": last,
+            "exit_status": "abandoned",
+            "reason": "the stored run has no stop document",
+        },
+    )
+
+
+def _failed(error: Exception) -> ReplayError:
+    return ReplayError(
+        f"replay broke off ({type(error).__name__}: {error}); check that the server "
+        "and the detector files can be reached, then replay again"
+    )

@@ -1,0 +1,251 @@
+"""Weights and a backend: I(q) in, ``Prediction`` out.
+
+ONNX Runtime on the CPU (torch is not imported), torch on a GPU. Both run the same
+weights in single precision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch.models.architecture import N_SPACE_GROUPS
+from ringwatch.models.calibration import posterior, smallest_set, sum_over
+from ringwatch.models.engines import Engine, has_gpu, onnx_engine, torch_engine
+from ringwatch.models.inputs import Float, InputGrid, PatternError, network_input
+from ringwatch.models.prediction import (
+    ClassProbability,
+    Prediction,
+    SpaceGroupProbability,
+    SystemProbability,
+)
+from ringwatch.models.symmetry import (
+    CLASS_INDEX,
+    CRYSTAL_SYSTEMS,
+    POWDER_CLASSES,
+    SYSTEM_INDEX,
+)
+from ringwatch.models.weight_files import SHIPPED, WeightsFile, read_weights
+
+__all__ = ["Backend", "Classifier", "Prior"]
+
+Prior = Literal["natural", "balanced", "training"]
+Backend = Literal["auto", "onnx", "torch"]
+Floats = NDArray[np.float64]
+
+_BATCH = 256
+_OF_CLASS = CLASS_INDEX[1:]
+_OF_SYSTEM = SYSTEM_INDEX[1:]
+
+
+class Classifier:
+    """Powder class, crystal system and space group of diffraction patterns.
+
+    Make one with `Classifier.load`. Safe to call from several threads.
+
+    Attributes
+    ----------
+    grid : InputGrid
+        What patterns are resampled to.
+    backend : str
+        ``onnx`` or ``torch``.
+    prior : str
+        Name of the prior.
+    identity : str
+        SHA-256, hex, of weights, calibration and prior: equal identities answer alike.
+    card : dict
+        The machine-readable model card.
+    """
+
+    def __init__(
+        self, weights: WeightsFile, *, prior: Prior, backend: str, engine: Engine
+    ) -> None:
+        self.card, self.prior, self.backend = weights.card, prior, backend
+        network = weights.network
+        self.grid = InputGrid(network.n_bins, network.q_min, network.q_max)
+        self._engine = engine
+        self._training_prior = weights.tensors["prior.training"].astype(np.float64)
+        self._prior = _space_group_prior(prior, weights)
+        self._temperature = float(self.card["temperature"])
+        self._coverage = float(self.card["coverage"]["stated"])
+        self._threshold = float(self.card["coverage"]["threshold"])
+        self._unsure_below = float(self.card["unsure_below"])
+        calibration = {
+            key: self.card[key] for key in ("temperature", "coverage", "unsure_below")
+        }
+        text = json.dumps([weights.digest, calibration, prior], sort_keys=True)
+        self.identity = hashlib.sha256(text.encode()).hexdigest()
+
+    @classmethod
+    def load(
+        cls,
+        weights: Path | str | None = None,
+        *,
+        prior: Prior = "natural",
+        backend: Backend = "auto",
+        device: str | None = None,
+    ) -> Classifier:
+        """Load weights.
+
+        Parameters
+        ----------
+        weights : path, optional
+            A ``.safetensors`` file with its card beside it; default: those shipped.
+        prior : {'natural', 'balanced', 'training'}
+            Frequencies of known inorganic structures; every powder class alike; or
+            those the network was trained with.
+        backend : {'auto', 'onnx', 'torch'}
+            ``auto``: torch if there is an NVIDIA GPU, else ONNX Runtime.
+        device : str, optional
+            torch's name of the device, such as ``cuda:1``; implies torch.
+
+        Raises
+        ------
+        WeightsError
+            If the files are missing or damaged.
+        ValueError
+            If prior or backend is unknown, or backend and device contradict.
+        """
+        if backend not in {"auto", "onnx", "torch"}:
+            raise ValueError(f"backend {backend!r}: choose auto, onnx or torch")
+        if device is not None and backend == "onnx":
+            raise ValueError(f"device {device!r} is torch's: leave out backend='onnx'")
+        file = read_weights(Path(weights) if weights is not None else SHIPPED)
+        if backend == "auto":
+            backend = "torch" if device is not None or has_gpu() else "onnx"
+        engine = onnx_engine(file) if backend == "onnx" else torch_engine(file, device)
+        return cls(file, prior=prior, backend=backend, engine=engine)
+
+    def logits(self, x: Float) -> Float:
+        """Logits (B, 230) of network inputs (B, 3, n_bins)."""
+        x = np.ascontiguousarray(x, np.float32)
+        parts = [self._engine(x[i : i + _BATCH]) for i in range(0, len(x), _BATCH)]
+        return np.concatenate(parts) if parts else np.empty((0, N_SPACE_GROUPS), "f4")
+
+    def probabilities(self, logits: Float) -> Floats:
+        """Calibrated space-group probabilities (B, 230) of logits (B, 230)."""
+        return posterior(logits, self._temperature, self._training_prior, self._prior)
+
+    @overload
+    def predict(
+        self,
+        q: NDArray[np.floating],
+        intensity: NDArray[np.floating],
+        sigma: NDArray[np.floating] | None = None,
+    ) -> Prediction: ...
+    @overload
+    def predict(self, q: Any, intensity: Any, sigma: Any = None) -> Any: ...
+    def predict(self, q: Any, intensity: Any, sigma: Any = None) -> Any:
+        """Symmetry of one pattern, or of each pattern of a batch.
+
+        Parameters
+        ----------
+        q : array, (n,) or (B, n)
+            1/Angstrom, in any order and sampling. What lies outside the grid is unused.
+        intensity : array, (n,) or (B, n)
+            Any unit; NaN where nothing was measured (bins without pixels).
+        sigma : array like intensity, optional
+            Points whose sigma is not finite are left out.
+
+        Returns
+        -------
+        Prediction or list of Prediction
+            One for (n,), B for (B, n).
+
+        Raises
+        ------
+        PatternError
+            A ValueError: shapes differ, fewer than eight finite points, or no overlap
+            of q with the grid.
+        """
+        intensity = np.asarray(intensity)
+        if intensity.ndim == 1:
+            x = network_input(q, intensity, sigma, grid=self.grid)
+            return self._predictions(self.logits(x[None]))[0]
+        if intensity.ndim != 2:
+            raise PatternError(
+                f"intensity has {intensity.ndim} dimensions: pass (n,) or (B, n)"
+            )
+        if not len(intensity):
+            return []
+        try:
+            qs = np.broadcast_to(np.asarray(q), intensity.shape)
+            sigmas = None if sigma is None else np.broadcast_to(sigma, intensity.shape)
+        except ValueError as error:
+            raise PatternError(
+                f"q {np.shape(q)} or sigma {np.shape(sigma)} do not fit intensity "
+                f"{intensity.shape}: pass (n,) or (B, n)"
+            ) from error
+        inputs = []
+        for i in range(len(intensity)):
+            one = None if sigmas is None else sigmas[i]
+            try:
+                inputs.append(network_input(qs[i], intensity[i], one, grid=self.grid))
+            except PatternError as error:
+                raise PatternError(f"pattern {i} of the batch: {error}") from error
+        return self._predictions(self.logits(np.stack(inputs)))
+
+    def _predictions(self, logits: Float) -> list[Prediction]:
+        """Predictions of logits (B, 230)."""
+        p = self.probabilities(logits)
+        classes = sum_over(p, _OF_CLASS, len(POWDER_CLASSES))
+        systems = sum_over(p, _OF_SYSTEM, len(CRYSTAL_SYSTEMS))
+        # Liu et al., NeurIPS 2020, eq. 4, of the tempered logits.
+        z = logits.astype(np.float64) / self._temperature
+        top = z.max(axis=1)
+        energy = -self._temperature * (
+            top + np.log(np.exp(z - top[:, None]).sum(axis=1))
+        )
+        return [
+            self._prediction(p[i], classes[i], systems[i], float(energy[i]))
+            for i in range(len(p))
+        ]
+
+    def _prediction(
+        self, groups: Floats, classes: Floats, systems: Floats, novelty: float
+    ) -> Prediction:
+        """Sort one pattern's probabilities: (230,), (97,), (7,)."""
+        by_class = np.argsort(-classes, kind="stable")
+        chosen = smallest_set(classes, self._threshold)
+        return Prediction(
+            classes=tuple(
+                ClassProbability(
+                    number=POWDER_CLASSES[k].number,
+                    symbol=POWDER_CLASSES[k].symbol,
+                    probability=float(classes[k]),
+                )
+                for k in by_class
+            ),
+            space_groups=tuple(
+                SpaceGroupProbability(number=int(k) + 1, probability=float(groups[k]))
+                for k in np.argsort(-groups, kind="stable")
+            ),
+            crystal_systems=tuple(
+                SystemProbability(
+                    name=CRYSTAL_SYSTEMS[k], probability=float(systems[k])
+                )
+                for k in np.argsort(-systems, kind="stable")
+            ),
+            label_set=tuple(POWDER_CLASSES[k].symbol for k in chosen),
+            coverage=self._coverage,
+            unsure=bool(classes[by_class[0]] < self._unsure_below),
+            novelty=novelty,
+        )
+
+
+def _space_group_prior(prior: Prior, weights: WeightsFile) -> Floats:
+    """Prior over the space groups, (230,)."""
+    natural = weights.tensors["prior.natural"].astype(np.float64)
+    if prior == "natural":
+        return natural
+    if prior == "training":
+        return weights.tensors["prior.training"].astype(np.float64)
+    if prior == "balanced":
+        in_class = np.bincount(_OF_CLASS, natural)[_OF_CLASS]
+        return natural / in_class / len(POWDER_CLASSES)
+    raise ValueError(f"prior {prior!r}: choose natural, balanced or training")

@@ -1,0 +1,74 @@
+"""What runs the network: ONNX Runtime on a CPU, torch on a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ringwatch.models.inputs import Float
+from ringwatch.models.weight_files import WeightsFile
+
+__all__ = ["Engine", "has_gpu", "onnx_engine", "torch_engine"]
+
+
+class Engine(Protocol):
+    """Network inputs (B, 3, n_bins) to logits (B, 230), both float32."""
+
+    def __call__(self, x: Float) -> Float:
+        """Run one batch."""
+        ...
+
+
+def has_gpu() -> bool:
+    """Whether torch can use an NVIDIA GPU; torch is asked only where a driver is."""
+    if not Path("/dev/nvidiactl").exists():
+        return False
+    import torch  # noqa: PLC0415 - seconds that a machine without a GPU need not pay
+
+    return torch.cuda.is_available()
+
+
+def onnx_engine(weights: WeightsFile) -> Engine:
+    """ONNX Runtime on one thread: the agent has its own processes for more."""
+    import onnxruntime  # noqa: PLC0415 - not needed beside torch
+
+    from ringwatch.models.onnx_graph import build_graph  # noqa: PLC0415
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    model = build_graph(weights.network, weights.tensors).SerializeToString()
+    session = onnxruntime.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"]
+    )
+
+    def run(x: Float) -> Float:
+        return np.asarray(session.run(["logits"], {"pattern": x})[0], np.float32)
+
+    return run
+
+
+def torch_engine(weights: WeightsFile, device: str | None) -> Engine:
+    """Run in torch, in plain single precision."""
+    import torch  # noqa: PLC0415 - only where it runs
+
+    from ringwatch.models.network import Network  # noqa: PLC0415
+
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    network = Network(weights.network)
+    network.load_learned(
+        {name: torch.from_numpy(value) for name, value in weights.tensors.items()}
+    )
+    network.to(place).eval()
+
+    def run(x: Float) -> Float:
+        # TF32 would round what the calibration was made with.
+        exact = torch.backends.cudnn.flags(allow_tf32=False)
+        with torch.inference_mode(), exact:
+            y: Float = network(torch.from_numpy(x).to(place)).cpu().numpy()
+        return y
+
+    return run

@@ -1,0 +1,139 @@
+"""Rings on a detector: pyFAI's geometry of each pixel, shadow, gaps, dark current."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch.models.diffraction import Grid
+from ringwatch.simulated_beamline.geometry import Geometry
+
+__all__ = ["Beamstop", "PixelMap", "dark_pattern"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beamstop:
+    """A disc on an arm, fixed to the beam and not to the detector.
+
+    Attributes
+    ----------
+    q_radius : float
+        Radius of the disc, 1/Angstrom.
+    arm_width : float
+        m, on the detector.
+    arm_angle : float
+        Azimuth chi of the arm, degrees, in pyFAI's sense.
+    """
+
+    q_radius: float = 0.45
+    arm_width: float = 1.2e-3
+    arm_angle: float = 90.0
+
+    def shadow(
+        self,
+        q: NDArray[np.float64],
+        chi: NDArray[np.float64],
+        radius: NDArray[np.float64],
+    ) -> NDArray[np.bool_]:
+        """Where nothing arrives.
+
+        Parameters
+        ----------
+        q, chi, radius : (y, x) float64
+            1/Angstrom, rad, and m from the direct beam.
+        """
+        away = chi - np.radians(self.arm_angle)
+        beside = np.abs(radius * np.sin(away)) < self.arm_width / 2
+        arm = beside & (np.cos(away) > 0.0)
+        shadowed: NDArray[np.bool_] = (q < self.q_radius) | arm
+        return shadowed
+
+
+@dataclass(slots=True)
+class PixelMap:
+    """What each pixel sees, for one geometry.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    grid : Grid
+        Of the profile.
+    polarization : float
+        pyFAI's factor.
+    beamstop : Beamstop or None
+
+    Attributes
+    ----------
+    position : (y, x) float32
+        Place on the profile, points.
+    gain : (y, x) float32
+        Solid angle relative to a pixel at the point of normal incidence times
+        polarization; 0 in the shadow, -1 in gaps.
+    center_px : (x, y)
+        Where the direct beam meets the detector, pixels.
+    """
+
+    geometry: Geometry
+    grid: Grid
+    polarization: float
+    beamstop: Beamstop | None
+    position: NDArray[np.float32] = field(init=False)
+    gain: NDArray[np.float32] = field(init=False)
+    center_px: tuple[float, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shape = self.geometry.detector.shape
+        integrator = self.geometry.integrator()
+        q = integrator.center_array(shape, unit="q_A^-1")
+        solid_angle = integrator.solidAngleArray(shape)
+        gain = solid_angle * integrator.polarization(shape, factor=self.polarization)
+        if self.beamstop is not None:
+            chi = integrator.center_array(shape, unit="chi_rad")
+            radius = integrator.center_array(shape, unit="r_m")
+            gain[self.beamstop.shadow(q, chi, radius)] = 0.0
+        gain[self.geometry.detector.gaps] = -1.0
+        points = (q - self.grid.q_min) / self.grid.spacing
+        # A shifted detector may see a little beyond the profile: nothing is there.
+        beyond = points >= self.grid.n_bins - 1
+        gain[beyond & (gain > 0.0)] = 0.0
+        points[beyond] = 0.0
+        self.position = np.ascontiguousarray(points, dtype=np.float32)
+        self.gain = np.ascontiguousarray(gain, dtype=np.float32)
+        self.center_px = self.geometry.center_px
+
+    def mask(self, margin_px: int = 3) -> NDArray[np.bool_]:
+        """Pixels not to be used, as a careful user would draw the mask, (y, x).
+
+        Parameters
+        ----------
+        margin_px : int
+            How far the mask reaches beyond shadow and gaps, pixels.
+        """
+        blocked = self.gain <= 0.0
+        grown = blocked.copy()
+        for axis in (0, 1):
+            source = grown.copy()
+            for step in range(1, margin_px + 1):
+                for sign in (-step, step):
+                    grown |= _moved(source, sign, axis)
+        return grown
+
+
+def _moved(image: NDArray[np.bool_], by: int, axis: int) -> NDArray[np.bool_]:
+    moved = np.roll(image, by, axis)
+    edge: list[slice] = [slice(None)] * image.ndim
+    edge[axis] = slice(0, by) if by > 0 else slice(by, None)
+    moved[tuple(edge)] = False
+    return moved
+
+
+def dark_pattern(geometry: Geometry, seed: int) -> NDArray[np.float32]:
+    """Mean dark counts per second of each pixel: 15 % spread, columns 5 %, (y, x)."""
+    model = geometry.detector
+    rng = np.random.default_rng([seed, 0xDA2C])
+    pixels = 1.0 + 0.15 * rng.standard_normal(model.shape)
+    columns = 1.0 + 0.05 * rng.standard_normal(model.shape[1])
+    pattern = model.dark_rate * np.clip(pixels * columns, 0.2, None)
+    return np.where(model.gaps, 0.0, pattern).astype(np.float32)

@@ -1,0 +1,253 @@
+"""The experiment as it really is: source, sample, furnace and detector in one clock.
+
+It is a ``FrameSource``: expose it and it gives frames. What it knows about each frame
+goes to ``truths`` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch.simulated_beamline.beam import Clock, StorageRing, ion_chamber_counts
+from ringwatch.simulated_beamline.counting import expose_pixels, frame_key
+from ringwatch.simulated_beamline.detector_image import (
+    Beamstop,
+    PixelMap,
+    dark_pattern,
+)
+from ringwatch.simulated_beamline.faults import Conditions, Fault
+from ringwatch.simulated_beamline.furnace import Furnace
+from ringwatch.simulated_beamline.geometry import Geometry
+from ringwatch.simulated_beamline.powder import (
+    Instrument,
+    PowderRings,
+    smooth_background,
+)
+from ringwatch.simulated_beamline.readout import Readout
+from ringwatch.simulated_beamline.sample import Sample
+
+__all__ = ["CAPILLARY_RADIUS_MM", "Experiment", "FrameTruth"]
+
+CAPILLARY_RADIUS_MM = 0.5
+"""Of the capillary that holds the sample; ``sample_y`` moves it across the beam."""
+_READOUT_S = 0.002
+_PIXEL_MAPS_KEPT = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameTruth:
+    """What really was when a frame was taken.
+
+    Attributes
+    ----------
+    index : int
+        Of the frame in its series, from 0, as written.
+    shot : int
+        Of the exposure since the experiment began, from 0.
+    light : bool
+        Whether the shutter was open.
+    temperature : float
+        Of the sample, kelvin.
+    phases : tuple of str
+    fractions : tuple of float
+        Volume fraction of each phase.
+    center_px : (x, y)
+        Where the direct beam meets the detector, pixels.
+    beam : float
+        Intensity behind everything before the sample, 1 for a full one.
+    faults : tuple of str
+        Flag names of the faults in force.
+    """
+
+    index: int
+    shot: int
+    light: bool
+    temperature: float
+    phases: tuple[str, ...]
+    fractions: tuple[float, ...]
+    center_px: tuple[float, float]
+    beam: float
+    faults: tuple[str, ...]
+
+    @property
+    def phase(self) -> str:
+        """Name of the phase of the largest fraction."""
+        return self.phases[int(np.argmax(self.fractions))]
+
+
+class Experiment:
+    """A sample in a furnace, in a beam, before a detector.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        As calibrated; faults and ``detector_x`` move the detector away from it.
+    sample : Sample
+    instrument : Instrument
+    beamstop : Beamstop or None
+    faults : sequence of Fault
+    seed : int
+        Of all noise.
+    counts : float
+        Expected counts of a frame in full beam after ``exposure_s``.
+    exposure_s : float
+        Seconds.
+    background : float
+        Share of the counts that is no ring, from 0 to below 1.
+    temperature : float
+        Of the furnace at the start, kelvin.
+
+    Attributes
+    ----------
+    shutter_open : bool
+    sample_y, detector_x : float
+        mm; 0 is in the beam, and where the calibration was made.
+    i0 : float
+        What the monitor counted in the latest exposure.
+    truths : list of FrameTruth
+        All frames, in the order of exposure.
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        sample: Sample,
+        *,
+        instrument: Instrument | None = None,
+        beamstop: Beamstop | None = None,
+        faults: Sequence[Fault] = (),
+        seed: int = 0,
+        counts: float = 3e7,
+        exposure_s: float = 0.05,
+        background: float = 0.4,
+        temperature: float = 298.0,
+    ) -> None:
+        self.geometry = geometry
+        self.sample = sample
+        self.instrument = instrument or Instrument()
+        self.beamstop = beamstop
+        self.faults = tuple(faults)
+        self.seed = seed
+        self.clock = Clock()
+        self.ring = StorageRing()
+        self.furnace = Furnace(self.clock, temperature=temperature)
+        self.shutter_open = True
+        self.sample_y = self.detector_x = 0.0
+        self.i0 = 0.0
+        self.truths: list[FrameTruth] = []
+        self._index = self._frame_number = 0
+        self._previous: NDArray[Any] | None = None
+        self._rings = PowderRings(sample, self.instrument, geometry)
+        self._pixel_map = lru_cache(_PIXEL_MAPS_KEPT)(self._map)
+        self._dark = dark_pattern(geometry, seed)
+        self._scale(counts / exposure_s, background)
+
+    def _map(self, geometry: Geometry) -> PixelMap:
+        return PixelMap(
+            geometry, self._rings.grid, self.instrument.polarization, self.beamstop
+        )
+
+    def _scale(self, counts_per_s: float, background: float) -> None:
+        """Fix once how bright the source is: the only arbitrary constants."""
+        pixels = self._pixel_map(self.geometry)
+        gain = np.clip(pixels.gain, 0.0, None).ravel()
+        cells = pixels.position.ravel().astype(np.int64)
+        weight = np.bincount(cells, gain, minlength=self._rings.grid.n_bins)
+        rings = self._rings.intensity(self.furnace.sample)
+        smooth = smooth_background(self._rings.grid.q)
+        self._ring_rate = counts_per_s * (1.0 - background) / float(weight @ rings)
+        smooth_rate = counts_per_s * background / float(weight @ smooth)
+        self._background = smooth * smooth_rate
+
+    # -- a frame ------------------------------------------------------------------
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Size (y, x) of a frame, pixels."""
+        return self.geometry.detector.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a pixel."""
+        return np.dtype(self.geometry.detector.dtype)
+
+    def arm(self) -> None:
+        """Begin a series: frame numbers and faults count from 0."""
+        self._index = self._frame_number = 0
+
+    def read_out(self, exposure_time: float) -> Readout:
+        """Expose for so many seconds of simulated time and give the frame."""
+        index, shot = self._index, len(self.truths)
+        faults = [f for f in self.faults if self.shutter_open and f.in_force(index)]
+        conditions = self._conditions(faults)
+        noise = np.random.default_rng([self.seed, shot])
+        monitored = ion_chamber_counts(conditions.beam, exposure_time, noise)
+        self.i0 = monitored * conditions.i0_gain
+        pixels = self._pixels(conditions, exposure_time, shot)
+        for fault in faults:
+            pixels = fault.corrupt(pixels, self._previous, noise)
+        self.truths.append(self._truth(index, shot, conditions, faults))
+        number = self._frame_number + conditions.frames_lost
+        self._index, self._frame_number = index + 1, number + 1
+        self._previous = pixels
+        self.clock.advance(exposure_time + _READOUT_S)
+        return Readout(pixels=pixels, frame_number=number, timestamp=time.time())
+
+    def _conditions(self, faults: Sequence[Fault]) -> Conditions:
+        away = min(1.0, abs(self.sample_y) / CAPILLARY_RADIUS_MM)
+        moved_px = self.detector_x * 1e-3 / self.geometry.detector.pixel_size
+        # The detector moves to the right, so the beam's spot on it moves to the left.
+        conditions = Conditions(
+            geometry=self.geometry.shifted(-moved_px, 0.0),
+            beam=self.ring.intensity(self.clock.now),
+            transmission=float(self.shutter_open),
+            sample=(1.0 - away**2) ** 0.5,
+        )
+        for fault in faults:
+            conditions = fault.disturb(conditions)
+        return conditions
+
+    def _pixels(
+        self, conditions: Conditions, exposure_time: float, shot: int
+    ) -> NDArray[Any]:
+        light = conditions.beam * conditions.transmission * exposure_time
+        rings = self._rings.intensity(self.furnace.sample) * self._ring_rate
+        profile = light * (conditions.sample * rings + self._background)
+        pixels = self._pixel_map(conditions.geometry)
+        detector = self.geometry.detector
+        return expose_pixels(
+            pixels.position,
+            pixels.gain,
+            profile.astype(np.float32),
+            self._dark * np.float32(exposure_time),
+            key=frame_key(self.seed, shot),
+            full=detector.saturation_value,
+            invalid=detector.invalid_value,
+            dtype=self.dtype,
+        )
+
+    def _truth(
+        self, index: int, shot: int, conditions: Conditions, faults: Sequence[Fault]
+    ) -> FrameTruth:
+        temperature = self.furnace.sample
+        return FrameTruth(
+            index=index,
+            shot=shot,
+            light=self.shutter_open,
+            temperature=temperature,
+            phases=tuple(phase.name for phase in self.sample.phases),
+            fractions=self.sample.fractions(temperature),
+            center_px=self._pixel_map(conditions.geometry).center_px,
+            beam=conditions.beam * conditions.transmission,
+            faults=tuple(fault.flag for fault in faults),
+        )
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Pixels not to be used (shadow, gaps and a margin), True where masked."""
+        return self._pixel_map(self.geometry).mask()
