@@ -141,7 +141,7 @@ class FrameReader:
         if dataset.ndim == 2:
             return np.asarray(dataset[()])
         if locator.stop > dataset.shape[0]:
-            dataset.id.refresh()
+            dataset.refresh()  # not dataset.id: h5py caches the shape
         if locator.stop > dataset.shape[0]:
             raise MissingFrameError(
                 f"{path}: frame {locator.start} was announced but the file holds "

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from ringwatch.agent.cli.classify import classify
 from ringwatch.agent.cli.demo import demo
+from ringwatch.agent.cli.replay import replay
 from ringwatch.agent.errors import RingwatchError
 
 __all__ = ["app", "main"]
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Watches the Debye-Scherrer rings of a running experiment.",
 )
-for command in (demo, classify):
+for command in (demo, classify, replay):
     app.command()(command)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.nouns import Flag
+from ringwatch.agent.nouns import SECTORS, Flag
 from ringwatch.agent.quality.displacement import (
     Harmonics,
     fit_harmonics,
@@ -33,10 +33,13 @@ __all__ = ["CenterFit", "judge_center", "locate_center"]
 _LINEAR = 0.2  # FWHM; a larger move is fitted again after the sectors were moved back
 _EVEN = 0.7  # share of the azimuth that rings of a true powder fill at least
 _TIGHT = 0.15  # FWHM; arcs of wrong rings scatter more about their best centre
-_SYMMETRIC = 0.1  # correlation of mirrored lines, and its standard deviations
-_CERTAIN = 10.0
+_SYMMETRIC = 0.1  # correlation of mirrored lines
+_CERTAIN = 10.0  # standard deviations of a correlation
+_SURE = 0.5  # correlation of sectors about the right centre
 _UNRELATED = 0.08  # correlation of sectors that do not share rings
 _LEAST_AZIMUTH = 10  # sectors
+_LEAST_SHARP = 8  # sectors
+_BLIND = 1.5  # FWHM; an error bar so large leaves nothing to see
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,10 @@ class CenterSearch:
 def locate_center(profiles: Profiles, rings: Rings) -> CenterSearch:
     """Measure the centre of a frame's rings.
 
+    One linear fit does for a sound frame, a second one about the moved centre for a
+    slip of less than a ring's width. Where the rings are uneven or far off, several
+    starts are refined, and the centre wins about which the sectors agree best.
+
     Parameters
     ----------
     profiles : Profiles
@@ -94,35 +101,28 @@ def locate_center(profiles: Profiles, rings: Rings) -> CenterSearch:
     if azimuth < _LEAST_AZIMUTH:
         return CenterSearch(
             fit=None,
-            why_not=f"too little azimuth: {azimuth} of 32 sectors hold pixels, "
+            why_not=f"too little azimuth: {azimuth} of {SECTORS} sectors hold pixels, "
             f"{_LEAST_AZIMUTH} are needed",
         )
     fit, even = _fit(profiles, rings)
     if fit is not None and even and fit.length <= _LINEAR * rings.width:
         return CenterSearch(fit=_named(fit, rings.width))
-    starts = []
     if fit is not None and even and fit.length <= rings.width:
-        starts.append((fit.dx, fit.dy))
-    found = search_center(profiles)
-    if found is not None and found.score > _SYMMETRIC and found.z > _CERTAIN:
-        starts.append((found.dx, found.dy))
-    refined = _best(profiles, starts)
-    if refined is not None:
-        return CenterSearch(fit=refined)
-    together = measure_coincidence(profiles)
-    if together.sectors >= 8 and together.correlation < _UNRELATED and together.z < 10:
-        return CenterSearch(fit=None, apart=together)
-    if fit is not None and fit.length <= rings.width:
-        return CenterSearch(fit=_named(fit, rings.width))
-    if found is None and fit is not None:
-        refined = _refine(profiles, fit.dx, fit.dy)
-        better = 1.2 * together.correlation + 0.05
-        if refined is not None and _agreement(profiles, refined) > better:
-            return CenterSearch(fit=refined)
-    if not rings.bins.size:
-        return CenterSearch(fit=None, why_not="no ring stands out of the noise")
+        slipped = _refine(profiles, fit.dx, fit.dy)
+        if slipped is not None and _agreement(profiles, slipped) > _SURE:
+            return CenterSearch(fit=slipped)
+    here = measure_coincidence(profiles)
+    best = _best(profiles, _starts(profiles, fit, rings.width), here.correlation)
+    if best is None and fit is not None and fit.length <= rings.width:
+        best = _named(fit, rings.width)
+    unrelated = here.correlation < _UNRELATED and here.z < _CERTAIN
+    if unrelated and here.sectors >= _LEAST_SHARP and not _agrees(profiles, best):
+        return CenterSearch(fit=None, apart=here)
+    if best is not None:
+        return CenterSearch(fit=best)
+    why = "the rings fill too little of the azimuth, or are too spotty"
     return CenterSearch(
-        fit=None, why_not="the rings fill too little of the azimuth, or are too spotty"
+        fit=None, why_not=why if rings.bins.size else "no ring stands out of the noise"
     )
 
 
@@ -150,25 +150,33 @@ def judge_center(
     fit = found.fit
     if fit is None:
         return not_evaluated(flag, found.why_not)
-    further = _further(fit.dy, _sigma_along(fit.dx, fit.dy, fit.covariance))
+    sigma = _sigma_along(fit.dx, fit.dy, fit.covariance)
+    further = _further(fit.dy, sigma)
+    if sigma * settings.threshold > _BLIND * fit.fwhm:
+        return not_evaluated(
+            flag,
+            f"the centre is known to {sigma:.2f} px only, the rings are {fit.fwhm:.1f} "
+            "px wide: too few counts, grains or rings",
+            further=further,
+        )
     limit = settings.center_tolerance * fit.fwhm
+    off = math.hypot(fit.dx, fit.dy)
     z = _z(fit.dx, fit.dy, fit.covariance)
     absolute = max(limit, settings.center_floor)
     if _beyond(fit.dx, fit.dy, fit.covariance, fit.freedom, absolute, settings):
         sentence = (
-            f"rings are centred {math.hypot(fit.dx, fit.dy):.2f} px from the beam "
-            f"centre of the geometry ({z:.0f} sigma)"
+            f"rings are centred {off:.2f} px from the beam centre of the geometry"
         )
         if reference is not None:
             moved = math.hypot(fit.dx - reference.dx, fit.dy - reference.dy)
             sentence = (
                 f"beam centre moved {moved:.2f} px since the run's first frames and is "
-                f"{math.hypot(fit.dx, fit.dy):.2f} px off the geometry ({z:.0f} sigma)"
+                f"{off:.2f} px off the geometry"
             )
         return raised(
             flag,
             fit.dx,
-            f"{sentence}: {_broader(fit.dx, fit.dy, fit.fwhm)}",
+            f"{sentence} ({z:.0f} sigma): {_broader(fit.dx, fit.dy, fit.fwhm)}",
             z=z,
             further=further,
         )
@@ -202,6 +210,7 @@ def _fit(profiles: Profiles, rings: Rings) -> tuple[Harmonics | None, bool]:
 
 def _refine(profiles: Profiles, dx: float, dy: float) -> CenterFit | None:
     """Move the sectors back and fit what is left, until nothing is."""
+    refined = None
     for _ in range(4):
         moved = recentre(profiles, dx, dy)
         rings = find_rings(moved)
@@ -209,31 +218,54 @@ def _refine(profiles: Profiles, dx: float, dy: float) -> CenterFit | None:
         if fit is None or fit.length > 3 * rings.width:
             return None
         dx, dy = dx + fit.dx, dy + fit.dy
+        refined = CenterFit(
+            dx=dx,
+            dy=dy,
+            covariance=fit.covariance,
+            freedom=fit.freedom,
+            fwhm=rings.width,
+        )
         if fit.length < 0.05 * rings.width:
             break
-    return CenterFit(
-        dx=dx,
-        dy=dy,
-        covariance=fit.covariance,
-        freedom=fit.freedom,
-        fwhm=rings.width,
-    )
+    return refined
 
 
-def _best(profiles: Profiles, starts: list[tuple[float, float]]) -> CenterFit | None:
-    """Refine from each start; of several outcomes the one about which sectors agree."""
-    fits = [_refine(profiles, dx, dy) for dx, dy in starts]
-    kept = [fit for fit in fits if fit is not None]
-    if (
-        len(kept) == 2
-        and math.hypot(kept[0].dx - kept[1].dx, kept[0].dy - kept[1].dy) > 0.5
-    ):
-        kept.sort(key=lambda fit: _agreement(profiles, fit), reverse=True)
-    return kept[0] if kept else None
+def _starts(
+    profiles: Profiles, fit: Harmonics | None, width: float
+) -> list[tuple[float, float]]:
+    starts = []
+    if fit is not None and fit.length <= 3 * width:
+        starts.append((fit.dx, fit.dy))
+    found = search_center(profiles)
+    if found is not None and found.score > _SYMMETRIC and found.z > _CERTAIN:
+        starts.append((found.dx, found.dy))
+    return starts
+
+
+def _best(
+    profiles: Profiles, starts: list[tuple[float, float]], here: float
+) -> CenterFit | None:
+    """Refine from each start; keep what beats the correlation of the sectors as is."""
+    best, most = None, here
+    for dx, dy in starts:
+        fit = _refine(profiles, dx, dy)
+        if fit is None:
+            continue
+        # A second start as a rule ends where the first did: nothing to weigh then.
+        if best is not None and math.hypot(fit.dx - best.dx, fit.dy - best.dy) < 0.5:
+            continue
+        agreement = _agreement(profiles, fit)
+        if not agreement < most:
+            best, most = fit, agreement
+    return best
 
 
 def _agreement(profiles: Profiles, fit: CenterFit) -> float:
     return measure_coincidence(recentre(profiles, fit.dx, fit.dy)).correlation
+
+
+def _agrees(profiles: Profiles, fit: CenterFit | None) -> bool:
+    return fit is not None and _agreement(profiles, fit) >= _UNRELATED
 
 
 def _named(fit: Harmonics, fwhm: float) -> CenterFit:
@@ -261,15 +293,15 @@ def _beyond(
 def _z(dx: float, dy: float, covariance: NDArray[np.float64]) -> float:
     """Mahalanobis length of a displacement."""
     d = np.array([dx, dy])
-    return float(math.sqrt(max(d @ np.linalg.solve(covariance, d), 0.0)))
+    return math.sqrt(max(float(d @ np.linalg.solve(covariance, d)), 0.0))
 
 
 def _sigma_along(dx: float, dy: float, covariance: NDArray[np.float64]) -> float:
     length = math.hypot(dx, dy)
     if length == 0.0:
-        return float(math.sqrt(np.trace(covariance) / 2))
+        return math.sqrt(float(np.trace(covariance)) / 2)
     u = np.array([dx, dy]) / length
-    return float(math.sqrt(max(u @ covariance @ u, 0.0)))
+    return math.sqrt(max(float(u @ covariance @ u), 0.0))
 
 
 def _further(dy: float, sigma: float) -> dict[str, float]:

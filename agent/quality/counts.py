@@ -61,20 +61,7 @@ def judge_no_beam(
         return _against_reference(facts, seen, reference, settings)
     if facts.dark_frames or ringed or _falls_off(seen.profiles, settings):
         return clear(Flag.NO_BEAM)
-    pixels = max(int(cake.pixels.sum()), 1)
-    if total < _NOTHING * pixels:
-        return raised(
-            Flag.NO_BEAM,
-            0.0,
-            f"no beam: {total:.0f} counts in {pixels} pixels, and no structure",
-        )
-    if seen.profiles is None:
-        return not_evaluated(
-            Flag.NO_BEAM, "neither dark nor geometry that could tell light from dark"
-        )
-    return not_evaluated(
-        Flag.NO_BEAM, "no dark, no reference, and no ring stands out of the noise"
-    )
+    return _without_proof(facts, seen)
 
 
 def judge_low_counts(
@@ -104,6 +91,24 @@ def judge_low_counts(
         f"{settings.target_precision:.1%} is wanted: expose {longer:.3g} times as long"
         f"{seconds}",
         further={"precision": precision},
+    )
+
+
+def _without_proof(facts: FrameFacts, seen: Seen) -> Finding:
+    """What can be said where neither dark, reference nor rings tell."""
+    total, pixels = float(facts.cake.total.sum()), int(facts.cake.pixels.sum())
+    if total < _NOTHING * pixels:
+        return raised(
+            Flag.NO_BEAM,
+            0.0,
+            f"no beam: {total:.0f} counts in {pixels} pixels, and no structure",
+        )
+    if seen.profiles is None:
+        return not_evaluated(
+            Flag.NO_BEAM, "neither dark nor geometry that could tell light from dark"
+        )
+    return not_evaluated(
+        Flag.NO_BEAM, "no dark, no reference, and no ring stands out of the noise"
     )
 
 
@@ -190,7 +195,7 @@ def _precision(pattern: Pattern, profiles: Profiles, rings: Rings) -> float:
     variance = (pattern.sigma * whole) ** 2  # counts squared
     if not rings.bins.size:
         return _brightest(whole * pattern.intensity, variance)
-    half = max(int(math.ceil(rings.width / float(np.median(profiles.step)))), 2)
+    half = max(math.ceil(rings.width / float(np.median(profiles.step))), 2)
     window = rings.bins[:, None] + np.arange(-half, half + 1)
     window = np.clip(window, 0, whole.size - 1)
     weight = whole[window]

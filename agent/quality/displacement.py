@@ -1,8 +1,8 @@
 """How far the rings of each sector lie from the frame's own mean rings.
 
-Every (ring, sector) window is fitted by ``background + amplitude * mean - move * slope``
-(linear least squares), so texture and absorption end in ``amplitude``, not in ``move``.
-The moves then follow, to first order in the angle,
+Every (ring, sector) window is fitted by ``background + amplitude * mean - move *
+slope`` (linear least squares), so texture and absorption end in ``amplitude``, not in
+``move``. The moves then follow, to first order in the angle,
 
     move(r, chi) = ring + dx cos(chi) + dy sin(chi)                beam centre
                  + (r^2 / D) (tx cos(chi) + ty sin(chi))           detector tilt
@@ -170,8 +170,9 @@ def _robust(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float, float] | None:
     """Weighted Huber regression with a free offset per ring and HC3 errors.
 
-    Returns coefficients (p,), covariance (p, p), degrees of freedom, how much the columns
-    beside it inflate the variance of the centre, and the scatter beyond counting noise.
+    Returns coefficients (p,), covariance (p, p), degrees of freedom, how much the
+    columns beside it inflate the variance of the centre, and the scatter beyond
+    counting noise.
     """
     a, y = moves.amplitude, moves.move
     usable = np.isfinite(moves.sigma) & (a > 0.02)

@@ -1,8 +1,8 @@
-"""``radial_scale``: did all rings grow or shrink together since the run's first frames?
+"""``radial_scale``: did all rings grow or shrink together since the run began?
 
-The detector's distance, the photon energy, the sample along the beam and the lattice all
-do that, and rings at small angles cannot tell them apart. So readbacks decide what it
-means: a move of the instrument is a misalignment, a warmer sample is science.
+The detector's distance, the photon energy, the sample along the beam and the lattice
+all do that, and rings at small angles cannot tell them apart. So readbacks decide what
+it means: a move of the instrument is a misalignment, a warmer sample is science.
 """
 
 from __future__ import annotations
@@ -76,15 +76,13 @@ def _explain(
     fit: _ScaleFit,
     settings: QualitySettings,
 ) -> tuple[Severity, str]:
-    for key in settings.geometry_keys:
-        then = reference.readbacks.get(key)
-        if then is None or key not in now:
+    for name in settings.geometry_keys:
+        then = reference.readbacks.get(name)
+        if then is None or name not in now:
             continue
-        if abs(now[key] - then) > settings.geometry_tolerance * abs(then):
-            return (
-                Severity.MISALIGNED,
-                f"{key} changed from {then:.6g} to {now[key]:.6g}",
-            )
+        if abs(now[name] - then) > settings.geometry_tolerance * abs(then):
+            why = f"{name} changed from {then:.6g} to {now[name]:.6g}"
+            return Severity.MISALIGNED, why
     key = find_readback(now, settings.temperature_key, parts=("temperature",))
     if key is not None and key in reference.readbacks:
         warmer = now[key] - reference.readbacks[key]
@@ -169,7 +167,7 @@ def _linear_scale(
 def _through_origin(
     r: NDArray[np.float64], moved: NDArray[np.float64], noise: NDArray[np.float64]
 ) -> tuple[float, float, float, float]:
-    """Robust ``moved = slope r``: slope, its sigma, degrees of freedom, scatter (px)."""
+    """Robust ``moved = slope r``: slope, sigma, degrees of freedom, scatter (px)."""
     excess = 0.0
     huber = np.ones_like(r)
     for _ in range(5):

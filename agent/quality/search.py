@@ -140,13 +140,20 @@ def _texture(
     # A sector takes part if a few per cent of its bins stand out of counting noise.
     out = (used & (sharp > 5 * noise)).sum(axis=0)
     structured = (used.sum(axis=0) >= 60) & (out >= 5)
-    counted = np.where(used, np.abs(sharp), np.nan)
-    unit = np.ones(SECTORS)
-    some = used.any(axis=0)
-    unit[some] = 1.4826 * np.nanmedian(counted[:, some], axis=0)
+    unit = 1.4826 * _medians(np.abs(sharp), used)
     clipped = np.clip(sharp / np.where(unit > 0, unit, 1.0), -_CLIP, _CLIP)
     middle = np.where(used, clipped, 0.0).sum(axis=0) / np.maximum(used.sum(axis=0), 1)
     return np.where(used, clipped - middle, 0.0), used, structured
+
+
+def _medians(
+    values: NDArray[np.float64], used: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Median of the used values of each column; 0 where there are none."""
+    ordered = np.sort(np.where(used, values, np.inf), axis=0)
+    count = used.sum(axis=0)
+    middle = np.take_along_axis(ordered, np.maximum(count // 2 - 1, 0)[None], axis=0)[0]
+    return np.where(count > 0, middle, 0.0)
 
 
 def _lines(
@@ -154,7 +161,7 @@ def _lines(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Join facing sectors: (16, 2 n) values and 0/1 where pixels are."""
     texture, used, _ = _texture(profiles)
-    inner = max(int(round(profiles.radius[0] / step - 0.5)), 0)
+    inner = max(round(profiles.radius[0] / step - 0.5), 0)
     n = inner + profiles.radius.size
     line, mask = np.zeros((_LINES, 2 * n)), np.zeros((_LINES, 2 * n))
     for joined, values in ((line, texture), (mask, used.astype(np.float64))):
@@ -195,7 +202,7 @@ def _vote(
     chi: NDArray[np.float64],
     step: float,
 ) -> tuple[float, float]:
-    width = max(int(round(1.5 * _GRID / (step / 2))) | 1, 3)
+    width = max(round(1.5 * _GRID / (step / 2)) | 1, 3)
     wide = maximum_filter1d(correlation, width, axis=1)
     side = np.arange(-_REACH, _REACH + _GRID, _GRID)
     x, y = np.meshgrid(side, side)

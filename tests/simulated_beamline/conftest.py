@@ -5,11 +5,16 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from bluesky import RunEngine, RunEngineInterrupted
 from event_model import DocumentNames, schema_validators
+
+from ringwatch.simulated_beamline.area_detector import AreaDetector
+from ringwatch.simulated_beamline.readout import ListedFrames
 
 
 class Recorded:
@@ -92,3 +97,17 @@ def interrupted(recorded: Recorded) -> Callable[[Any, Any, int], None]:
         recorded.engine.resume()
 
     return run
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., AreaDetector]:
+    def build(kind: type[AreaDetector], source: Any = None) -> AreaDetector:
+        frames = [np.full((16, 12), value, np.uint16) for value in range(50)]
+        return kind(
+            name="det",
+            source=source or ListedFrames(frames),
+            folder=tmp_path / "frames",
+            exposure_time=0.01,
+        )
+
+    return build

@@ -1,15 +1,11 @@
-"""Documents of every style, step and fly, paused and aborted; files read while growing.
+"""Documents of every style, step and fly, paused and aborted.
 
 ``recorded`` checks every document against event-model's schemas.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -32,23 +28,9 @@ from ringwatch.simulated_beamline.readout import ListedFrames, Readout
 from ringwatch.simulated_beamline.scans import fly, step_scan
 from ringwatch.simulated_beamline.stream_detector import StreamDetector
 
+Make = Any  # the fixture
 SHAPE = (16, 12)
 KEY = "det_image"
-Make = Callable[..., Any]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    def build(kind: type[AreaDetector], source: Any = None) -> AreaDetector:
-        frames = [np.full(SHAPE, value, np.uint16) for value in range(50)]
-        return kind(
-            name="det",
-            source=source or ListedFrames(frames),
-            folder=tmp_path / "frames",
-            exposure_time=0.01,
-        )
-
-    return build
 
 
 STYLES = [InlineDetector, DatumDetector, StreamDetector]
@@ -254,56 +236,3 @@ def test_misuse_is_explained(make: Make) -> None:
     detector.unstage()
     with pytest.raises(ValueError, match="one two-dimensional kind"):
         ListedFrames([np.zeros((2, 2)), np.zeros((3, 2))])
-
-
-# -- reading what grows --------------------------------------------------------------
-READER = f"""
-import sys, h5py, hdf5plugin
-with h5py.File(sys.argv[1], "r", libver="latest", swmr=True) as file:
-    frames, numbers = file["{FRAMES}"], file["{FRAME_NUMBERS}"]
-    for line in sys.stdin:
-        frames.refresh(); numbers.refresh()
-        print(len(frames), int(frames[-1, 0, 0]), int(numbers[-1]), flush=True)
-"""
-
-
-def test_another_process_reads_while_the_file_grows(make: Make) -> None:
-    detector = make(StreamDetector)
-    detector.stage()
-    expose(detector)
-    with subprocess.Popen(
-        [sys.executable, "-c", READER, str(detector._frame_file.path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as reader:
-        assert reader.stdin is not None
-        assert reader.stdout is not None
-        for number in range(4):
-            reader.stdin.write("\n")
-            reader.stdin.flush()
-            assert reader.stdout.readline().split() == [
-                str(number + 1),
-                str(number),
-                str(number),
-            ]
-            expose(detector)
-        reader.stdin.close()
-    assert reader.returncode == 0
-    detector.unstage()
-
-
-def test_this_process_reads_while_the_file_grows(make: Make) -> None:
-    detector = make(DatumDetector)
-    detector.stage()
-    path = detector._frame_file.path
-    with h5py.File(path, "r", libver="latest", swmr=True) as file:
-        for number in range(3):
-            expose(detector)
-            file[FRAMES].refresh()
-            assert file[FRAMES][number, 5, 5] == number
-    detector.unstage()
-
-
-def expose(detector: AreaDetector) -> None:
-    detector.trigger().wait(timeout=10)
