@@ -143,15 +143,16 @@ def draw(structure: RealStructure, view: View, *, seed: int) -> LabelledPattern:
     return LabelledPattern(structure.space_group, grid.q, y)
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Rows of a Parquet file, of the columns named."""
+def _read(
+    path: Path, columns: tuple[str, ...], *, optional: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Rows of a Parquet file, of the columns named; ``optional`` ones if there."""
     try:
         names = pq.read_schema(path).names
         if missing := sorted(set(columns) - set(names)):
             raise DatasetError(f"{path} lacks the columns {missing}; it has {names}")
-        rows: list[dict[str, Any]] = pq.read_table(
-            path, columns=list(columns)
-        ).to_pylist()
+        wanted = [*columns, *(name for name in optional if name in names)]
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=wanted).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{path}: no readable Parquet file ({error})") from error
     return rows
@@ -165,7 +166,8 @@ def read_structures(
     Parameters
     ----------
     path : Path
-        Parquet with ``space_group``, cell and sites of the conventional cell.
+        Parquet with ``space_group``, cell and sites of the conventional cell. Rows whose
+        ``recommended`` is false, where there is such a column, are left out.
     limit : int
         A random choice of so many rows; 0: all.
     seed : int
@@ -176,7 +178,9 @@ def read_structures(
     DatasetError
         If the file or a column is missing.
     """
-    rows = _read(path, (*_STRUCTURE_COLUMNS, *_SITE_COLUMNS))
+    columns = (*_STRUCTURE_COLUMNS, *_SITE_COLUMNS)
+    rows = _read(path, columns, optional=("recommended",))
+    rows = [row for row in rows if row.get("recommended") is not False]
     if 0 < limit < len(rows):
         chosen = np.random.default_rng(seed).permutation(len(rows))[:limit]
         rows = [rows[i] for i in sorted(chosen)]

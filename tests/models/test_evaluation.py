@@ -147,6 +147,11 @@ def test_structures_are_drawn_where_bragg_puts_them(tmp_path):
     assert pattern.q[-1] == pytest.approx(5.76)
 
 
+def test_structures_that_are_not_recommended_are_left_out(tmp_path):
+    rows = [structure_row(recommended=True), structure_row(recommended=False)]
+    assert len(list(read_structures(write(tmp_path / "s.parquet", rows)))) == 1
+
+
 def test_measured_rows_are_converted_or_skipped(tmp_path):
     rows = [
         pattern_row(),
