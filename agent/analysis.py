@@ -110,7 +110,9 @@ class Analysis:
                     npt=settings.npt,
                     polarization=settings.polarization,
                 )
-            self._reductions[shape] = Reduction(binning, saturation=settings.saturation)
+            self._reductions[shape] = Reduction(
+                binning, saturation=settings.quality.saturation
+            )
         return self._reductions[shape]
 
     def dark_of_file(self, shape: tuple[int, int]) -> Dark | None:

@@ -79,22 +79,16 @@ class Announcer(DocumentRouter):
     detector : str, optional
         Data key of the images, or name of the device that has one; by default the first
         image of a run.
-    readbacks : tuple of str
-        Data keys wanted with a frame: a frame whose pixels are announced before its
-        event waits for that event.
+
+    A frame whose pixels are announced ahead of its event (StreamDatum) waits for that
+    event where the descriptor promises numbers with it: they say what the beam, the
+    exposure and the temperature were.
     """
 
-    def __init__(
-        self,
-        listener: Listener,
-        *,
-        detector: str | None = None,
-        readbacks: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, listener: Listener, *, detector: str | None = None) -> None:
         super().__init__()
         self._listener = listener
         self._detector = detector
-        self._readbacks = readbacks
         self._runs: dict[str, _Run] = {}
         self._streams: dict[str, _Stream | None] = {}
         self._resources: dict[str, Asset | LostLocator] = {}
@@ -160,7 +154,7 @@ class Announcer(DocumentRouter):
             data_key=key,
             shape=tuple(int(n) for n in data_keys[key]["shape"]),
             waits_for_event=external.startswith("STREAM")
-            and any(wanted in data_keys for wanted in self._readbacks),
+            and any(k["dtype"] in ("number", "integer") for k in data_keys.values()),
         )
 
     def resource(self, doc: Document) -> None:

@@ -32,13 +32,8 @@ class Settings(BaseModel):
         Number of q bins, 64..2047; None for about one a pixel of radius.
     polarization : float or None
         Polarization factor of the beam along the horizontal; None for no correction.
-    saturation : float or None
-        Counts at which a pixel is saturated; None takes it from the frame's type.
     dark_stream : str
         Name of the stream of a run that holds its dark frames.
-    i0, temperature, exposure : str or None
-        Data keys of the readbacks of the incoming beam, of the sample's temperature,
-        and of the exposure time in seconds, in the events of the detector's stream.
     data_roots : tuple of Path
         Files named by documents are read only below these folders (links resolved).
     max_frame_bytes : int
@@ -63,7 +58,7 @@ class Settings(BaseModel):
     tiled_container : str
         Container of the derived runs.
     quality : QualitySettings
-        Thresholds of the flags.
+        Thresholds of the flags, saturation value, names of the readbacks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,11 +69,7 @@ class Settings(BaseModel):
     dark: Path | None = None
     npt: int | None = Field(default=None, ge=64, le=2047)
     polarization: float | None = Field(default=0.99, ge=-1, le=1)
-    saturation: float | None = Field(default=None, gt=0)
     dark_stream: str = "dark"
-    i0: str | None = None
-    temperature: str | None = None
-    exposure: str | None = None
     data_roots: tuple[Path, ...] = (Path("/"),)
     max_frame_bytes: int = Field(default=1 << 29, gt=0)
     read_timeout_s: float = Field(default=3.0, ge=0, le=60)

@@ -96,12 +96,7 @@ class Worker:
             timeout_s=settings.read_timeout_s,
         )
         self._darks = DarkBook(fetch_dark)
-        wanted = (settings.i0, settings.temperature, settings.exposure)
-        self._announcer = Announcer(
-            self,
-            detector=settings.detector,
-            readbacks=tuple(key for key in wanted if key),
-        )
+        self._announcer = Announcer(self, detector=settings.detector)
         self._runs: dict[str, _OpenRun] = {}
         self._arrived = time.monotonic()
         self.counters = Counters()

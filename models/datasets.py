@@ -166,8 +166,8 @@ def read_structures(
     Parameters
     ----------
     path : Path
-        Parquet with ``space_group``, cell and sites of the conventional cell. Rows whose
-        ``recommended`` is false, where there is such a column, are left out.
+        Parquet with ``space_group``, cell and sites of the conventional cell. Where
+        there is a column ``recommended``, rows in which it is false are left out.
     limit : int
         A random choice of so many rows; 0: all.
     seed : int

@@ -104,8 +104,6 @@ def _agent(beamline: Beamline, sink: MemorySink, **options: Any) -> Agent:
         poni=beamline.poni_path,
         mask=beamline.mask_path,
         detector="detector_image",
-        i0="i0",
-        temperature="furnace_temperature",
         **options,
     )
 

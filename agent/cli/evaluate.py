@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 from ringwatch.agent.errors import SettingsError
 from ringwatch.models.classifier import Classifier
 from ringwatch.models.datasets import DatasetError
-from ringwatch.models.evaluation import Rate, Scores
+from ringwatch.models.evaluation import Scores
 from ringwatch.models.evaluation import evaluate as run
 from ringwatch.models.model_card import record_scores
 from ringwatch.models.weight_files import SHIPPED, WeightsError
@@ -73,47 +74,36 @@ def evaluate(
         Console().print(_table(scores))
 
 
+_RATES = {
+    "class, top 1": "class_top1",
+    "class, top 5": "class_top5",
+    "crystal system": "system",
+    "space group, top 1": "space_group",
+    "space group, top 5": "space_group_top5",
+    "label set holds it": "coverage",
+}
+_NUMBERS = {
+    "classes in a label set": "mean_set_size",
+    "calibration error": "ece",
+    "surest half, top 1": "surest_half",
+    "commonest class": "majority",
+}
+
+
 def _table(scores: dict[str, Scores]) -> Table:
-    """One row per set of patterns."""
-    table = Table(title="percent, with 95 % intervals")
-    for column in (
-        "patterns",
-        "n",
-        "class",
-        "class top 5",
-        "system",
-        "space group",
-        "SG top 5",
-        "90 % set holds it",
-        "set size",
-        "ECE",
-        "majority",
-        "skipped",
-    ):
-        table.add_column(column, justify="left" if column == "patterns" else "right")
-    for name, s in scores.items():
+    """One column per set of patterns, narrow enough for a terminal."""
+    table = Table(title="percent, with 95 % intervals", box=SIMPLE)
+    table.add_column("", no_wrap=True)
+    for name in scores:
+        table.add_column(name, justify="right")
+    found = [s.to_dict() for s in scores.values()]
+    for label, key in _RATES.items():
         table.add_row(
-            name,
-            str(s.class_top1.n),
-            *(
-                _cell(rate)
-                for rate in (
-                    s.class_top1,
-                    s.class_top5,
-                    s.system,
-                    s.space_group,
-                    s.space_group_top5,
-                    s.coverage,
-                )
-            ),
-            f"{s.mean_set_size:.1f}",
-            f"{s.ece:.1f}",
-            f"{s.majority:.1f}",
-            str(s.skipped),
+            label,
+            *("{percent:.1f} ({low:.1f}-{high:.1f})".format(**s[key]) for s in found),
         )
+    for label, key in _NUMBERS.items():
+        table.add_row(label, *(f"{s[key]:.1f}" for s in found))
+    table.add_row("patterns", *(str(s["class_top1"]["n"]) for s in found))
+    table.add_row("rows skipped", *(str(s["skipped"]) for s in found))
     return table
-
-
-def _cell(rate: Rate) -> str:
-    """Percent and interval."""
-    return f"{rate.percent:.1f} ({rate.low:.1f}-{rate.high:.1f})"

@@ -79,7 +79,7 @@ def test_frame_waits_for_the_event_with_its_readbacks(
     tmp_path: Path, run_engine: RunEngine
 ) -> None:
     notes = Notes()
-    announcer = Announcer(notes, detector="det_image", readbacks=("det_exposure_time",))
+    announcer = Announcer(notes, detector="det_image")
     run_engine.subscribe(announcer.feed)
     run_engine(step_scan(detector_of("stream", tmp_path), 3))
     assert [ref.index for ref in notes.frames] == [0, 1, 2]

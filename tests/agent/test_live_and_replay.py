@@ -46,8 +46,6 @@ def settings_for(beamline: Beamline) -> dict[str, Any]:
         "mask": beamline.mask_path,
         "detector": "detector_image",
         "classifier": "none",
-        "i0": "i0",
-        "temperature": "furnace_temperature",
     }
 
 

@@ -31,7 +31,6 @@ from ringwatch.simulated_beamline.stream_detector import StreamDetector
 
 STYLES = {"inline": InlineDetector, "datum": DatumDetector, "stream": StreamDetector}
 SHAPE = (12, 10)
-READBACKS = ("det_frame_number",)
 # Frame numbers differ in every pixel, so a frame taken for another cannot go unseen.
 FRAMES = [np.full(SHAPE, 100 + n, dtype=np.uint16) for n in range(60)]
 
@@ -63,7 +62,7 @@ class Frames:
         self.pixels: list[int] = []
         self.stops: list[dict[str, Any]] = []
         self._reader = FrameReader()
-        self.announcer = Announcer(self, detector=detector, readbacks=READBACKS)
+        self.announcer = Announcer(self, detector=detector)
 
     def run_started(self, start: dict[str, Any]) -> None:
         pass

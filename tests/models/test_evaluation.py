@@ -198,10 +198,12 @@ def test_the_command_prints_json_and_counts_skipped_rows(tmp_path):
     assert scores["measured"]["skipped"] == 1
     assert scores["measured"]["class_top1"]["n"] == 1
     table = CliRunner().invoke(app, files)
-    assert "top 5" in table.output or "class" in table.output
+    assert "space group, top 5" in table.output
+    assert "rows skipped" in table.output
     missing = CliRunner().invoke(app, ["--patterns", str(tmp_path / "none")])
     assert isinstance(missing.exception, SettingsError)
     nothing = CliRunner().invoke(app, [])
+    assert isinstance(nothing.exception, SettingsError)
     assert "name --structures" in str(nothing.exception)
 
 

@@ -25,10 +25,8 @@ def trained_like(config, seed=0):
     network = Network(config)
     with torch.no_grad():
         for name, value in network.learned().items():
-            if (
-                name.endswith("running_var")
-                or ("norm" in name
-                and name.endswith("weight"))
+            if name.endswith("running_var") or (
+                "norm" in name and name.endswith("weight")
             ):
                 value.uniform_(0.5, 2.0)
             elif value.ndim == 1:
