@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -14,9 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.darks import DarkBook
-from ringwatch.agent.errors import FrameShapeError, GeometryError, RingwatchError
+from ringwatch.agent.errors import (
+    FrameReadError,
+    FrameShapeError,
+    GeometryError,
+    RingwatchError,
+)
 from ringwatch.agent.frames import FrameReader
-from ringwatch.agent.geometry import Binning, load_geometry, load_image
+from ringwatch.agent.geometry import Binning, load_geometry
+from ringwatch.agent.images import read_image
 from ringwatch.agent.nouns import (
     Flag,
     FrameRef,
@@ -29,9 +36,12 @@ from ringwatch.agent.nouns import (
 from ringwatch.agent.quality import FrameFacts, QualityFold, set_aside, unread
 from ringwatch.agent.reduction import Dark, Reduction
 from ringwatch.agent.settings import Settings
+from ringwatch.models.inputs import PatternError
 from ringwatch.models.prediction import Prediction
 
 __all__ = ["Analysis", "Classifies", "RunAnalysis", "unknown_verdict"]
+
+logger = logging.getLogger(__name__)
 
 _SIGNAL_GONE = (Flag.NO_BEAM, Flag.MISREAD, Flag.INVALID_VALUES)
 """A frame with one of these raised has no rings worth a label."""
@@ -74,10 +84,11 @@ class Analysis:
         self._geometry = load_geometry(settings.poni) if settings.poni else None
         self._mask = None
         if settings.mask:
-            self._mask = load_image(settings.mask, what="mask") != 0
+            self._mask = _image_of_settings(settings.mask, "mask") != 0
+        self._told_unlabelled = False
         self._dark_frame = None
         if settings.dark:
-            self._dark_frame = load_image(settings.dark, what="dark")
+            self._dark_frame = _image_of_settings(settings.dark, "dark")
         self._reductions: dict[tuple[int, int], Reduction] = {}
         self._dark_file: dict[tuple[int, int], Dark] = {}
         if self._geometry is not None and self._geometry.detector.shape:
@@ -135,16 +146,23 @@ class Analysis:
             return None
 
     def label(self, pattern: Pattern) -> Prediction | None:
-        """Symmetry of a pattern; None without a classifier or without any signal."""
+        """Symmetry of a pattern; None without a classifier or anything to classify."""
         measured = pattern.coverage > 0
         if self.classifier is None or not (pattern.intensity[measured] > 0).any():
             return None
         sigma = pattern.sigma[measured]
-        return self.classifier.predict(
-            pattern.q[measured],
-            pattern.intensity[measured],
-            sigma if np.isfinite(sigma).all() else None,
-        )
+        try:
+            return self.classifier.predict(
+                pattern.q[measured],
+                pattern.intensity[measured],
+                sigma if np.isfinite(sigma).all() else None,
+            )
+        except PatternError as error:
+            # The flags stand without a label: a camera at small angles has rings too.
+            if not self._told_unlabelled:
+                self._told_unlabelled = True
+                logger.warning("frames stay without a label: %s", error)
+            return None
 
     def judge_pattern(self, ref: FrameRef, pattern: Pattern, arrived: float) -> Verdict:
         """Verdict of a pattern that came without its frame: a label, but never good."""
@@ -303,6 +321,13 @@ def unknown_verdict(
         analysis_id=analysis_id,
         latency_ms=(time.monotonic() - arrived) * 1e3,
     )
+
+
+def _image_of_settings(path: Path, what: str) -> NDArray[np.generic]:
+    try:
+        return read_image(path, what=what)
+    except FrameReadError as error:
+        raise GeometryError(str(error)) from error
 
 
 def _hash_of(path: Path | None) -> str:

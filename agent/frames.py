@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-import fabio
 import h5py
 import hdf5plugin
 import numpy as np
@@ -19,6 +18,7 @@ from ringwatch.agent.errors import (
     FrameShapeError,
     MissingFrameError,
 )
+from ringwatch.agent.images import read_image
 from ringwatch.agent.nouns import FileLocator, FrameRef, LostLocator, MemoryLocator
 
 __all__ = ["FrameReader"]
@@ -171,18 +171,9 @@ class FrameReader:
     def _read_image(self, locator: FileLocator) -> NDArray[np.generic]:
         path = self._allowed(locator.path)
         _wait_until(path.is_file, self._timeout_s)
-        if not path.is_file():
-            raise MissingFrameError(f"{path} is not there")
-        if path.stat().st_size > self._max_frame_bytes:
+        if path.is_file() and path.stat().st_size > self._max_frame_bytes:
             raise _TooLargeError(f"{path} is larger than max_frame_bytes allows")
-        try:
-            with fabio.open(str(path)) as image:
-                pixels = np.asarray(image.data)
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise FrameReadError(f"{path} cannot be read: {error}") from error
-        if pixels.ndim != 2:
-            raise FrameShapeError(f"{path} has shape {pixels.shape}, no image (y, x)")
-        return pixels
+        return read_image(path)
 
 
 class _TooLargeError(FrameReadError):

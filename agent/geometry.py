@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import fabio
 import numpy as np
 import pyFAI
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from pyFAI.units import to_unit
 from ringwatch.agent.errors import GeometryError
 from ringwatch.agent.nouns import SECTORS
 
-__all__ = ["MASKED_CELL", "MAX_Q_BINS", "Binning", "load_geometry", "load_image"]
+__all__ = ["MASKED_CELL", "MAX_Q_BINS", "Binning", "load_geometry"]
 
 MASKED_CELL = 65535
 """Cell index of a pixel that takes part in nothing."""
@@ -242,32 +241,6 @@ def load_geometry(path: Path) -> AzimuthalIntegrator:
             f"{path} has no wavelength: add a line 'Wavelength: 4.0e-11' (in metres)"
         )
     return geometry
-
-
-def load_image(path: Path, *, what: str) -> NDArray[np.generic]:
-    """Read one image (.npy, or any format of fabio: TIFF, CBF, EDF, ...), shape (y, x).
-
-    Raises
-    ------
-    GeometryError
-        Where it is missing, unreadable or not two-dimensional; ``what`` names it.
-    """
-    if not path.is_file():
-        raise GeometryError(f"no {what} at {path}")
-    try:
-        if path.suffix == ".npy":
-            image = np.asarray(np.load(path, allow_pickle=False))
-        else:
-            with fabio.open(str(path)) as opened:
-                image = np.asarray(opened.data)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise GeometryError(f"cannot read the {what} {path}: {error}") from error
-    if image.ndim != 2 or not image.size:
-        raise GeometryError(
-            f"the {what} {path} has shape {image.shape}; a two-dimensional image is "
-            "expected"
-        )
-    return np.asarray(image)
 
 
 def _check_fit(

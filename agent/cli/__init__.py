@@ -9,7 +9,9 @@ from rich.console import Console
 
 from ringwatch.agent.cli.classify import classify
 from ringwatch.agent.cli.demo import demo
+from ringwatch.agent.cli.evaluate import evaluate
 from ringwatch.agent.cli.replay import replay
+from ringwatch.agent.cli.train import train
 from ringwatch.agent.errors import RingwatchError
 
 __all__ = ["app", "main"]
@@ -20,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Watches the Debye-Scherrer rings of a running experiment.",
 )
-for command in (demo, classify, replay):
+for command in (demo, classify, replay, train, evaluate):
     app.command()(command)
 
 

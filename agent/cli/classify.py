@@ -19,7 +19,7 @@ from ringwatch.agent.cli.present import as_object, word_style
 from ringwatch.agent.darks import DarkBook
 from ringwatch.agent.errors import RingwatchError
 from ringwatch.agent.frames import FrameReader
-from ringwatch.agent.geometry import load_image
+from ringwatch.agent.images import read_image
 from ringwatch.agent.measured import Unit, is_pattern_file, read_pattern
 from ringwatch.agent.nouns import FrameRef, LostLocator, MemoryLocator, Verdict
 from ringwatch.agent.settings import load_settings
@@ -95,7 +95,7 @@ def _ref(path: Path) -> FrameRef:
 
 
 def _judge_frame(analysis: Analysis, ref: FrameRef, arrived: float) -> Verdict:
-    image = load_image(Path(ref.run_uid), what="frame")
+    image = read_image(Path(ref.run_uid))
     ref = replace(ref, locator=MemoryLocator(frame=image))
     run = RunAnalysis(analysis, {}, FrameReader(), DarkBook())
     return run.judge(ref, arrived)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from ringwatch.agent.nouns import Flag, Pattern
+from ringwatch.agent.nouns import Flag
 from ringwatch.agent.quality.facts import (
     FrameFacts,
     Reference,
@@ -72,9 +72,9 @@ def judge_low_counts(
     The value is the exposure that would reach it, ``t (sigma / target)^2`` in seconds,
     NaN where the exposure of this frame is not known.
     """
-    if facts.pattern is None or seen.profiles is None or seen.rings is None:
+    if seen.profiles is None or seen.rings is None:
         return not_evaluated(Flag.LOW_COUNTS, "no pattern without a geometry")
-    precision = _precision(facts.pattern, seen.profiles, seen.rings)
+    precision = _precision(facts, seen.profiles, seen.rings)
     if not math.isfinite(precision):
         return not_evaluated(Flag.LOW_COUNTS, "no bin holds counts above the dark")
     longer = (precision / settings.target_precision) ** 2
@@ -185,16 +185,18 @@ def _falls_off(profiles: Profiles | None, settings: QualitySettings) -> bool:
     return bool(significant and level[high] > _SHAPE * max(level[low], 0.0))
 
 
-def _precision(pattern: Pattern, profiles: Profiles, rings: Rings) -> float:
+def _precision(facts: FrameFacts, profiles: Profiles, rings: Rings) -> float:
     """Relative standard deviation of the (median of the five) strongest rings.
 
-    By the pattern's own Poisson errors: what else scatters (grains, the flat field)
-    does not go away with a longer exposure.
+    By counting statistics alone: what else scatters (grains, the flat field) does not
+    go away with a longer exposure.
     """
+    cake = facts.cake
     whole = profiles.norm.sum(axis=1)
-    variance = (pattern.sigma * whole) ** 2  # counts squared
+    dark = cake.dark / facts.dark_frames if facts.dark_frames else 0.0
+    variance = np.maximum((cake.total + dark).sum(axis=1), 0.0)  # counts squared
     if not rings.bins.size:
-        return _brightest(whole * pattern.intensity, variance)
+        return _brightest(whole * profiles.mean, variance)
     half = max(math.ceil(rings.width / float(np.median(profiles.step))), 2)
     window = rings.bins[:, None] + np.arange(-half, half + 1)
     window = np.clip(window, 0, whole.size - 1)

@@ -42,28 +42,33 @@ class Sequence:
     """Follows the frame number and time that the detector itself wrote."""
 
     def __init__(self) -> None:
-        self._last: tuple[int, float] | None = None
+        self._last: tuple[FrameRef, float] | None = None
         self._time: float | None = None
 
     def judge(self, ref: FrameRef) -> Finding:
-        """Raise on lost or repeated frame numbers, and on time that runs backwards."""
+        """Raise on lost or repeated frame numbers, and on time that runs backwards.
+
+        A frame that was announced without a number (abandoned by a pause) counts by its
+        index. After a rewind, seen by a repeated ``seq_num``, one may never have been.
+        """
         number = _readback(ref, "frame_number")
         time = _readback(ref, "timestamp")
         if number is None:
             return not_evaluated(
                 Flag.SEQUENCE, "the detector wrote no frame number beside its frames"
             )
-        last, self._last = self._last, (ref.index, number)
+        last, self._last = self._last, (ref, number)
         before, self._time = self._time, time
         if last is None or (number < last[1] and number in _FIRST_NUMBERS):
             return clear(Flag.SEQUENCE, 0.0)
-        missing = (number - last[1]) - (ref.index - last[0])
-        if missing > 0:
+        missing = (number - last[1]) - (ref.index - last[0].index)
+        rewound = ref.seq_num <= last[0].seq_num
+        if missing > (1 if rewound else 0):
             return raised(
                 Flag.SEQUENCE,
                 missing,
                 f"frames are missing ({missing:.0f}): the detector counted from "
-                f"{last[1]:.0f} to {number:.0f}",
+                f"{last[1]:.0f} to {number:.0f}, what lies between was lost or given up",
             )
         if missing < 0:
             return raised(

@@ -253,6 +253,8 @@ def test_what_can_be_known_at_start_is_an_error_at_start(
         Agent(classifier="none")
     with pytest.raises(GeometryError, match="absent"):
         Agent(poni=tmp_path / "absent.poni", classifier="none")
+    with pytest.raises(GeometryError, match="no mask at"):
+        Agent(poni=poni, mask=tmp_path / "absent.npy", classifier="none")
     with pytest.raises(SettingsError, match="unknown setting 'ponny'"):
         Agent(ponny=poni)
     with pytest.raises(SettingsError, match="npt"):

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ringwatch.agent.errors import FrameShapeError, GeometryError
-from ringwatch.agent.geometry import MASKED_CELL, Binning, load_geometry, load_image
+from ringwatch.agent.geometry import MASKED_CELL, Binning, load_geometry
 from ringwatch.agent.nouns import SECTORS, Cake, Pattern
 from ringwatch.agent.reduction import Reduction, saturation_of
 
@@ -208,8 +208,6 @@ def test_geometry_errors_name_the_remedy(poni: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(GeometryError, match="wavelength"):
         load_geometry(nowave)
-    with pytest.raises(GeometryError, match="mask"):
-        load_image(tmp_path / "absent.npy", what="mask")
 
 
 def test_tiles_without_geometry_count_every_pixel() -> None:

@@ -1,0 +1,234 @@
+"""``ringwatch classify`` on measured frames and patterns, good and bad."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import fabio
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ringwatch.agent.cli import app
+from ringwatch.agent.errors import FrameReadError, SettingsError
+from ringwatch.agent.measured import is_pattern_file, read_pattern
+from ringwatch.models.diffraction import lorentz_polarization
+
+KEYS = {
+    "file",
+    "verdict",
+    "reason",
+    "flags",
+    "not_evaluated",
+    "values",
+    "label",
+    "label_prob",
+    "label_set",
+    "classes",
+    "space_groups",
+    "crystal_systems",
+    "unsure",
+    "novelty",
+    "latency_ms",
+    "analysis_id",
+}
+
+
+def classify(*arguments: object) -> list[dict[str, Any]]:
+    result = CliRunner().invoke(app, ["classify", *map(str, arguments), "--json"])
+    assert result.exit_code == 0, result.output
+    objects: list[dict[str, Any]] = json.loads(result.stdout)
+    for each in objects:
+        assert set(each) == KEYS
+    return objects
+
+
+@pytest.fixture(scope="module")
+def frames(shared_data: Path) -> Path:
+    return shared_data / "frames"
+
+
+@pytest.mark.parametrize("name", ["CeO2_Pilatus1M.cbf.gz", "CeO2_Pilatus2M_61keV.cbf"])
+def test_measured_ceria(name: str, frames: Path) -> None:
+    poni = frames / f"{name.split('.', 1)[0]}.poni"
+    (ceria,) = classify(frames / name, "--poni", poni)
+    assert ceria["verdict"] == "good", ceria["reason"]
+    assert 196 in [c["class"] for c in ceria["classes"]]  # that of space group 225
+    assert len(ceria["classes"]) == len(ceria["space_groups"]) == 5
+    systems = [s["probability"] for s in ceria["crystal_systems"]]
+    assert len(systems) == 7
+    assert sum(systems) == pytest.approx(1)
+    assert systems == sorted(systems, reverse=True)
+
+
+def test_wrong_geometry_is_misaligned(frames: Path) -> None:
+    (wrong,) = classify(
+        frames / "CeO2_Pilatus1M.cbf.gz", "--poni", frames / "CeO2_Pilatus1M_WRONG.poni"
+    )
+    assert wrong["verdict"] == "misaligned"
+    assert "beam_center" in [flag["name"] for flag in wrong["flags"]]
+
+
+def test_dark_frame_is_never_good(frames: Path) -> None:
+    dark = frames / "Dark_5s_003.cbf.gz"
+    (itself,) = classify(dark, "--dark", dark)
+    assert itself["verdict"] == "bad"
+    (alone,) = classify(dark)
+    assert alone["verdict"] in ("bad", "unknown")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ruby_single_crystals_Dexela.cbf.gz",
+        "AgBehenate_003.cbf.gz",
+        "CeO2_PI_CCD_Mo.cbf",
+    ],
+)
+def test_without_geometry_nothing_is_good(name: str, frames: Path) -> None:
+    (verdict,) = classify(frames / name)
+    assert verdict["verdict"] != "good"
+    assert verdict["label"] is None
+    assert verdict["not_evaluated"]
+
+
+@pytest.mark.parametrize("point", [1, 2, 3, 6])
+def test_a_diamond_anvil_map_is_not_misaligned(point: int, frames: Path) -> None:
+    (verdict,) = classify(
+        frames / f"Fe3O4C_M1_map_{point}_P1_E1_001.cbf.gz",
+        "--poni",
+        frames / "Fe3O4C_M1_map.poni",
+    )
+    assert verdict["verdict"] in ("good", "suspect"), verdict["reason"]
+
+
+def test_spoilt_copies_of_a_measured_frame(frames: Path, tmp_path: Path) -> None:
+    poni = frames / "CeO2_Pilatus1M.poni"
+    with fabio.open(str(frames / "CeO2_Pilatus1M.cbf.gz")) as image:
+        good = np.asarray(image.data)
+    spoilt = {
+        "zeros": np.zeros_like(good),
+        "nan": np.where(good > 500, np.nan, good.astype(np.float32)),
+        "shape": good[:-3],
+        "half": np.where(np.arange(good.shape[0])[:, None] < 500, 0, good),
+    }
+    for name, frame in spoilt.items():
+        np.save(tmp_path / f"{name}.npy", frame)
+    paths = [tmp_path / f"{name}.npy" for name in spoilt]
+    (tmp_path / "truncated.cbf").write_bytes(
+        (frames / "CeO2_Pilatus2M_61keV.cbf").read_bytes()[:100_000]
+    )
+    paths += [tmp_path / "truncated.cbf", tmp_path / "absent.cbf"]
+    names = [*spoilt, "truncated", "absent"]
+    found = dict(zip(names, classify(*paths, "--poni", poni), strict=True))
+    for name, flag in (
+        ("zeros", "no_beam"),
+        ("nan", "invalid_values"),
+        ("half", "misread"),
+    ):
+        assert found[name]["verdict"] == "bad", (name, found[name]["reason"])
+        assert flag in [f["name"] for f in found[name]["flags"]], name
+    for name in ("truncated", "absent"):
+        assert found[name]["verdict"] == "unknown", (name, found[name]["reason"])
+        assert name in found[name]["reason"]
+    assert found["shape"]["verdict"] in ("bad", "misaligned", "unknown")
+
+
+def ceria_pattern() -> tuple[np.ndarray, np.ndarray]:
+    """q and intensity of CeO2-like rings, Cu K-alpha range."""
+    q = np.linspace(0.5, 5.5, 4000)
+    y = np.zeros_like(q)
+    for n, f in (
+        (3, 1),
+        (4, 0.45),
+        (8, 0.7),
+        (11, 0.6),
+        (12, 0.12),
+        (16, 0.1),
+        (19, 0.25),
+    ):
+        centre = 2 * np.pi * np.sqrt(n) / 5.4115
+        strength = f * lorentz_polarization(np.array([centre]), 1.5406, 1.0)[0]
+        y += strength * np.exp(-0.5 * ((q - centre) / 0.006) ** 2)
+    return q, 1000 * y + 2
+
+
+def two_theta(q: np.ndarray) -> np.ndarray:
+    return np.degrees(2 * np.arcsin(q * 1.5406 / (4 * np.pi)))
+
+
+def test_patterns_in_every_format_mean_the_same(tmp_path: Path) -> None:
+    q, y = ceria_pattern()
+    np.savetxt(tmp_path / "a.xy", np.c_[q, y])
+    np.savetxt(tmp_path / "b.xye", np.c_[q, y, np.sqrt(y)], header="q I sigma")
+    chi = f"title\n2-Theta\nIntensity\n  {q.size}\n"
+    rows = "\n".join(f"{a:.8f} {b:.6f}" for a, b in zip(q, y, strict=True))
+    (tmp_path / "c.chi").write_text(chi + rows)
+    csv = "q (1/A), intensity\n" + rows.replace(" ", ",")
+    with gzip.open(tmp_path / "d.csv.gz", "wt") as packed:
+        packed.write(csv)
+    (tmp_path / "e.dat").write_text("! comment\n" + rows + "\n")
+    for path in sorted(tmp_path.iterdir()):
+        assert is_pattern_file(path)
+        pattern = read_pattern(path, unit="q_A^-1")
+        np.testing.assert_allclose(pattern.q, q, atol=1e-7)
+        np.testing.assert_allclose(pattern.intensity, y, atol=1e-5)
+    np.savetxt(tmp_path / "f.xy", np.c_[q * 10, y])
+    np.testing.assert_allclose(read_pattern(tmp_path / "f.xy", unit="q_nm^-1").q, q)
+    np.savetxt(tmp_path / "g.xy", np.c_[two_theta(q), y][::-1])
+    pattern = read_pattern(tmp_path / "g.xy", wavelength=1.5406)
+    np.testing.assert_allclose(pattern.q, q, rtol=1e-9)
+
+
+def test_a_pattern_gets_a_label_and_is_never_good(tmp_path: Path) -> None:
+    q, y = ceria_pattern()
+    np.savetxt(tmp_path / "ceria.xy", np.c_[two_theta(q), y])
+    (ceria,) = classify(tmp_path / "ceria.xy", "--wavelength", 1.5406)
+    assert ceria["verdict"] == "unknown"
+    assert ceria["label"]
+    assert 196 in [c["class"] for c in ceria["classes"]]
+    assert {n["name"] for n in ceria["not_evaluated"]} >= {"no_beam", "beam_center"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "rows of numbers"),
+        ("hello\nworld\n", "rows of numbers"),
+        ("1 2\n2 3\n", "2 rows"),
+        ("\n".join(f"{i} {i}" for i in range(20)) + "\nbroken line\n", "line 21"),
+        ("\n".join(f"{i} nan" for i in range(20)), "no finite"),
+        ("\x00\xff" * 500, "rows of numbers"),
+    ],
+)
+def test_files_without_a_pattern_say_so(text: str, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.xy"
+    path.write_text(text)
+    with pytest.raises(FrameReadError, match=told):
+        read_pattern(path)
+    (verdict,) = classify(path)
+    assert verdict["verdict"] == "unknown"
+    assert told in verdict["reason"]
+
+
+def test_units_that_cannot_be_right_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "two_theta.xy"
+    np.savetxt(path, np.c_[np.linspace(5, 90, 500), np.ones(500)])
+    with pytest.raises(SettingsError, match="2theta_deg"):
+        read_pattern(path)
+    with pytest.raises(SettingsError, match="wavelength"):
+        read_pattern(path, unit="2theta_deg")
+    np.savetxt(path, np.c_[np.linspace(5, 900, 500), np.ones(500)])
+    with pytest.raises(SettingsError, match="900"):
+        read_pattern(path, wavelength=1.5)
+
+
+def test_errors_at_the_start_are_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["classify", "x.cbf", "--poni", str(tmp_path / "absent.poni")]
+    )
+    assert result.exit_code != 0
+    assert "absent.poni" in str(result.exception)
