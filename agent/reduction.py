@@ -96,7 +96,7 @@ def _one_pass(
             counts[_NEGATIVE] += 1
             usable = signed
         else:
-            usable = value < math.inf  # False for NaN
+            usable = -math.inf < value < math.inf  # False for NaN
             counts[_NON_FINITE] += not usable
         if not usable:
             missing[n_missing] = i

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 __all__ = [
+    "Calibration",
     "coverage_threshold",
     "expected_calibration_error",
     "fit_temperature",
@@ -20,6 +22,26 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns logits into probabilities and label sets.
+
+    Attributes
+    ----------
+    temperature : float
+        Divides the logits.
+    threshold : float
+        Sum of probabilities at which a label set holds the truth in a share
+        ``coverage`` of cases.
+    coverage : float
+        That share.
+    """
+
+    temperature: float
+    threshold: float
+    coverage: float = 0.9
 
 
 def posterior(
@@ -63,17 +85,28 @@ def sum_over(probabilities: Floats, index: Ints, n: int) -> Floats:
     return np.asarray(probabilities @ members)
 
 
-def fit_temperature(logits: NDArray[np.floating], truth: Ints, index: Ints) -> float:
+def fit_temperature(
+    logits: NDArray[np.floating],
+    truth: Ints,
+    index: Ints,
+    *,
+    log_odds: Floats | None = None,
+    weights: Floats | None = None,
+) -> float:
     """Temperature of the least negative log-likelihood of the classes.
 
     Parameters
     ----------
     logits : ndarray, (B, 230)
-        Drawn with the frequencies of training.
+        Of patterns with known classes.
     truth : ndarray, (B,)
         True classes.
     index : ndarray, (230,)
         Class of each space group.
+    log_odds : ndarray, (230,), optional
+        Logarithm of the prior of these patterns over that of training; default: 0.
+    weights : ndarray, (B,), optional
+        Weight of each pattern; default: alike.
 
     Returns
     -------
@@ -82,12 +115,14 @@ def fit_temperature(logits: NDArray[np.floating], truth: Ints, index: Ints) -> f
     """
     z = np.asarray(logits, np.float64)
     z = z - z.max(axis=1, keepdims=True)
+    shift = 0.0 if log_odds is None else log_odds - log_odds.max()
     companions = index[None] == truth[:, None]  # (B, 230)
 
     def loss(log_temperature: float) -> float:
-        p = np.exp(z / math.exp(log_temperature))
-        of_truth = (p * companions).sum(axis=1) / p.sum(axis=1)
-        return -float(np.log(np.maximum(of_truth, 1e-30)).mean())
+        p = np.exp(z / math.exp(log_temperature) + shift)
+        of_truth = (p * companions).sum(axis=1) / np.maximum(p.sum(axis=1), 1e-300)
+        nll = -np.log(np.maximum(of_truth, 1e-30))
+        return float(np.average(nll, weights=weights))
 
     bounds = (math.log(0.25), math.log(8.0))
     found = minimize_scalar(loss, bounds=bounds, method="bounded")
@@ -105,7 +140,11 @@ def expected_calibration_error(
 
 
 def coverage_threshold(
-    class_probabilities: Floats, truth: Ints, coverage: float
+    class_probabilities: Floats,
+    truth: Ints,
+    coverage: float,
+    *,
+    weights: Floats | None = None,
 ) -> float:
     """Sum that label sets must reach so that a share ``coverage`` holds the truth.
 
@@ -120,14 +159,19 @@ def coverage_threshold(
         True classes.
     coverage : float
         Stated coverage, in 0..1.
+    weights : ndarray, (B,), optional
+        Weight of each pattern; default: alike.
     """
     of_truth = np.take_along_axis(class_probabilities, truth[:, None], axis=1)
     before = np.where(class_probabilities > of_truth, class_probabilities, 0).sum(
         axis=1
     )
-    n = len(before)
-    rank = min(math.ceil((n + 1) * coverage), n) - 1
-    return float(min(np.sort(before)[rank] + 1e-9, 1.0))
+    order = np.argsort(before, kind="stable")
+    weight = np.ones(len(before)) if weights is None else weights[order]
+    share = np.cumsum(weight) / weight.sum()
+    # One pattern more, unseen and held last, makes the coverage hold for new data.
+    rank = int(np.searchsorted(share, min(coverage * (1 + 1 / len(share)), 1.0)))
+    return float(min(before[order][min(rank, len(order) - 1)] + 1e-9, 1.0))
 
 
 def smallest_set(class_probabilities: Floats, threshold: float) -> NDArray[np.intp]:

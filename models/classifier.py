@@ -56,6 +56,8 @@ class Classifier:
         ``onnx`` or ``torch``.
     prior : str
         Name of the prior.
+    training_prior, space_group_prior : ndarray, (230,)
+        Frequencies of the space groups in training, and those of the prior.
     identity : str
         SHA-256, hex, of weights, calibration and prior: equal identities answer alike.
     card : dict
@@ -69,8 +71,8 @@ class Classifier:
         network = weights.network
         self.grid = InputGrid(network.n_bins, network.q_min, network.q_max)
         self._engine = engine
-        self._training_prior = weights.tensors["prior.training"].astype(np.float64)
-        self._prior = _space_group_prior(prior, weights)
+        self.training_prior = weights.tensors["prior.training"].astype(np.float64)
+        self.space_group_prior = _space_group_prior(prior, weights)
         self._temperature = float(self.card["temperature"])
         self._coverage = float(self.card["coverage"]["stated"])
         self._threshold = float(self.card["coverage"]["threshold"])
@@ -129,7 +131,9 @@ class Classifier:
 
     def probabilities(self, logits: Float) -> Floats:
         """Calibrated space-group probabilities (B, 230) of logits (B, 230)."""
-        return posterior(logits, self._temperature, self._training_prior, self._prior)
+        return posterior(
+            logits, self._temperature, self.training_prior, self.space_group_prior
+        )
 
     @overload
     def predict(

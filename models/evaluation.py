@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,17 @@ from ringwatch.models.symmetry import (
     SYSTEM_INDEX,
 )
 
-__all__ = ["LabelledLogits", "Rate", "Scores", "evaluate", "logits_of", "score"]
+__all__ = [
+    "LabelledLogits",
+    "Rate",
+    "Scores",
+    "collect",
+    "logits_of",
+    "score",
+    "score_all",
+]
 
 Floats = NDArray[np.float64]
-Progress = Callable[[str, int], None]
 
 _BATCH = 256
 
@@ -118,8 +125,6 @@ class LabelledLogits:
 def logits_of(
     classifier: Classifier,
     patterns: Iterable[LabelledPattern | None],
-    *,
-    report: Progress | None = None,
 ) -> LabelledLogits:
     """Run the classifier's network over patterns, as ``predict`` would.
 
@@ -129,8 +134,6 @@ def logits_of(
         Whose network.
     patterns : iterable of LabelledPattern or None
         None counts as skipped.
-    report : callable, optional
-        Called with the number of patterns done.
     """
     inputs: list[NDArray[np.float32]] = []
     groups: list[int] = []
@@ -156,7 +159,11 @@ def logits_of(
 
 
 def score(
-    probabilities: Floats, space_group: NDArray[np.int64], *, threshold: float
+    probabilities: Floats,
+    space_group: NDArray[np.int64],
+    *,
+    threshold: float | Floats,
+    skipped: int = 0,
 ) -> Scores:
     """Score space-group probabilities.
 
@@ -166,8 +173,10 @@ def score(
         Of the space groups 1 to 230; B of at least 1.
     space_group : ndarray, (B,)
         True numbers.
-    threshold : float
+    threshold : float or ndarray, (B,)
         Sum that label sets reach.
+    skipped : int
+        Rows that could not be used.
 
     Raises
     ------
@@ -183,7 +192,8 @@ def score(
     groups = 1 + np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
     right = best[:, 0] == truth
     confidence = np.take_along_axis(classes, best[:, :1], axis=1)[:, 0]
-    sets = [smallest_set(p, threshold) for p in classes]
+    reach = np.broadcast_to(threshold, len(truth))
+    sets = [smallest_set(p, r) for p, r in zip(classes, reach, strict=True)]
     covered = np.array([t in chosen for t, chosen in zip(truth, sets, strict=True)])
     surest = np.argsort(-confidence, kind="stable")[: max(len(right) // 2, 1)]
     return Scores(
@@ -197,52 +207,8 @@ def score(
         ece=100 * expected_calibration_error(confidence, right),
         majority=100 * float(np.bincount(truth).max() / len(truth)),
         surest_half=100 * float(right[surest].mean()),
+        skipped=skipped,
     )
-
-
-def evaluate(
-    classifier: Classifier,
-    *,
-    structures: Path | None = None,
-    patterns: Path | None = None,
-    limit: int = 0,
-) -> dict[str, Scores]:
-    """Score a classifier on real structures and on measured patterns.
-
-    Parameters
-    ----------
-    classifier : Classifier
-        With the prior and calibration to be judged.
-    structures, patterns : Path, optional
-        Parquet files; either may be left out.
-    limit : int
-        A random choice of so many structures; 0: all.
-
-    Returns
-    -------
-    dict of str to Scores
-        ``clean`` and ``beamline`` for structures, ``measured`` for patterns.
-
-    Raises
-    ------
-    DatasetError
-        If a file or a column is missing.
-    ValueError
-        If neither file is named, or none of its rows could be used.
-    """
-    sets = collect(classifier, structures=structures, patterns=patterns, limit=limit)
-    threshold = float(classifier.card["coverage"]["threshold"])
-    return {
-        name: replace(
-            score(
-                classifier.probabilities(found.logits),
-                found.space_group,
-                threshold=threshold,
-            ),
-            skipped=found.skipped,
-        )
-        for name, found in sets.items()
-    }
 
 
 def collect(
@@ -252,7 +218,29 @@ def collect(
     patterns: Path | None = None,
     limit: int = 0,
 ) -> dict[str, LabelledLogits]:
-    """Logits of each set that ``evaluate`` scores; raises as it does."""
+    """Run the network over real structures and measured patterns.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Whose network.
+    structures, patterns : Path, optional
+        Parquet files; either may be left out.
+    limit : int
+        A random choice of so many structures; 0: all.
+
+    Returns
+    -------
+    dict of str to LabelledLogits
+        ``clean`` and ``beamline`` for structures, ``measured`` for patterns.
+
+    Raises
+    ------
+    DatasetError
+        If a file or a column is missing.
+    ValueError
+        If neither file is named.
+    """
     if structures is None and patterns is None:
         raise ValueError("nothing to evaluate on: name structures, patterns or both")
     sets: dict[str, LabelledLogits] = {}
@@ -264,3 +252,25 @@ def collect(
     if patterns is not None:
         sets["measured"] = logits_of(classifier, read_patterns(patterns))
     return sets
+
+
+def score_all(
+    classifier: Classifier, sets: Mapping[str, LabelledLogits]
+) -> dict[str, Scores]:
+    """Score sets with the classifier's prior and calibration; by set.
+
+    Raises
+    ------
+    ValueError
+        If none of a set's rows could be used.
+    """
+    threshold = float(classifier.card["coverage"]["threshold"])
+    return {
+        name: score(
+            classifier.probabilities(found.logits),
+            found.space_group,
+            threshold=threshold,
+            skipped=found.skipped,
+        )
+        for name, found in sets.items()
+    }

@@ -6,96 +6,65 @@ Every number on the card is written by code that measured it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ringwatch.models.calibration import coverage_threshold, fit_temperature, sum_over
+from ringwatch.models.calibration import Calibration
 from ringwatch.models.classifier import Classifier
 from ringwatch.models.crystals import CrystalGenerator
 from ringwatch.models.disturbances import Disturbances
-from ringwatch.models.evaluation import Scores
+from ringwatch.models.evaluation import LabelledLogits, Scores
+from ringwatch.models.recalibration import fit
 from ringwatch.models.recipe import parse_recipe
-from ringwatch.models.symmetry import CLASS_INDEX, POWDER_CLASSES
 from ringwatch.models.weight_files import WeightsFile, read_weights, write_card
 
-__all__ = ["Calibration", "calibrate", "card_text", "record_scores"]
+__all__ = ["calibrate", "card_text", "record_calibration", "record_scores"]
 
 _SEED = 55_555
 """Crystals of this seed are never trained on."""
-_COVERAGE = 0.9
 _TEMPLATE = Path(__file__).resolve().parent / "weights" / "MODEL_CARD.template.md"
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What ``calibrate`` found.
-
-    Attributes
-    ----------
-    temperature : float
-        Divides the logits.
-    threshold : float
-        Sum of probabilities at which a label set holds the truth in 90 % of cases.
-    """
-
-    temperature: float
-    threshold: float
 
 
 def calibrate(weights: Path, *, count: int = 4096) -> Calibration:
     """Fit temperature and label-set threshold on new random crystals; keep them.
 
-    Half of the patterns are clean, half disturbed. The temperature is fitted at the
-    class frequencies of training, the threshold at those of nature, the default prior.
+    Drawn with the frequencies of nature, the default prior; half of the patterns are
+    clean, half disturbed.
 
     Parameters
     ----------
     weights : Path
         The ``.safetensors`` file; the card beside it is rewritten.
     count : int
-        Random crystals for each of the two.
+        Random crystals.
     """
-    file = read_weights(weights)
-    recipe = file.card["training"]["recipe"]
-    settings = parse_recipe(recipe).disturbances
     classifier = Classifier.load(weights, backend="onnx")
-    source = Disturbances(settings, seed=_SEED, grid=classifier.grid)
-
-    def simulate(class_balance: float, joint: float, first: int) -> tuple[Any, Any]:
-        crystals = CrystalGenerator(
-            seed=_SEED, class_balance=class_balance, joint=joint
-        )
-        logits, groups = [], []
-        for start in range(first, first + count, 256):
-            peaks = crystals.peaks(start, min(256, first + count - start))
-            logits.append(classifier.logits(source.patterns(peaks, start, 0.5)))
-            groups.append(peaks.space_group)
-        return np.concatenate(logits), np.concatenate(groups)
-
-    made = recipe["crystals"]
-    logits, groups = simulate(made["class_balance"], made["joint"], 0)
-    temperature = fit_temperature(logits, CLASS_INDEX[groups], CLASS_INDEX[1:])
-    card = {**file.card, "temperature": temperature}
-    tempered = Classifier(
-        WeightsFile(file.tensors, card), prior="natural", backend="onnx", engine=_idle
+    recipe = parse_recipe(classifier.card["training"]["recipe"])
+    source = Disturbances(recipe.disturbances, seed=_SEED, grid=classifier.grid)
+    crystals = CrystalGenerator(
+        seed=_SEED, class_balance=0.0, joint=recipe.crystals.joint
     )
-    logits, groups = simulate(0.0, made["joint"], count)
-    classes = sum_over(
-        tempered.probabilities(logits), CLASS_INDEX[1:], len(POWDER_CLASSES)
-    )
-    threshold = coverage_threshold(classes, CLASS_INDEX[groups], _COVERAGE)
-    card["coverage"] = {"stated": _COVERAGE, "threshold": threshold}
-    card["calibration"] = {"patterns": count, "seed": _SEED, "data": "random crystals"}
+    logits, groups = [], []
+    for start in range(0, count, 256):
+        peaks = crystals.peaks(start, min(256, count - start))
+        logits.append(classifier.logits(source.patterns(peaks, start, 0.5)))
+        groups.append(peaks.space_group)
+    drawn = LabelledLogits(np.concatenate(logits), np.concatenate(groups), 0)
+    found = fit(classifier, {"random crystals": drawn})
+    record_calibration(weights, found, f"{count} random crystals never trained on")
+    return found
+
+
+def record_calibration(weights: Path, found: Calibration, source: str) -> None:
+    """Write a calibration to the card; ``source`` says what it was fitted on."""
+    card = read_weights(weights).card
+    card["temperature"] = found.temperature
+    card["coverage"] = {"stated": found.coverage, "threshold": found.threshold}
+    card["calibration"] = source
+    card["scores"] = {}  # those of another calibration
     write_card(weights, card)
-    return Calibration(temperature, threshold)
-
-
-def _idle(x: Any) -> Any:
-    """Stand in for a network where only probabilities are asked for."""
-    raise RuntimeError("this classifier only turns logits into probabilities")
 
 
 def record_scores(weights: Path, scores: Mapping[str, Scores], *, prior: str) -> None:
@@ -152,6 +121,7 @@ def card_text(file: WeightsFile, *, name: str, n_bytes: int) -> str:
         threshold=card["coverage"]["threshold"],
         stated=card["coverage"]["stated"],
         unsure=card["unsure_below"],
+        calibration=card.get("calibration", "nothing yet"),
         scores="\n".join(parts),
     )
 

@@ -195,8 +195,12 @@ def _summary(
     labels = Counter(d["label"] for d in verdicts if d["verdict"] == "good")
     latencies = sorted(d["latency_ms"] for d in verdicts) or [0.0]
     complete = len(verdicts) == scenario.frames
+    everything = sum(1 for d in live.events() if d["final"])
     return {
-        "ok": complete and not unlike and all(n.named == n.frames for n in named),
+        "ok": complete
+        and stored == everything
+        and not unlike
+        and all(n.named == n.frames for n in named),
         "frames": scenario.frames,
         "verdicts": len(verdicts),
         "words": dict(Counter(d["verdict"] for d in verdicts)),
@@ -240,7 +244,9 @@ def _tell(console: Console, summary: dict[str, Any], named: list[_Named]) -> Non
     console.print(
         f"Labels of good frames (reported, not required): {labels or 'none'}."
     )
-    console.print(f"{summary['stored_in_tiled']} verdicts are stored in Tiled.")
+    console.print(
+        f"{summary['stored_in_tiled']} verdicts, darks included, are stored in Tiled."
+    )
     unlike = summary["replay_differences"]
     if unlike:
         console.print(f"[bold red]Replay differs:[/] {'; '.join(unlike)}")

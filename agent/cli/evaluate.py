@@ -42,6 +42,14 @@ def evaluate(
     card: Annotated[
         bool, typer.Option("--card", help="Write the scores to the model card.")
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Fit temperature and label sets on these patterns and keep them; each "
+            "pattern is scored with a fit to the other half.",
+        ),
+    ] = False,
 ) -> None:
     """Score a classifier on real structures and on measured patterns.
 
@@ -55,8 +63,12 @@ def evaluate(
     # Parquet, numba and the network cost seconds, which no other command should pay.
     from ringwatch.models.classifier import Classifier  # noqa: PLC0415
     from ringwatch.models.datasets import DatasetError  # noqa: PLC0415
-    from ringwatch.models.evaluation import evaluate as run  # noqa: PLC0415
-    from ringwatch.models.model_card import record_scores  # noqa: PLC0415
+    from ringwatch.models.evaluation import collect, score_all  # noqa: PLC0415
+    from ringwatch.models.model_card import (  # noqa: PLC0415
+        record_calibration,
+        record_scores,
+    )
+    from ringwatch.models.recalibration import cross_fitted  # noqa: PLC0415
     from ringwatch.models.weight_files import SHIPPED, WeightsError  # noqa: PLC0415
 
     if prior not in ("natural", "balanced", "training"):
@@ -65,11 +77,23 @@ def evaluate(
         raise SettingsError("nothing to evaluate on: name --structures or --patterns")
     try:
         classifier = Classifier.load(weights, prior=prior)  # type: ignore[arg-type]
-        scores = run(classifier, structures=structures, patterns=patterns, limit=limit)
+        sets = collect(
+            classifier, structures=structures, patterns=patterns, limit=limit
+        )
+        if calibrate:
+            found, scores = cross_fitted(classifier, sets)
+        else:
+            scores = score_all(classifier, sets)
     except (DatasetError, WeightsError, ValueError) as error:
         raise SettingsError(str(error)) from error
-    if card:
-        record_scores(weights or SHIPPED, scores, prior=prior)
+    path = weights or SHIPPED
+    if calibrate:
+        source = (
+            f"{', '.join(sets)} patterns; each is scored by a fit to the other half"
+        )
+        record_calibration(path, found, source)
+    if card or calibrate:
+        record_scores(path, scores, prior=prior)
     if as_json:
         typer.echo(
             json.dumps({name: s.to_dict() for name, s in scores.items()}, indent=1)

@@ -24,7 +24,7 @@ from ringwatch.agent.quality.settings import QualitySettings
 __all__ = ["judge_low_counts", "judge_no_beam"]
 
 _NOTHING = 1e-3  # counts per pixel; cosmic rays and electronic noise
-_SHAPE = 1.5  # brightest over dimmest part of a radial profile with scattering
+_SHAPE = 1.4  # brightest over dimmest part of a radial profile with scattering
 
 
 def judge_no_beam(
@@ -59,7 +59,7 @@ def judge_no_beam(
             )
     if reference is not None and reference.brightness > 0:
         return _against_reference(facts, seen, reference, settings)
-    if facts.dark_frames or ringed or _falls_off(seen.profiles, settings):
+    if facts.dark_frames or ringed or _falls_off(facts, seen, settings):
         return clear(Flag.NO_BEAM)
     return _without_proof(facts, seen)
 
@@ -166,18 +166,20 @@ def _shape_fraction(seen: Seen, reference: Reference) -> float:
     return float((weight * x * y).sum()) / power if power > 0 else 1.0
 
 
-def _falls_off(profiles: Profiles | None, settings: QualitySettings) -> bool:
+def _falls_off(facts: FrameFacts, seen: Seen, settings: QualitySettings) -> bool:
     """Whether the mean profile changes along the radius as scattering does."""
-    if profiles is None:
+    if seen.profiles is None:
         return False
-    whole = profiles.norm.sum(axis=1)
-    width = max(whole.size // 16, 3)
+    profiles = seen.profiles
+    # Dead corners of a round detector are no scattering that has fallen off.
+    whole = np.where(facts.cake.total > 0, profiles.norm, 0.0).sum(axis=1)
+    counts = (profiles.norm * profiles.sector).sum(axis=1)
+    width = max(whole.size // 24, 3)
     mass = uniform_filter1d(whole, width, mode="nearest")
-    level = uniform_filter1d(whole * profiles.mean, width, mode="nearest")
-    level = level / np.maximum(mass, 1e-9)
+    level = uniform_filter1d(counts, width, mode="nearest") / np.maximum(mass, 1e-9)
     spread = uniform_filter1d(whole * profiles.variance, width, mode="nearest")
     sigma = np.sqrt(spread / width) / np.maximum(mass, 1e-9)
-    solid = mass > 0.1 * mass.max()
+    solid = mass > 0.03 * mass.max()
     high = int(np.argmax(np.where(solid, level, -np.inf)))
     low = int(np.argmin(np.where(solid, level, np.inf)))
     apart = level[high] - level[low]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.nouns import Cake, FrameRef, Pattern
-from ringwatch.agent.quality.center import CenterFit
+from ringwatch.agent.quality.ring_center import CenterFit
 from ringwatch.agent.quality.rings import Profiles, Rings
 from ringwatch.agent.quality.settings import QualitySettings
 

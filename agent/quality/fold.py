@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import Flag, FlagState, Quality, Severity
-from ringwatch.agent.quality.center import judge_center, locate_center
+from ringwatch.agent.quality.center import judge_center
 from ringwatch.agent.quality.counts import judge_low_counts, judge_no_beam
 from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated
@@ -15,6 +15,7 @@ from ringwatch.agent.quality.pixels import (
     judge_misread,
     mirror_of,
 )
+from ringwatch.agent.quality.ring_center import locate_center
 from ringwatch.agent.quality.rings import find_rings, make_profiles
 from ringwatch.agent.quality.saturation import judge_saturated
 from ringwatch.agent.quality.scale import judge_radial_scale
@@ -50,6 +51,7 @@ class QualityFold:
         self.reference: Reference | None = None
         self._beam = beam_pixel(binning) if binning.has_geometry else None
         self._sound: list[tuple[FrameFacts, Seen]] = []
+        self._misaligned: list[tuple[FrameFacts, Seen]] = []
         self._duplicates = Duplicates()
         self._sequence = Sequence()
 
@@ -104,16 +106,27 @@ class QualityFold:
         return seen, findings
 
     def _learn(self, facts: FrameFacts, seen: Seen, quality: Quality) -> None:
-        """Take a sound frame into the reference until that is full, then freeze it."""
+        """Take frames into the reference until that is full, then freeze it.
+
+        Sound frames make it, or else misaligned ones: their brightness and radii are
+        still worth watching in a run that is misaligned from its first frame on, but
+        their centre is no reference.
+        """
         if self.reference is not None or seen.profiles is None:
             return
-        wrong = {Severity.BAD, Severity.MISALIGNED} & set(quality.severities.values())
-        if wrong or quality.states[Flag.NO_BEAM] is not FlagState.CLEAR:
+        wrong = set(quality.severities.values())
+        lit = quality.states[Flag.NO_BEAM] is FlagState.CLEAR
+        if not lit or Severity.BAD in wrong:
             return
-        self._sound.append((facts, seen))
-        if len(self._sound) >= self.settings.reference_frames:
-            self.reference = Reference.from_frames(self._sound, self.settings)
+        chosen = self._sound
+        if Severity.MISALIGNED in wrong:
+            chosen = self._misaligned
+            seen = Seen(profiles=seen.profiles, rings=seen.rings)
+        chosen.append((facts, seen))
+        if len(chosen) >= self.settings.reference_frames:
+            self.reference = Reference.from_frames(chosen, self.settings)
             self._sound.clear()
+            self._misaligned.clear()
 
 
 def _latest(findings: list[Finding]) -> list[Finding]:

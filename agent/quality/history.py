@@ -68,7 +68,7 @@ class Sequence:
                 Flag.SEQUENCE,
                 missing,
                 f"frames are missing ({missing:.0f}): the detector counted from "
-                f"{last[1]:.0f} to {number:.0f}, what lies between was lost or given up",
+                f"{last[1]:.0f} to {number:.0f}, others were lost or given up",
             )
         if missing < 0:
             return raised(

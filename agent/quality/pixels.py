@@ -11,9 +11,9 @@ from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from ringwatch.agent.geometry import MASKED_CELL, Binning
 from ringwatch.agent.nouns import Cake, Flag
-from ringwatch.agent.quality.center import CenterFit
 from ringwatch.agent.quality.facts import FrameFacts, Reference
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+from ringwatch.agent.quality.ring_center import CenterFit
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = [

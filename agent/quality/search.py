@@ -83,9 +83,8 @@ def measure_coincidence(profiles: Profiles) -> Coincidence:
     spectrum = np.abs(rfft(texture, 2 * texture.shape[0], axis=0)) ** 2
     # Bartlett: the variance of a correlation between two unrelated series is the sum
     # of the products of their autocorrelations; by Parseval, of their spectra.
-    n_fft = 2 * texture.shape[0]
-    both = 2 * (spectrum.sum(axis=1) ** 2 - (spectrum**2).sum(axis=1)).sum() / n_fft
-    variance = 2 * float(both)
+    both = 2 * (spectrum.sum(axis=1) ** 2 - (spectrum**2).sum(axis=1)).sum()
+    variance = float(both) / texture.shape[0] ** 2
     return Coincidence(
         correlation=pairs / float(size.sum() ** 2 - energy.sum()),
         z=pairs / math.sqrt(max(variance, 1e-300)),

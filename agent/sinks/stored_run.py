@@ -32,6 +32,7 @@ __all__ = ["StoredRun"]
 
 # As TiledWriter has it: smaller arrays are cells of the table, larger ones zarr.
 MAX_CELL = 16
+MOST_TRIES = 5
 CELL_TYPES = {
     "string": pa.string(),
     "integer": pa.int64(),
@@ -128,17 +129,33 @@ class _Stream:
         return self._keys[key].get("dims") or [f"{key}_{i}" for i in range(ndim)]
 
     def _write_rows(self, events: list[dict[str, Any]]) -> None:
+        """Append rows until a reader sees each of them.
+
+        A server may acknowledge rows and lose them: with DuckDB as its table storage
+        all requests of Tiled 0.2 share one connection, and one that ends rolls back
+        what another has not committed yet.
+        """
         schema = self._schema()
         if self._table is None:
             self._table = self._find_or_create_table(schema)
-        if self._doubt:
-            stored = set(self._table.read(["seq_num"])["seq_num"])
-            events = [event for event in events if event["seq_num"] not in stored]
-        if events:
-            table = pa.Table.from_pylist([self._row(e) for e in events], schema=schema)
+        missing = self._not_stored(events) if self._doubt else events
+        for _ in range(MOST_TRIES):
+            if not missing:
+                break
+            table = pa.Table.from_pylist([self._row(e) for e in missing], schema=schema)
             self._doubt = True
             self._table.append_partition(0, table)
+            missing = self._not_stored(events)
+        if missing:
+            raise ConnectionError(
+                f"the server acknowledges rows but does not keep them: "
+                f"{len(missing)} of {len(events)} are missing"
+            )
         self._doubt = False
+
+    def _not_stored(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        stored = set(self._table.read(["seq_num"])["seq_num"])
+        return [event for event in events if event["seq_num"] not in stored]
 
     def _find_or_create_table(self, schema: pa.Schema) -> Any:
         metadata = {key: self._keys[key] for key in self._small}

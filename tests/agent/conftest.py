@@ -11,6 +11,7 @@ import pytest
 from bluesky import RunEngine
 from numpy.typing import NDArray
 
+from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.simulated_beamline.readout import ListedFrames
 
@@ -20,6 +21,15 @@ DISTANCE_M = 0.15
 WAVELENGTH_A = 0.2
 A_CEO2 = 5.4115
 LINES = (3, 4, 8, 11, 12, 16, 19, 20, 24)  # h^2 + k^2 + l^2 of the F lattice
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTiled]:
+    """A Tiled server of its own process, shared: a start takes seconds."""
+    files = tmp_path_factory.getbasetemp()
+    place = tmp_path_factory.mktemp("tiled")
+    with EmbeddedTiled(place, readable_storage=[files]) as running:
+        yield running
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,6 @@ TIMINGS = {"latency_ms"}
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("beamline")
-
-
-@pytest.fixture(scope="module")
-def server(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[EmbeddedTiled]:
-    place = tmp_path_factory.mktemp("tiled")
-    with EmbeddedTiled(place, readable_storage=[folder]) as running:
-        yield running
 
 
 def settings_for(beamline: Beamline) -> dict[str, Any]:

@@ -101,12 +101,12 @@ def test_sums_are_exact_for_every_type(
 def test_exceptional_pixels_leave_the_sums_and_are_counted(poni: Path) -> None:
     frame = np.full((192, 176), 7.0)
     frame[10, 10], frame[11, 11], frame[12, 12] = np.nan, np.inf, -1.0
-    frame[13, 13], frame[14, 14] = -2.0, -5.5
+    frame[13, 13], frame[14, 14], frame[15, 15] = -2.0, -5.5, -np.inf
     reduction = Reduction(Binning.from_geometry(load_geometry(poni), frame.shape))
     cake = reduction.cake(frame)
-    assert (cake.non_finite, cake.marked, cake.negative) == (2, 2, 1)
-    assert cake.pixels.sum() == frame.size - 4
-    assert cake.total.sum() == pytest.approx(7.0 * (frame.size - 5) - 5.5)
+    assert (cake.non_finite, cake.marked, cake.negative) == (3, 2, 1)
+    assert cake.pixels.sum() == frame.size - 5
+    assert cake.total.sum() == pytest.approx(7.0 * (frame.size - 6) - 5.5)
     level = reduction.pattern(cake)
     # A flat frame stays flat up to solid angle and polarization: nothing is missing
     # from the sums that is not also missing from the normalisation.

@@ -41,15 +41,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[EmbeddedTiled]:
-    place = tmp_path_factory.mktemp("tiled")
-    with EmbeddedTiled(place, readable_storage=[folder]) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def raw(server: EmbeddedTiled) -> Any:
     return server.catalog("raw")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,12 @@ from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.errors import SinkError
 from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.sinks.tiled import TiledSink
+from ringwatch.agent.tiled_client import (
+    CATALOG_SPEC,
+    connect,
+    disconnect,
+    find_or_create,
+)
 
 N_Q = 300
 Q = np.linspace(0.5, 8.0, N_Q)
@@ -87,6 +94,25 @@ def _key(dtype: str, dtype_numpy: str, *shape: int) -> dict[str, Any]:
     }
 
 
+class Forgetful:
+    """A real table that acknowledges every second append without keeping it."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+        self._calls = 0
+        self.forgotten = 0
+
+    def read(self, *arguments: Any) -> Any:
+        return self._table.read(*arguments)
+
+    def append_partition(self, *arguments: Any) -> None:
+        self._calls += 1
+        if self._calls % 2:
+            self.forgotten += 1
+            return
+        self._table.append_partition(*arguments)
+
+
 def put_all(sink: TiledSink, documents: list[NamedDocument]) -> None:
     for name, doc in documents:
         sink.put(name, doc)
@@ -108,12 +134,6 @@ def assert_whole(run: Any, events: int) -> None:
     assert stream["revision"].read().tolist() == list(range(events))
     intensity = stream["intensity"].read()
     assert np.array_equal(intensity, np.sin(Q) + np.arange(events)[:, None])
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTiled]:
-    with EmbeddedTiled(tmp_path_factory.mktemp("tiled")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -284,6 +304,57 @@ def test_two_runs_at_once_keep_apart(server: EmbeddedTiled, sink: TiledSink) -> 
     assert sink.flush(30)
     for derived in (first, second):
         assert_whole(server.catalog("analysis")[derived.uid], 4)
+
+
+def test_two_writers_at_once_lose_nothing(
+    server: EmbeddedTiled, sink: TiledSink
+) -> None:
+    """Tiled's own pool loses rows here, or ends the server: see ``tiled_server``."""
+    raw = connect(server.uri, server.api_key)
+    find_or_create(raw, "raw", specs=[CATALOG_SPEC])
+    running = threading.Event()
+    running.set()
+    written: list[str] = []
+
+    def write_raw_runs() -> None:
+        while running.is_set():
+            other = Derived(f"other-{len(written)}")
+            writer = TiledWriter(raw["raw"], batch_size=1000)
+            for name, doc in other.documents(30):
+                writer(name, doc)
+            written.append(other.uid)
+
+    thread = threading.Thread(target=write_raw_runs)
+    thread.start()
+    derived = [Derived(f"raw-busy-{n}") for n in range(6)]
+    for each in derived:
+        put_all(sink, each.documents(20))
+        assert sink.flush(60)
+    running.clear()
+    thread.join()
+    for each in derived:
+        assert_whole(server.catalog("analysis")[each.uid], 20)
+    for uid in written:
+        assert_whole(raw["raw"][uid], 30)
+    disconnect(raw)
+
+
+def test_rows_that_a_server_forgets_are_sent_again(
+    server: EmbeddedTiled, sink: TiledSink
+) -> None:
+    derived = Derived("raw-forgotten")
+    put_all(sink, [derived.start, derived.descriptor, derived.event(0)])
+    assert sink.flush(30)
+    (stored,) = sink._runs.values()
+    (stream,) = stored._streams.values()
+    stream._table = Forgetful(stream._table)
+    for number in range(1, 6):
+        put_all(sink, [derived.event(number)])
+        assert sink.flush(30)
+    assert stream._table.forgotten >= 3
+    put_all(sink, [derived.stop()])
+    assert sink.flush(30)
+    assert_whole(server.catalog("analysis")[derived.uid], 6)
 
 
 def test_wrong_key_is_told_without_the_key(

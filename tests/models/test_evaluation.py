@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,8 @@ from ringwatch.models.datasets import (
     read_patterns,
     read_structures,
 )
-from ringwatch.models.evaluation import evaluate, score
+from ringwatch.models.evaluation import LabelledLogits, collect, score, score_all
+from ringwatch.models.recalibration import cross_fitted
 from ringwatch.models.symmetry import CLASS_INDEX
 from ringwatch.models.weight_files import SHIPPED
 
@@ -78,6 +80,39 @@ def test_label_sets_reach_their_coverage_on_new_data():
     ]
     assert np.mean(held) == pytest.approx(0.9, abs=0.02)
     assert threshold > 0.9
+
+
+def test_sets_weigh_alike_in_a_coverage_threshold():
+    p = np.tile([0.6, 0.3, 0.1], (110, 1))
+    truth = np.array([0] * 100 + [2] * 10)  # one large set, one small and hard
+    weights = np.array([1 / 100] * 100 + [1 / 10] * 10)
+    assert coverage_threshold(p, truth, 0.85) < 0.1
+    assert coverage_threshold(p, truth, 0.85, weights=weights) > 0.85
+
+
+class _Classifier:
+    """What a fit asks of a classifier: two priors and a stated coverage."""
+
+    training_prior = np.full(230, 1 / 230)
+    space_group_prior = training_prior
+    card: ClassVar = {"coverage": {"stated": 0.9}}
+
+
+def test_cross_fitting_repairs_overconfidence():
+    rng = np.random.default_rng(4)
+    honest = 2.5 * rng.normal(size=(3000, 230))
+    group = 1 + (honest + rng.gumbel(size=honest.shape)).argmax(axis=1)
+    sets = {"loud": LabelledLogits((2 * honest).astype(np.float32), group, 3)}
+    found, scores = cross_fitted(_Classifier(), sets)
+    assert found.temperature == pytest.approx(2.0, rel=0.06)
+    loud = scores["loud"]
+    assert loud.ece < 4
+    assert loud.coverage.low < 90 < loud.coverage.high
+    assert loud.skipped == 3
+    assert loud.class_top1.n == 3000
+    none = LabelledLogits(np.empty((0, 230), np.float32), np.empty(0, int), 1)
+    with pytest.raises(ValueError, match="nothing to calibrate"):
+        cross_fitted(_Classifier(), {"none": none})
 
 
 def test_scores_by_hand():
@@ -200,6 +235,19 @@ def test_the_command_prints_json_and_counts_skipped_rows(tmp_path):
     table = CliRunner().invoke(app, files)
     assert "space group, top 5" in table.output
     assert "rows skipped" in table.output
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(SHIPPED.read_bytes())
+    own.with_suffix(".json").write_text(SHIPPED.with_suffix(".json").read_text())
+    more = write(tmp_path / "m.parquet", [pattern_row()] * 4)
+    arguments = ["--patterns", str(more), "--weights", str(own), "--calibrate"]
+    kept = CliRunner().invoke(app, arguments)
+    assert kept.exit_code == 0, kept.output
+    card = json.loads(own.with_suffix(".json").read_text())
+    assert card["calibration"].startswith("measured patterns")
+    assert card["scores"]["natural"]["measured"]["class_top1"]["n"] == 4
+    text = (tmp_path / "MODEL_CARD.md").read_text()
+    assert f"| temperature | {card['temperature']:.3f} |" in text
+    assert "{" not in text
     missing = CliRunner().invoke(app, ["--patterns", str(tmp_path / "none")])
     assert isinstance(missing.exception, SettingsError)
     nothing = CliRunner().invoke(app, [])
@@ -210,10 +258,8 @@ def test_the_command_prints_json_and_counts_skipped_rows(tmp_path):
 @needs_weights
 def test_shipped_weights_beat_the_majority_on_real_structures(shared_data):
     classifier = Classifier.load(backend="onnx")
-    scores = evaluate(
-        classifier, structures=shared_data / "structures.parquet", limit=300
-    )
-    clean = scores["clean"]
+    sets = collect(classifier, structures=shared_data / "structures.parquet", limit=300)
+    clean = score_all(classifier, sets)["clean"]
     assert clean.skipped == 0
     assert clean.class_top1.low > 1.5 * clean.majority
     assert clean.class_top5.percent > 65

@@ -54,6 +54,15 @@ def test_lost_beam_mutes_what_follows_from_it(run, rings):
     assert found[6].values["beam_fraction"] == pytest.approx(0.02, abs=0.002)
 
 
+def test_a_run_misaligned_from_the_start_still_notices_a_lost_beam(run, rings):
+    mean = rings.mean(dx=1.0)
+    found = run([mean] * 4 + [0.01 * mean])
+    assert [q.word for q in found] == [Word.MISALIGNED] * 4 + [Word.BAD]
+    assert "off the geometry" not in found[3].reason
+    assert found[3].states[Flag.RADIAL_SCALE] is FlagState.CLEAR
+    assert found[4].values["beam_fraction"] == pytest.approx(0.01, abs=0.002)
+
+
 def test_a_dark_tells_light_from_its_own_level(run, rings, rng):
     level = np.full((512, 512), 40.0)
     darks = [rng.poisson(level).astype(np.uint16) for _ in range(5)]

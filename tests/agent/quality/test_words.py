@@ -89,7 +89,7 @@ def test_a_frame_set_aside_raises_nothing():
 
 
 def test_thresholds_follow_the_budget():
-    """0.1 false alarm an hour over 20 statistics: 5.27 sigma at 10 Hz, 6.06 at 1 kHz."""
+    """0.1 false alarm an hour, 20 statistics: 5.27 sigma at 10 Hz, 6.06 at 1 kHz."""
     assert QualitySettings().threshold == pytest.approx(5.27, abs=0.01)
     fast = QualitySettings(frame_rate_hz=1000.0)
     assert fast.threshold == pytest.approx(6.06, abs=0.01)
