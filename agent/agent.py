@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ringwatch.agent.analysis import Analysis, Classifies
-from ringwatch.agent.errors import GeometryError
+from ringwatch.agent.darks import Fetch
+from ringwatch.agent.errors import (
+    AgentClosedError,
+    GeometryError,
+    RingwatchError,
+    SettingsError,
+)
 from ringwatch.agent.inbox import Inbox
 from ringwatch.agent.settings import Settings, load_settings
 from ringwatch.agent.sinks import Sink
@@ -18,6 +24,8 @@ from ringwatch.agent.worker import Counters, Worker
 __all__ = ["Agent", "load_classifier"]
 
 logger = logging.getLogger(__name__)
+
+_POLL_S = 0.05
 
 
 class Agent:
@@ -39,7 +47,8 @@ class Agent:
     api_key : str, optional
         Of the Tiled server; by default the environment's ``TILED_API_KEY``.
     fetch_dark : callable, optional
-        Gives the frames of a dark run by its uid, where it did not pass here.
+        Gives the frames of a dark run by its uid, where it did not pass here; by
+        default they are looked for on the Tiled server of the settings.
     **overrides
         Any field of ``Settings``: ``poni``, ``mask``, ``detector``, ``publish``,
         ``tiled`` ...
@@ -67,7 +76,7 @@ class Agent:
         sinks: tuple[Sink, ...] = (),
         attempt: int = 1,
         api_key: str | None = None,
-        fetch_dark: Any = None,
+        fetch_dark: Fetch | None = None,
         **overrides: Any,
     ) -> None:
         if isinstance(classifier, str):
@@ -84,16 +93,18 @@ class Agent:
             )
         self.settings = settings
         self.analysis = Analysis(settings, classifier or load_classifier(settings))
-        self._sinks = [*sinks, *_make_sinks(settings, api_key)]
+        # 0MQ first: plans and people wait for it.
+        self._sinks = [*_make_sinks(settings, api_key), *sinks]
         self._inbox = Inbox(
-            max_bytes=settings.max_pending_bytes, max_items=settings.max_pending_frames
+            max_bytes=settings.max_pending_bytes,
+            max_items=settings.max_pending_documents,
         )
         self._worker = Worker(
             self.analysis,
             self._inbox,
             self._sinks,
             attempt=attempt,
-            fetch_dark=fetch_dark,
+            fetch_dark=fetch_dark or _dark_runs_in_tiled(settings, api_key),
         )
         self._warned = False
         self._worker.begin()
@@ -112,11 +123,27 @@ class Agent:
     def wait_idle(self, timeout: float = 30.0) -> bool:
         """Wait until the verdicts of all frames so far are out; whether they are."""
         deadline = time.monotonic() + timeout
-        if not self._inbox.wait_idle(timeout):
-            return False
-        return all(
-            sink.flush(max(0.0, deadline - time.monotonic())) for sink in self._sinks
-        )
+        while not self._inbox.wait_idle(_POLL_S) or self._worker.holds_frames:
+            if time.monotonic() > deadline or not self._worker.alive:
+                return False
+            if self._worker.holds_frames:
+                time.sleep(_POLL_S)
+        left = [s.flush(max(0.0, deadline - time.monotonic())) for s in self._sinks]
+        return all(left)
+
+    def feed(self, name: str, doc: dict[str, Any]) -> None:
+        """Take a document as a call does, but wait while the queue is full.
+
+        For sources that can wait, such as a replay: nothing is shed.
+
+        Raises
+        ------
+        AgentClosedError
+            Where the agent is closed.
+        """
+        while not self._inbox.offer(name, doc, _POLL_S):
+            if self._inbox.closed or not self._worker.alive:
+                raise AgentClosedError("the agent is closed: make a new one to go on")
 
     def close(self, timeout: float = 30.0) -> bool:
         """Work off what waits, hand over the results, stop; whether all went out."""
@@ -131,7 +158,8 @@ class Agent:
                 len(self._inbox),
             )
         left = [s.close(max(0.1, deadline - time.monotonic())) for s in self._sinks]
-        return finished and all(left)
+        refused = [sink for sink in self._sinks if sink.failed]
+        return finished and not len(self._inbox) and all(left) and not refused
 
     @property
     def counters(self) -> Counters:
@@ -158,32 +186,59 @@ class Agent:
 
 
 def load_classifier(settings: Settings) -> Classifies | None:
-    """Load the classifier that the settings ask for; None for ``none``."""
+    """Load the classifier that the settings ask for; None for ``none``.
+
+    Raises
+    ------
+    SettingsError
+        Where weights or backend cannot be used.
+    """
     if settings.classifier == "none":
         return None
     # Imported here: an agent without a classifier needs no inference engine.
     from ringwatch.models.classifier import Classifier  # noqa: PLC0415
 
-    return Classifier.load(
-        settings.weights, prior=settings.prior, backend=settings.classifier
-    )
+    try:
+        return Classifier.load(
+            settings.weights, prior=settings.prior, backend=settings.classifier
+        )
+    except (ValueError, OSError, ImportError) as error:
+        raise SettingsError(f"the classifier cannot be loaded: {error}") from error
 
 
 def _make_sinks(settings: Settings, api_key: str | None) -> list[Sink]:
-    """Make the sinks; 0MQ first, because plans and people wait for it."""
+    """Make the sinks of the settings; where one cannot be made, none stays open."""
     sinks: list[Sink] = []
-    if settings.publish:
-        from ringwatch.agent.sinks.zmq import ZmqSink  # noqa: PLC0415
+    try:
+        if settings.publish:
+            from ringwatch.agent.sinks.zmq import ZmqSink  # noqa: PLC0415
 
-        sinks.append(ZmqSink(settings.publish))
-    if settings.tiled:
-        from ringwatch.agent.sinks.tiled import TiledSink  # noqa: PLC0415
+            sinks.append(ZmqSink(settings.publish))
+        if settings.tiled:
+            from ringwatch.agent.sinks.tiled import TiledSink  # noqa: PLC0415
 
-        sinks.append(
-            TiledSink(
-                settings.tiled,
-                container=settings.tiled_container,
-                api_key=api_key or os.environ.get("TILED_API_KEY"),
+            sinks.append(
+                TiledSink(
+                    settings.tiled,
+                    container=settings.tiled_container,
+                    api_key=api_key or os.environ.get("TILED_API_KEY"),
+                )
             )
-        )
+    except RingwatchError:
+        for sink in sinks:
+            sink.close(0.1)
+        raise
     return sinks
+
+
+def _dark_runs_in_tiled(settings: Settings, api_key: str | None) -> Fetch | None:
+    if not settings.tiled:
+        return None
+    from ringwatch.agent.sources.dark_runs import StoredDarkRuns  # noqa: PLC0415
+
+    return StoredDarkRuns(
+        settings.tiled,
+        api_key or os.environ.get("TILED_API_KEY"),
+        container=settings.raw_container,
+        detector=settings.detector,
+    )

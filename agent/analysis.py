@@ -1,4 +1,4 @@
-"""One frame, all the way from its reference to its verdict."""
+"""What stays the same for every frame: geometry, mask, dark file, classifier."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import time
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
@@ -14,37 +13,22 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.darks import DarkBook
-from ringwatch.agent.errors import (
-    FrameReadError,
-    FrameShapeError,
-    GeometryError,
-    RingwatchError,
-)
-from ringwatch.agent.frames import FrameReader
+from ringwatch.agent.errors import FrameReadError, FrameShapeError, GeometryError
 from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.images import read_image
-from ringwatch.agent.nouns import (
-    Flag,
-    FrameRef,
-    LostLocator,
-    Pattern,
-    Quality,
-    Verdict,
-    Word,
-)
-from ringwatch.agent.quality import FrameFacts, QualityFold, set_aside, unread
+from ringwatch.agent.nouns import FrameRef, Pattern, Verdict, Word
+from ringwatch.agent.quality import set_aside
 from ringwatch.agent.reduction import Dark, Reduction
 from ringwatch.agent.settings import Settings
 from ringwatch.models.inputs import PatternError
 from ringwatch.models.prediction import Prediction
 
-__all__ = ["Analysis", "Classifies", "RunAnalysis", "unknown_verdict"]
+__all__ = ["Analysis", "Classifies"]
 
 logger = logging.getLogger(__name__)
 
-_SIGNAL_GONE = (Flag.NO_BEAM, Flag.MISREAD, Flag.INVALID_VALUES)
-"""A frame with one of these raised has no rings worth a label."""
+_DECISIVE = frozenset({"npt", "polarization", "dark_stream", "quality"})
+"""Settings that decide a verdict; what files hold counts by its hash."""
 
 
 class Classifies(Protocol):
@@ -81,6 +65,13 @@ class Analysis:
     def __init__(self, settings: Settings, classifier: Classifies | None) -> None:
         self.settings = settings
         self.classifier = classifier
+        # Hashed when they are read: the files may change while the agent runs.
+        self.hashes = {
+            "model_hash": classifier.identity if classifier else "",
+            "geometry_hash": _hash_of(settings.poni, "geometry"),
+            "mask_hash": _hash_of(settings.mask, "mask"),
+            "dark_hash": _hash_of(settings.dark, "dark"),
+        }
         self._geometry = load_geometry(settings.poni) if settings.poni else None
         self._mask = None
         if settings.mask:
@@ -94,6 +85,7 @@ class Analysis:
         if self._geometry is not None and self._geometry.detector.shape:
             rows, columns = self._geometry.detector.shape
             self.reduction((int(rows), int(columns)))
+            self.dark_of_file((int(rows), int(columns)))
         self.analysis_id = self._identify()
 
     @property
@@ -131,9 +123,15 @@ class Analysis:
         if self._dark_frame is None:
             return None
         if shape not in self._dark_file:
-            self._dark_file[shape] = self.reduction(shape).prepare_dark(
-                [self._dark_frame]
-            )
+            reduction = self.reduction(shape)
+            try:
+                self._dark_file[shape] = reduction.prepare_dark([self._dark_frame])
+            except FrameShapeError as error:
+                raise GeometryError(
+                    f"the dark {self.settings.dark} has {self._dark_frame.shape} "
+                    f"pixels (y, x) but the frames have {shape}: give a dark of this "
+                    "detector"
+                ) from error
         return self._dark_file[shape]
 
     def bins(self, shape: tuple[int, int]) -> NDArray[np.float64] | None:
@@ -180,147 +178,28 @@ class Analysis:
             latency_ms=(time.monotonic() - arrived) * 1e3,
         )
 
-    def hashes(self) -> dict[str, str]:
-        """Hashes of model, geometry, mask and dark file, for the derived run."""
-        settings = self.settings
-        return {
-            "model_hash": self.classifier.identity if self.classifier else "",
-            "geometry_hash": _hash_of(settings.poni),
-            "mask_hash": _hash_of(settings.mask),
-            "dark_hash": _hash_of(settings.dark),
-        }
+    def warm_up(self) -> None:
+        """Load compiled code ahead of the first frame, which would pay for it."""
+        for reduction in self._reductions.values():
+            for dtype in (np.uint16, np.uint32, np.int32):
+                reduction.cake(np.zeros(reduction.binning.shape, dtype))
+        if self.classifier is not None and self._geometry is not None:
+            q = np.linspace(1.0, 5.0, 500)
+            line = 1.0 + 1e3 * np.exp(-(((q - 3.0) / 0.02) ** 2))
+            flat = np.ones_like(q)
+            self.label(Pattern(q=q, intensity=line, sigma=flat, coverage=flat))
 
     def _identify(self) -> str:
         """Hash over all that decides a verdict: the analysis id."""
-        paths = {
-            "poni",
-            "mask",
-            "dark",
-            "weights",
-        }  # the content counts, not the name
-        plumbing = {"publish", "tiled", "tiled_container", "data_roots", "detector"}
-        chosen = self.settings.model_dump(mode="json", exclude=paths | plumbing)
-        state = {"version": version("ringwatch"), **self.hashes(), "settings": chosen}
+        chosen = self.settings.model_dump(mode="json", include=set(_DECISIVE))
+        state = {
+            "version": version("ringwatch"),
+            "backend": getattr(self.classifier, "backend", ""),
+            "settings": chosen,
+            **self.hashes,
+        }
         text = json.dumps(state, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-class RunAnalysis:
-    """Verdicts of one raw run, in the order in which its frames are announced.
-
-    Parameters
-    ----------
-    analysis : Analysis
-    start : dict
-        Start document of the raw run.
-    reader : FrameReader
-    darks : DarkBook
-        Dark frames of this and earlier runs.
-    """
-
-    def __init__(
-        self,
-        analysis: Analysis,
-        start: dict[str, object],
-        reader: FrameReader,
-        darks: DarkBook,
-    ) -> None:
-        self._analysis = analysis
-        self._reader = reader
-        self._darks = darks
-        self._folds: dict[tuple[str, str], QualityFold] = {}
-        self._is_dark_run = bool(start.get("dark_frame"))
-        self._dark_uid = str(start.get("sc_dk_field_uid") or "")
-
-    def judge(self, ref: FrameRef, arrived: float) -> Verdict:
-        """Verdict of one frame; ``arrived`` is on the clock of ``time.monotonic``."""
-        try:
-            frame = self._reader.read(ref)
-            if self._is_dark_run or ref.stream == self._analysis.settings.dark_stream:
-                quality = self._take_dark(ref, frame)
-                return self._verdict(ref, quality, None, None, arrived)
-            quality, pattern = self._reduce_and_check(ref, frame)
-        except FrameShapeError as error:
-            quality = unread(str(error), flag=Flag.MISREAD)
-            return self._verdict(ref, quality, None, None, arrived)
-        except RingwatchError as error:
-            return self._verdict(ref, unread(str(error)), None, None, arrived)
-        prediction = self._classify(pattern, quality)
-        return self._verdict(ref, quality, pattern, prediction, arrived)
-
-    def _take_dark(self, ref: FrameRef, frame: NDArray[np.generic]) -> Quality:
-        self._darks.add(ref.run_uid, frame, alone=self._is_dark_run)
-        return set_aside("dark frame: kept to be subtracted, not judged")
-
-    def _reduce_and_check(
-        self, ref: FrameRef, frame: NDArray[np.generic]
-    ) -> tuple[Quality, Pattern | None]:
-        shape = (int(frame.shape[0]), int(frame.shape[1]))
-        reduction = self._analysis.reduction(shape)
-        dark = self._dark_for(ref, reduction)
-        cake = reduction.cake(frame, dark)
-        has_geometry = reduction.binning.has_geometry
-        pattern = reduction.pattern(cake, dark) if has_geometry else None
-        key = (ref.stream, ref.data_key)
-        if key not in self._folds:
-            settings = self._analysis.settings
-            self._folds[key] = QualityFold(settings.quality, reduction.binning)
-        facts = FrameFacts(
-            ref=ref,
-            cake=cake,
-            pattern=pattern,
-            dtype=frame.dtype,
-            dark_frames=dark.frames if dark else 0,
-        )
-        return self._folds[key].judge(facts), pattern
-
-    def _dark_for(self, ref: FrameRef, reduction: Reduction) -> Dark | None:
-        """Find the dark: the run's own, its dark run's, or that of the settings."""
-        dark = self._darks.find(ref.run_uid, self._dark_uid, reduction)
-        if dark is not None:
-            return dark
-        return self._analysis.dark_of_file(reduction.binning.shape)
-
-    def _classify(self, pattern: Pattern | None, quality: Quality) -> Prediction | None:
-        if pattern is None or any(flag in quality.raised for flag in _SIGNAL_GONE):
-            return None
-        return self._analysis.label(pattern)
-
-    def _verdict(
-        self,
-        ref: FrameRef,
-        quality: Quality,
-        pattern: Pattern | None,
-        prediction: Prediction | None,
-        arrived: float,
-    ) -> Verdict:
-        return Verdict(
-            frame=replace(ref, locator=LostLocator(reason="analysed")),
-            word=quality.word,
-            reason=quality.reason,
-            quality=quality,
-            prediction=prediction,
-            pattern=pattern,
-            analysis_id=self._analysis.analysis_id,
-            latency_ms=(time.monotonic() - arrived) * 1e3,
-        )
-
-
-def unknown_verdict(
-    ref: FrameRef, reason: str, analysis_id: str, arrived: float
-) -> Verdict:
-    """Verdict of a frame that could not be analysed: ``unknown``, with the reason."""
-    quality = unread(reason)
-    return Verdict(
-        frame=replace(ref, locator=LostLocator(reason=reason)),
-        word=Word.UNKNOWN,
-        reason=reason,
-        quality=quality,
-        prediction=None,
-        pattern=None,
-        analysis_id=analysis_id,
-        latency_ms=(time.monotonic() - arrived) * 1e3,
-    )
 
 
 def _image_of_settings(path: Path, what: str) -> NDArray[np.generic]:
@@ -330,5 +209,10 @@ def _image_of_settings(path: Path, what: str) -> NDArray[np.generic]:
         raise GeometryError(str(error)) from error
 
 
-def _hash_of(path: Path | None) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
+def _hash_of(path: Path | None, what: str) -> str:
+    if path is None:
+        return ""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise GeometryError(f"no {what} at {path}: {error.strerror}") from error

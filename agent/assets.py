@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
+from ringwatch.agent.image_names import ImageNames
 from ringwatch.agent.nouns import FileLocator, LostLocator
 
 __all__ = ["HDF5", "Asset", "asset_of_resource", "asset_of_stream_resource"]
@@ -16,6 +17,8 @@ HDF5 = "application/x-hdf5"
 
 _HDF5_SPECS = {"AD_HDF5", "AD_HDF5_SWMR", "AD_HDF5_GERM", "HDF5", "XSP3"}
 _IMAGE_SPECS = {"AD_TIFF": "image/tiff", "AD_CBF": "application/x-cbf"}
+_AD_TEMPLATE = "%s%s_%6.6d.tiff"
+_NUMBERS = 1 << 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +35,8 @@ class Asset:
         Data key that it belongs to; empty where the document does not say.
     dataset : str
         Path inside an HDF5 file.
-    template : str
-        Name of the n-th image of a folder, in %-form or in str.format form.
+    names : ImageNames or None
+        Of the images of a folder; None for one file.
     frames_per_point : int
         Frames of one datum, 0 where the document does not say.
     """
@@ -42,32 +45,37 @@ class Asset:
     mimetype: str
     data_key: str = ""
     dataset: str = ""
-    template: str = ""
+    names: ImageNames | None = None
     frames_per_point: int = 0
 
-    def locate(self, index: int, per_index: int, offset: int) -> FileLocator:
-        """Locate the ``offset``-th frame of the ``index``-th point."""
+    def locate(
+        self, index: int, per_index: int, offset: int
+    ) -> FileLocator | LostLocator:
+        """Locate the ``offset``-th frame of the ``index``-th point. Never raises."""
         number = index * per_index + offset
-        if self.template:
-            return FileLocator(
-                path=self.path / self._name(number), mimetype=self.mimetype
+        if not 0 <= number < _NUMBERS:
+            return LostLocator(
+                reason=f"point {hex(index)[:40]}, frame {hex(offset)[:40]}: no file "
+                "holds a frame of such a number"
             )
-        return FileLocator(
-            path=self.path,
-            mimetype=self.mimetype,
-            dataset=self.dataset,
-            start=number,
-            stop=number + 1,
-        )
-
-    def _name(self, number: int) -> str:
-        if "%" in self.template:
-            return self.template % number
-        return self.template.format(number)
+        if self.mimetype == HDF5:
+            return FileLocator(
+                path=self.path, mimetype=HDF5, dataset=self.dataset, start=number
+            )
+        if self.names is not None:
+            return FileLocator(
+                path=self.path / self.names.name(number), mimetype=self.mimetype
+            )
+        if number:
+            return LostLocator(
+                reason=f"{self.path} is a single image, but frame {number} of it was "
+                "announced: a series needs a template"
+            )
+        return FileLocator(path=self.path, mimetype=self.mimetype)
 
 
 def asset_of_stream_resource(doc: dict[str, Any]) -> Asset | LostLocator:
-    """Read a StreamResource document: HDF5, or the TIFF series of ophyd-async."""
+    """Read a StreamResource document: HDF5, or a series of TIFF or CBF images."""
     mimetype = str(doc["mimetype"])
     parameters = doc.get("parameters", {})
     uri = urlparse(str(doc["uri"]))
@@ -75,19 +83,32 @@ def asset_of_stream_resource(doc: dict[str, Any]) -> Asset | LostLocator:
         return LostLocator(
             reason=f"only file:// is read, not {uri.scheme!r} ({doc['uri']})"
         )
-    path = Path(unquote(uri.path))
+    path = unquote(uri.path)
     data_key = str(doc.get("data_key", ""))
-    if mimetype == HDF5:
+    template = str(parameters.get("template") or "")
+    if mimetype == HDF5 and not template:
         dataset = str(parameters.get("dataset") or parameters.get("path") or "")
-        return Asset(path=path, mimetype=HDF5, data_key=data_key, dataset=dataset)
+        return Asset(path=Path(path), mimetype=HDF5, data_key=data_key, dataset=dataset)
     image = re.search(r"image/[a-z0-9.+-]+|application/x-cbf", mimetype)
-    if image is not None:
-        template = str(parameters.get("template") or "")
-        return Asset(
-            path=path, mimetype=image.group(), data_key=data_key, template=template
+    if image is None:
+        return LostLocator(
+            reason=f"frames of type {mimetype!r}{' in many files' * bool(template)} "
+            "are not known: HDF5, TIFF and CBF are"
         )
-    return LostLocator(
-        reason=f"frames of type {mimetype!r} are not known: HDF5, TIFF and CBF are"
+    if not template:
+        return Asset(path=Path(path), mimetype=image.group(), data_key=data_key)
+    folder, prefix = path, ""
+    if not path.endswith("/") and not template.startswith("/"):
+        # Bluesky's consolidators put address and name together as they are.
+        folder, _, prefix = path.rpartition("/")
+    names = ImageNames.from_template(template, str(parameters.get("filename", "")))
+    if names is None:
+        return _unknown_template(template)
+    return Asset(
+        path=Path(folder or "/"),
+        mimetype=image.group(),
+        data_key=data_key,
+        names=replace(names, before=prefix + names.before),
     )
 
 
@@ -105,16 +126,22 @@ def asset_of_resource(doc: dict[str, Any]) -> Asset | LostLocator:
             path=path, mimetype=HDF5, dataset=str(dataset), frames_per_point=frames
         )
     if spec in _IMAGE_SPECS:
-        # areaDetector's template is like "%s%s_%6.6d.tiff": folder, name, number.
-        template = str(arguments.get("template", "%s%s_%6.6d.tiff"))
-        name = template.replace("%s", "", 1).replace(
-            "%s", str(arguments.get("filename", "")), 1
-        )
+        template = str(arguments.get("template", _AD_TEMPLATE))
+        names = ImageNames.from_template(template, str(arguments.get("filename", "")))
+        if names is None:
+            return _unknown_template(template)
         return Asset(
             path=path,
             mimetype=_IMAGE_SPECS[spec],
-            template=name,
+            names=names,
             frames_per_point=frames,
         )
     known = ", ".join(sorted(_HDF5_SPECS | set(_IMAGE_SPECS)))
     return LostLocator(reason=f"resources of spec {spec!r} are not known: {known} are")
+
+
+def _unknown_template(template: str) -> LostLocator:
+    return LostLocator(
+        reason=f"the template {template[:80]!r} does not name images: one number of at "
+        f"most 20 digits is expected and no folders, as in {_AD_TEMPLATE!r}"
+    )

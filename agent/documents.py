@@ -10,63 +10,37 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
 
-import numpy as np
 from event_model import DocumentRouter
 
 from ringwatch.agent.assets import Asset, asset_of_resource, asset_of_stream_resource
 from ringwatch.agent.errors import DocumentError, RingwatchError
-from ringwatch.agent.nouns import FrameRef, Locator, LostLocator, MemoryLocator
+from ringwatch.agent.nouns import FrameRef, Locator, LostLocator
+from ringwatch.agent.streams import (
+    Document,
+    Listener,
+    OpenRun,
+    Stream,
+    image_keys,
+    locate_pixels,
+    readbacks_of,
+)
 
-__all__ = ["SHED_KEY", "Announcer", "Listener", "image_keys"]
+__all__ = ["SHED_KEY", "Announcer"]
 
 logger = logging.getLogger(__name__)
 
-Document = dict[str, Any]
-
 SHED_KEY = "_ringwatch_shed"
-"""Set in an event whose pixels were dropped under overload; its value says why."""
+"""Set in an event whose pixels were dropped under overload: data key to reason."""
 
-_MALFORMED = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+MOST_OPEN_RUNS = 64
+"""Runs without a stop document beyond this are taken for abandoned, oldest first."""
 
+MOST_FRAMES_AT_ONCE = 1_000_000
+"""A StreamDatum that announces more is malformed."""
 
-class Listener(Protocol):
-    """Who is told of runs and frames, in the order of the documents."""
-
-    def run_started(self, start: Document) -> None:
-        """Take the start document of a run."""
-
-    def frame_announced(self, ref: FrameRef) -> None:
-        """Take one frame."""
-
-    def run_stopped(self, stop: Document) -> None:
-        """Take the stop document; every frame of the run was announced."""
-
-
-@dataclass(slots=True)
-class _Stream:
-    """What one descriptor says of the detector."""
-
-    run_uid: str
-    name: str
-    data_key: str
-    shape: tuple[int, ...]
-    waits_for_event: bool
-    held: list[FrameRef] = field(default_factory=list)
-    held_since: float = 0.0
-
-
-@dataclass(slots=True)
-class _Run:
-    """What is known of an open run."""
-
-    start: Document
-    descriptors: list[str] = field(default_factory=list)
-    images_seen: set[str] = field(default_factory=set)
-    counters: dict[tuple[str, str], int] = field(default_factory=dict)
-    assets: list[str] = field(default_factory=list)
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 class Announcer(DocumentRouter):
@@ -89,19 +63,28 @@ class Announcer(DocumentRouter):
         super().__init__()
         self._listener = listener
         self._detector = detector
-        self._runs: dict[str, _Run] = {}
-        self._streams: dict[str, _Stream | None] = {}
+        self._runs: dict[str, OpenRun] = {}
+        self._streams: dict[str, Stream | None] = {}
         self._resources: dict[str, Asset | LostLocator] = {}
         self._datums: dict[str, Document] = {}
+        self._arrived = 0.0
 
-    def feed(self, name: str, doc: Document) -> None:
+    def feed(self, name: str, doc: Document, arrived: float | None = None) -> None:
         """Take one document.
+
+        Parameters
+        ----------
+        name, doc
+            As Bluesky emits them.
+        arrived : float, optional
+            When it came, on ``time.monotonic``; by default now.
 
         Raises
         ------
         DocumentError
             Where it is malformed or unknown. Later documents can still be fed.
         """
+        self._arrived = time.monotonic() if arrived is None else arrived
         try:
             self(name, doc)
         except RingwatchError:
@@ -112,23 +95,34 @@ class Announcer(DocumentRouter):
                 "was left out; check the device or plan that made it"
             ) from error
 
-    def release_held(self, older_than_s: float) -> None:
-        """Let frames go whose event did not come within ``older_than_s`` seconds."""
-        limit = time.monotonic() - older_than_s
+    def release_held(self, before: float = math.inf) -> None:
+        """Let frames go that have waited for their event since ``before``.
+
+        Measured by the arrival of documents, on ``time.monotonic``: how long the frames
+        waited in our own queue does not count.
+        """
         for stream in self._streams.values():
-            if stream is not None and stream.held and stream.held_since <= limit:
+            if stream is not None and stream.held and stream.held_since <= before:
                 self._release(stream)
+
+    def abandon_runs(self, keep: int = 0) -> None:
+        """Close the oldest open runs, but for ``keep``: their stop will not come."""
+        while len(self._runs) > keep:
+            uid = next(iter(self._runs))
+            reason = "no stop document came"
+            self.stop({"run_start": uid, "exit_status": "abandoned", "reason": reason})
 
     @property
     def holds_frames(self) -> bool:
         """Whether any frame waits for its event."""
-        return any(s is not None and s.held for s in self._streams.values())
+        return any(s is not None and s.held for s in list(self._streams.values()))
 
     # Documents, in the order in which they come.
 
     def start(self, doc: Document) -> None:
         """Open a run."""
-        self._runs[doc["uid"]] = _Run(start=doc)
+        self.abandon_runs(keep=MOST_OPEN_RUNS - 1)
+        self._runs[doc["uid"]] = OpenRun()
         self._listener.run_started(doc)
 
     def descriptor(self, doc: Document) -> None:
@@ -141,21 +135,10 @@ class Announcer(DocumentRouter):
             )
         images = image_keys(doc)
         run.images_seen |= set(images)
-        run.descriptors.append(doc["uid"])
         key = self._choose(images, doc)
-        if key is None:
-            self._streams[doc["uid"]] = None
-            return
-        data_keys = doc["data_keys"]
-        external = str(data_keys[key].get("external", ""))
-        self._streams[doc["uid"]] = _Stream(
-            run_uid=doc["run_start"],
-            name=doc["name"],
-            data_key=key,
-            shape=tuple(int(n) for n in data_keys[key]["shape"]),
-            waits_for_event=external.startswith("STREAM")
-            and any(k["dtype"] in ("number", "integer") for k in data_keys.values()),
-        )
+        stream = None if key is None else Stream.from_descriptor(doc, key)
+        run.descriptors.append(doc["uid"])
+        self._streams[doc["uid"]] = stream
 
     def resource(self, doc: Document) -> None:
         """Note where the frames of a classic resource lie."""
@@ -175,22 +158,24 @@ class Announcer(DocumentRouter):
     def stream_datum(self, doc: Document) -> None:
         """Announce a range of frames."""
         stream = self._streams[doc["descriptor"]]
-        resource = self._resources[doc["stream_resource"]]
-        if stream is None or not self._is_for(stream, resource):
+        resource = self._resources.get(doc["stream_resource"])
+        if stream is None or (
+            isinstance(resource, Asset)
+            and resource.data_key not in ("", stream.data_key)
+        ):
             return
-        per_index = stream.shape[0] if len(stream.shape) > 2 else 1
+        if resource is None:
+            resource = LostLocator(
+                reason=f"stream resource {doc['stream_resource']} was never announced"
+            )
         first_seq = int(doc["seq_nums"]["start"])
         indices = range(int(doc["indices"]["start"]), int(doc["indices"]["stop"]))
+        if len(indices) > MOST_FRAMES_AT_ONCE:
+            raise ValueError(f"{len(indices)} frames at once")
         for step, index in enumerate(indices):
-            for offset in range(per_index):
-                locator: Locator = (
-                    resource
-                    if isinstance(resource, LostLocator)
-                    else resource.locate(index, per_index, offset)
-                )
-                self._hold_or_announce(
-                    stream, self._ref(stream, first_seq + step, locator)
-                )
+            for locator in stream.locate(resource, index, stream.frames_per_point):
+                ref = self._ref(stream, first_seq + step, locator)
+                self._hold_or_announce(stream, ref)
 
     def event(self, doc: Document) -> Document:
         """Announce the frames of an event, and let those go that waited for it."""
@@ -198,12 +183,12 @@ class Announcer(DocumentRouter):
         if stream is None:
             return doc
         seq_num, when = int(doc["seq_num"]), float(doc["time"])
-        readbacks = self._readbacks_of(doc)
+        readbacks = readbacks_of(doc)
         while stream.held and stream.held[0].seq_num <= seq_num:
             ref = stream.held.pop(0)
             known = readbacks if ref.seq_num == seq_num else {}
             self._listener.frame_announced(replace(ref, time=when, readbacks=known))
-        if stream.data_key in doc["data"] or SHED_KEY in doc:
+        if stream.inside_events:
             for locator in self._locators(stream, doc):
                 ref = self._ref(stream, seq_num, locator)
                 ref = replace(ref, time=when, readbacks=readbacks)
@@ -214,9 +199,8 @@ class Announcer(DocumentRouter):
         """Close a run: nothing of it is held any longer."""
         run = self._runs.pop(doc["run_start"], None)
         if run is None:
-            raise DocumentError(
-                f"stop of run {doc['run_start']}, whose start never came"
-            )
+            uid = doc["run_start"]
+            raise DocumentError(f"stop of run {uid}, whose start never came")
         found = False
         for uid in run.descriptors:
             stream = self._streams.pop(uid, None)
@@ -253,19 +237,11 @@ class Announcer(DocumentRouter):
         if run is not None:
             run.assets.append(resource["uid"])
 
-    @staticmethod
-    def _is_for(stream: _Stream, resource: Asset | LostLocator) -> bool:
-        return isinstance(resource, LostLocator) or resource.data_key in (
-            "",
-            stream.data_key,
-        )
-
-    def _ref(self, stream: _Stream, seq_num: int, locator: Locator) -> FrameRef:
+    def _ref(self, stream: Stream, seq_num: int, locator: Locator) -> FrameRef:
         counters = self._runs[stream.run_uid].counters
         key = (stream.name, stream.data_key)
         index = counters.get(key, 0)
         counters[key] = index + 1
-        rows, columns = stream.shape[-2:]
         return FrameRef(
             run_uid=stream.run_uid,
             stream=stream.name,
@@ -274,76 +250,43 @@ class Announcer(DocumentRouter):
             seq_num=seq_num,
             time=math.nan,
             locator=locator,
-            shape=(rows, columns),
+            shape=stream.frame_shape,
         )
 
-    def _hold_or_announce(self, stream: _Stream, ref: FrameRef) -> None:
+    def _hold_or_announce(self, stream: Stream, ref: FrameRef) -> None:
         if not stream.waits_for_event:
             self._listener.frame_announced(ref)
             return
         if not stream.held:
-            stream.held_since = time.monotonic()
+            stream.held_since = self._arrived
         stream.held.append(ref)
 
-    def _release(self, stream: _Stream) -> None:
+    def _release(self, stream: Stream) -> None:
         for ref in stream.held:
             self._listener.frame_announced(ref)
         stream.held.clear()
 
-    def _readbacks_of(self, event: Document) -> dict[str, float]:
-        values: dict[str, float] = {}
-        for key, value in event["data"].items():
-            if isinstance(value, bool | int | float | np.number):
-                values[key] = float(value)
-        return values
-
-    def _locators(self, stream: _Stream, event: Document) -> list[Locator]:
-        if SHED_KEY in event:
-            frames = int(np.prod(stream.shape[:-2], dtype=int))
-            return [LostLocator(reason=event[SHED_KEY])] * frames
+    def _locators(self, stream: Stream, event: Document) -> list[Locator]:
+        shed = event.get(SHED_KEY, {})
+        if stream.data_key in shed:
+            return stream.lost(shed[stream.data_key])
+        if stream.data_key not in event["data"]:
+            return stream.lost(f"the event holds no {stream.data_key!r}")
         value = event["data"][stream.data_key]
         if isinstance(value, str):
             return self._locators_of_datum(stream, value)
-        return _locators_of_pixels(value)
+        return locate_pixels(value)
 
-    def _locators_of_datum(self, stream: _Stream, datum_id: str) -> list[Locator]:
+    def _locators_of_datum(self, stream: Stream, datum_id: str) -> list[Locator]:
         datum = self._datums.pop(datum_id, None)
-        frames = int(np.prod(stream.shape[:-2], dtype=int))
         if datum is None:
-            reason = f"datum {datum_id} was never announced"
-            return [LostLocator(reason=reason)] * frames
-        resource = self._resources.get(datum["resource"])
+            return stream.lost(f"datum {datum_id} was never announced")
+        uid = datum["resource"]
+        resource = self._resources.get(uid)
         if resource is None:
-            reason = (
-                f"resource {datum['resource']} of datum {datum_id} was never announced"
-            )
-            return [LostLocator(reason=reason)] * frames
-        if isinstance(resource, LostLocator):
-            return [resource] * frames
+            return stream.lost(f"resource {uid} of {datum_id} was never announced")
         point = int(datum["datum_kwargs"].get("point_number", 0))
-        per_point = resource.frames_per_point or frames
-        return [
-            resource.locate(point, per_point, offset) for offset in range(per_point)
-        ]
-
-
-def image_keys(descriptor: Document) -> list[str]:
-    """Data keys of a descriptor that hold images, in their order."""
-    return [
-        key
-        for key, data_key in descriptor["data_keys"].items()
-        if sum(1 for n in data_key.get("shape") or [] if n is None or n > 1) >= 2
-    ]
-
-
-def _locators_of_pixels(value: Any) -> list[Locator]:
-    """Locate the frames of an event that carries its pixels: (..., y, x)."""
-    try:
-        pixels = np.asarray(value)
-    except ValueError as error:
-        return [LostLocator(reason=f"the event holds no image: {error}")]
-    if pixels.ndim < 2 or not pixels.size or pixels.dtype.kind not in "uifb":
-        shape = f"shape {pixels.shape} and type {pixels.dtype}"
-        return [LostLocator(reason=f"the event holds no image but an array of {shape}")]
-    images = pixels.reshape(-1, *pixels.shape[-2:])
-    return [MemoryLocator(frame=image) for image in images]
+        per_point = stream.frames_per_point
+        if isinstance(resource, Asset) and resource.frames_per_point:
+            per_point = resource.frames_per_point
+        return stream.locate(resource, point, per_point)

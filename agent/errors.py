@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = [
     "AgentClosedError",
     "DocumentError",
+    "ForbiddenFrameError",
     "FrameReadError",
     "FrameShapeError",
     "GeometryError",
@@ -16,7 +17,6 @@ __all__ = [
     "RingwatchError",
     "SettingsError",
     "SinkError",
-    "UnsupportedAssetError",
 ]
 
 
@@ -36,16 +36,16 @@ class DocumentError(RingwatchError):
     """A Bluesky document is malformed or refers to something never announced."""
 
 
-class UnsupportedAssetError(DocumentError):
-    """A document announces frames in a format that no reader here knows."""
-
-
 class FrameReadError(RingwatchError):
     """The pixels of an announced frame could not be read."""
 
 
 class MissingFrameError(FrameReadError):
     """The announced file or the announced frame in it is not there."""
+
+
+class ForbiddenFrameError(FrameReadError):
+    """A frame may not be read: outside the data roots, or too large."""
 
 
 class FrameShapeError(FrameReadError):

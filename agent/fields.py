@@ -20,22 +20,9 @@ from numpy.typing import NDArray
 from ringwatch.agent.errors import DocumentError
 from ringwatch.agent.nouns import Flag, Pattern, Verdict
 from ringwatch.models.prediction import Prediction
+from ringwatch.models.symmetry import CRYSTAL_SYSTEMS
 
-__all__ = ["CRYSTAL_SYSTEMS", "FURTHER_VALUES", "OBJECT", "TOP", "Fields"]
-
-CRYSTAL_SYSTEMS = (
-    "triclinic",
-    "monoclinic",
-    "orthorhombic",
-    "tetragonal",
-    "trigonal",
-    "hexagonal",
-    "cubic",
-)
-"""Order of ``crystal_system_probs``."""
-
-FURTHER_VALUES = {"beam_center_dy_px": "px", "beam_center_sigma_px": "px"}
-"""Physical values beside the one that each flag names, with their units."""
+__all__ = ["CRYSTAL_SYSTEMS", "OBJECT", "TOP", "Fields"]
 
 TOP = 5
 """Classes and space groups published per frame."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +105,8 @@ class Binning:
             Where the geometry or the mask does not fit the frames.
         """
         _check_fit(geometry, shape, mask)
+        # pyFAI gives a detector without a size that of the first frame, for good.
+        geometry = copy.deepcopy(geometry)
         unusable = _static_mask(geometry, shape, mask)
         if unusable.all():
             raise GeometryError(
@@ -205,13 +207,6 @@ class Binning:
             wavelength=wavelength,
             has_geometry=has_geometry,
         )
-
-    def digest(self) -> str:
-        """SHA-256 over everything that decides the numbers, for the analysis id."""
-        state = hashlib.sha256(repr((self.shape, self.wavelength)).encode())
-        for array in (self.cell, self.weight, self.q):
-            state.update(np.ascontiguousarray(array).data)
-        return state.hexdigest()
 
 
 def load_geometry(path: Path) -> AzimuthalIntegrator:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.errors import FrameReadError, FrameShapeError, MissingFrameError
+from ringwatch.agent.whole_images import check_whole
 
 __all__ = ["read_image"]
 
@@ -56,7 +57,10 @@ def read_image(path: Path, *, what: str = "frame") -> NDArray[np.generic]:
         if path.suffix == ".npy":
             image = np.asarray(np.load(path, allow_pickle=False))
         else:
+            check_whole(path)
             with fabio.open(str(path)) as opened:
+                if opened.data is None:  # what it makes of some damaged TIFFs
+                    raise EOFError("no pixels in it")
                 image = np.asarray(opened.data)
     except _DAMAGED as error:
         raise FrameReadError(

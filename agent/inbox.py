@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,18 +25,18 @@ class Item(NamedTuple):
 
 
 class Inbox:
-    """Takes documents without ever blocking; bounded in bytes of pixels and in items.
+    """Takes documents without ever blocking; bounded in bytes of pixels.
 
-    Documents that announce runs and files are always kept: they are small, and without
-    them nothing else can be understood. Under overload the pixels of an event are
-    dropped, and the event says so: its frames get the verdict ``unknown``.
+    Under overload the pixels of an event are dropped, and the event says so: its frames
+    get the verdict ``unknown``. What announces runs, files and frames is always kept: a
+    document costs about a kilobyte, and without it frames would be lost in silence.
 
     Parameters
     ----------
     max_bytes : int
         Pixels held inside events.
     max_items : int
-        Documents.
+        Documents beyond which no event keeps its pixels.
     """
 
     def __init__(self, *, max_bytes: int, max_items: int) -> None:
@@ -48,25 +49,37 @@ class Inbox:
         self._closed = False
 
     def put(self, name: str, doc: dict[str, Any]) -> bool:
-        """Append a document; False once closed. Costs microseconds."""
-        size = 0
-        if name == "event":
-            # A copy of the outer dictionaries: other callbacks may write into theirs.
-            doc = {**doc, "data": dict(doc["data"])}
-            size = sum(
-                value.nbytes
-                for value in doc["data"].values()
-                if isinstance(value, np.ndarray)
-            )
+        """Append a document; False once closed. Costs microseconds.
+
+        Under overload an event loses its pixels.
+        """
+        doc, arrays = _copied(name, doc)
+        size = sum(arrays.values())
         with self._changed:
             if self._closed:
                 return False
-            if size and self._is_full(size):
-                doc, size = _without_pixels(doc, len(self._items)), 0
-            self._items.append(Item(time.monotonic(), name, doc, size))
-            self._bytes += size
-            self._changed.notify()
+            if name == "event" and size and self._is_full(size):
+                doc, size = _without(arrays, doc, len(self._items)), 0
+            self._append(name, doc, size)
         return True
+
+    def offer(self, name: str, doc: dict[str, Any], timeout: float) -> bool:
+        """Append a document once there is room; False where there was none in time."""
+        doc, arrays = _copied(name, doc)
+        size = sum(arrays.values())
+        with self._changed:
+            room = self._changed.wait_for(
+                lambda: self._closed or not self._is_full(size), timeout
+            )
+            if not room or self._closed:
+                return False
+            self._append(name, doc, size)
+        return True
+
+    def _append(self, name: str, doc: dict[str, Any], size: int) -> None:
+        self._items.append(Item(time.monotonic(), name, doc, size))
+        self._bytes += size
+        self._changed.notify_all()
 
     def get(self, timeout: float) -> Item | None:
         """Next document; None after ``timeout`` seconds or when closed and empty."""
@@ -95,31 +108,44 @@ class Inbox:
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait until all documents were taken and worked off; whether they were."""
-        deadline = time.monotonic() + timeout
         with self._changed:
-            while self._items or self._busy:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                self._changed.wait(min(left, 0.2))
-        return True
+            return self._changed.wait_for(
+                lambda: not self._items and not self._busy, timeout
+            )
 
     def __len__(self) -> int:
         return len(self._items)
 
-    @property
-    def oldest(self) -> float | None:
-        """Arrival of the oldest waiting document, on ``time.monotonic``."""
-        with self._changed:
-            return self._items[0].arrived if self._items else None
-
     def _is_full(self, size: int) -> bool:
-        return (
+        """Whether so many bytes more are too much; an empty queue takes anything."""
+        return bool(self._items) and (
             self._bytes + size > self._max_bytes or len(self._items) >= self._max_items
         )
 
 
-def _without_pixels(doc: dict[str, Any], waiting: int) -> dict[str, Any]:
-    data = {k: v for k, v in doc["data"].items() if not isinstance(v, np.ndarray)}
+def _copied(name: str, doc: dict[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
+    """Copy the outer dictionaries of an event, and tell the bytes of its arrays.
+
+    Other callbacks may write into theirs; pixels are not copied.
+    """
+    if name == "event":
+        doc = {**doc, "data": dict(doc["data"])}
+        return doc, {
+            key: value.nbytes
+            for key, value in doc["data"].items()
+            if isinstance(value, np.ndarray)
+        }
+    if name == "event_page":
+        return doc, {
+            key: sum(getattr(value, "nbytes", 0) for value in column)
+            for key, column in doc["data"].items()
+        }
+    return doc, {}
+
+
+def _without(keys: Iterable[str], doc: dict[str, Any], waiting: int) -> dict[str, Any]:
+    """Take arrays out of an event, and say so in it."""
     reason = f"not analysed: {waiting} documents were waiting and the queue was full"
-    return {**doc, "data": data, SHED_KEY: reason}
+    shed = dict.fromkeys(keys, reason)
+    data = {key: value for key, value in doc["data"].items() if key not in shed}
+    return {**doc, "data": data, SHED_KEY: shed}

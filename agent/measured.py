@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import re
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -87,7 +88,7 @@ def _text(path: Path) -> str:
         else:
             with path.open("rb") as plain:
                 raw = plain.read(_MAX_BYTES + 1)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise FrameReadError(f"{path} cannot be read: {error}") from error
     if len(raw) > _MAX_BYTES:
         raise FrameReadError(f"{path} is larger than {_MAX_BYTES} bytes: no pattern")
@@ -132,6 +133,9 @@ def _numbers(line: str) -> list[float] | None:
 def _to_q(
     x: NDArray[np.float64], unit: Unit, wavelength: float | None, path: Path
 ) -> NDArray[np.float64]:
+    if not np.isfinite(x).any():
+        raise FrameReadError(f"{path}: no number in the first column is finite")
+    x = np.where(np.isfinite(x), x, math.nan)
     largest = float(np.nanmax(np.abs(x)))
     if unit == "2theta_deg":
         if not wavelength or not math.isfinite(wavelength) or wavelength <= 0:

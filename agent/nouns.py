@@ -7,12 +7,13 @@ and numpy, so that plans may import it into the RunEngine's process.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch.agent.flags import Flag, FlagState, Severity
 from ringwatch.models.prediction import Prediction
 
 __all__ = [
@@ -51,23 +52,19 @@ class FileLocator:
     Attributes
     ----------
     path : Path
-        Absolute path, already checked against the allowed roots.
+        Absolute path as announced; the reader checks it against the allowed roots.
     mimetype : str
         ``application/x-hdf5``, or an image type that fabio reads.
     dataset : str
         Path of the dataset inside an HDF5 file, empty for others.
-    start, stop : int
-        Slice along the leading axis whose images make up the frame (one, as a rule).
-    offset : int
-        Which image of that slice, 0 for the first.
+    start : int
+        Where the frame starts in the dataset, in images: its leading axes count as one.
     """
 
     path: Path
     mimetype: str
     dataset: str = ""
     start: int = 0
-    stop: int = 1
-    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,18 +114,20 @@ class FrameRef:
 class Cake:
     """Moments of one frame per (q bin, azimuthal sector): one pass over the pixels.
 
-    Only usable pixels count: not masked, finite, no marker of an invalid pixel (the
-    largest value of an unsigned type; -1 and -2), and no negative integer. Raw counts,
-    before any dark is subtracted.
+    Only usable pixels count: not masked, finite, no marker of an invalid pixel, and no
+    negative integer. Markers are the largest value of an unsigned type, and -1 and -2,
+    which a Pilatus writes into gaps and dead pixels. In a frame of floating point they
+    are markers only if no other value is negative: where some are, a dark was
+    subtracted, and -1 is a count. Raw counts, before any dark is subtracted here.
 
     Attributes
     ----------
     pixels : (n_q, 32) int64
         Usable pixels of this frame.
     total : (n_q, 32) float64
-        Sum of the counts (exact: integer arithmetic for integer frames).
+        Sum of the counts; exact for integers as long as a cell's sum is below 2^53.
     total_sq : (n_q, 32) float64
-        Sum of the squared counts.
+        Sum of the squared counts; exact likewise.
     maximum : (n_q, 32) float64
         Largest count, 0 where no pixel is usable.
     zeros, saturated : (n_q, 32) int64
@@ -197,57 +196,6 @@ class Word(StrEnum):
     MISALIGNED = "misaligned"
     BAD = "bad"
     UNKNOWN = "unknown"
-
-
-class Severity(StrEnum):
-    """What a raised flag means for the frame."""
-
-    BAD = "bad"
-    MISALIGNED = "misaligned"
-    SUSPECT = "suspect"
-    INFORMATION = "information"
-    PIPELINE = "pipeline"
-
-
-class Flag(Enum):
-    """The documented flags: bit, name, severity, key of the physical value, unit.
-
-    The severity is the usual one; ``saturated`` and ``radial_scale`` may be raised with
-    another (see ``Quality.severities``). Bits are never used again for something else.
-    """
-
-    INVALID_VALUES = (0, "invalid_values", Severity.BAD, "invalid_pixels", "count")
-    MISREAD = (1, "misread", Severity.BAD, "misread_fraction", "1")
-    DUPLICATE = (2, "duplicate", Severity.BAD, "duplicate_of_index", "index")
-    SEQUENCE = (3, "sequence", Severity.SUSPECT, "missing_frames", "count")
-    NO_BEAM = (4, "no_beam", Severity.BAD, "beam_fraction", "1")
-    SATURATED = (8, "saturated", Severity.SUSPECT, "saturated_pixels", "count")
-    BEAM_CENTER = (16, "beam_center", Severity.MISALIGNED, "beam_center_dx_px", "px")
-    RADIAL_SCALE = (18, "radial_scale", Severity.SUSPECT, "radial_scale_ppm", "ppm")
-    LOW_COUNTS = (26, "low_counts", Severity.SUSPECT, "time_to_target_s", "s")
-    PIPELINE = (31, "pipeline", Severity.PIPELINE, "latency_ms", "ms")
-
-    def __init__(
-        self, bit: int, label: str, severity: Severity, value_key: str, unit: str
-    ) -> None:
-        self.bit = bit
-        self.label = label
-        self.severity = severity
-        self.value_key = value_key
-        self.unit = unit
-
-    @property
-    def mask(self) -> int:
-        """The flag as an int64 bit mask."""
-        return 1 << self.bit
-
-
-class FlagState(StrEnum):
-    """Three states: a check that was not made is never a clear one."""
-
-    RAISED = "raised"
-    CLEAR = "clear"
-    NOT_EVALUATED = "not_evaluated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,18 +11,28 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.errors import FrameShapeError, GeometryError
 from ringwatch.agent.geometry import MASKED_CELL, Binning
+from ringwatch.agent.kernel import (
+    COUNTS,
+    MARKED,
+    MAXIMUM,
+    MOMENTS,
+    NEGATIVE,
+    NON_FINITE,
+    PIXELS,
+    SATURATED,
+    SQUARES,
+    TOTAL,
+    ZEROS,
+    one_pass,
+)
 from ringwatch.agent.nouns import SECTORS, Cake, Pattern
 
-__all__ = ["Dark", "Reduction", "saturation_of"]
-
-_TOTAL, _SQUARES, _MAXIMUM, _ZEROS, _SATURATED, _PIXELS = range(6)
-_NEGATIVE, _NON_FINITE, _MARKED = range(3)
+__all__ = ["Dark", "Reduction", "saturation_of", "usable_counts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,59 +70,6 @@ def saturation_of(dtype: np.dtype[Any], setting: float | None = None) -> float:
     return math.inf
 
 
-@numba.njit(nogil=True, cache=True)
-def _one_pass(
-    frame: NDArray[np.generic],
-    cell: NDArray[np.uint16],
-    saturation: float,
-    marker: float,
-    signed: bool,
-    moments: NDArray[np.float64],
-    counts: NDArray[np.int64],
-    missing: NDArray[np.int32],
-) -> tuple[int, float]:
-    """Accumulate moments (n_cells, 6), counts (3,); list the pixels a frame lacks.
-
-    ``signed``: whether negative values are counts (dark-subtracted floats) or not.
-    ``missing`` holds as many entries as the frame has pixels: it cannot truncate.
-    """
-    n_missing = 0
-    masked_total = 0.0
-    for i in range(frame.size):
-        value = float(frame[i])
-        c = cell[i]
-        if c == MASKED_CELL:
-            if 0.0 < value < math.inf and value != marker:  # False for NaN
-                masked_total += value
-            continue
-        if value == marker:
-            counts[_MARKED] += 1
-            moments[c, _SATURATED] += 1.0
-            usable = False
-        elif value in (-1.0, -2.0):  # gaps and dead pixels of a Pilatus
-            counts[_MARKED] += 1
-            usable = False
-        elif value < 0.0 and value > -math.inf:
-            counts[_NEGATIVE] += 1
-            usable = signed
-        else:
-            usable = -math.inf < value < math.inf  # False for NaN
-            counts[_NON_FINITE] += not usable
-        if not usable:
-            missing[n_missing] = i
-            n_missing += 1
-            continue
-        moments[c, _TOTAL] += value
-        moments[c, _SQUARES] += value * value
-        moments[c, _PIXELS] += 1.0
-        moments[c, _MAXIMUM] = max(moments[c, _MAXIMUM], value)
-        if value == 0.0:
-            moments[c, _ZEROS] += 1.0
-        elif value >= saturation:
-            moments[c, _SATURATED] += 1.0
-    return n_missing, masked_total
-
-
 class Reduction:
     """Reduces frames of one shape with one geometry, mask and dark policy.
 
@@ -147,9 +104,9 @@ class Reduction:
         binning = self.binning
         flat = self._flat(frame)
         marker = self._marker(flat.dtype)
-        moments = np.zeros((binning.q.size * SECTORS, 6))
-        counts = np.zeros(3, np.int64)
-        n_missing, masked_total = _one_pass(
+        moments = np.zeros((binning.q.size * SECTORS, MOMENTS))
+        counts = np.zeros(COUNTS, np.int64)
+        n_missing, masked_total = one_pass(
             flat,
             binning.cell,
             saturation_of(flat.dtype, self.saturation),
@@ -164,19 +121,19 @@ class Reduction:
         dark_total = np.zeros_like(norm)
         if dark is not None:
             dark_total = dark.total - _per_cell(binning, missing, dark.pixels)
-        by_cell = moments.reshape(-1, SECTORS, 6)
+        by_cell = moments.reshape(-1, SECTORS, MOMENTS)
         return Cake(
-            pixels=by_cell[..., _PIXELS].astype(np.int64),
-            total=by_cell[..., _TOTAL].copy(),
-            total_sq=by_cell[..., _SQUARES].copy(),
-            maximum=by_cell[..., _MAXIMUM].copy(),
-            zeros=by_cell[..., _ZEROS].astype(np.int64),
-            saturated=by_cell[..., _SATURATED].astype(np.int64),
+            pixels=by_cell[..., PIXELS].astype(np.int64),
+            total=by_cell[..., TOTAL].copy(),
+            total_sq=by_cell[..., SQUARES].copy(),
+            maximum=by_cell[..., MAXIMUM].copy(),
+            zeros=by_cell[..., ZEROS].astype(np.int64),
+            saturated=by_cell[..., SATURATED].astype(np.int64),
             norm=norm,
             dark=dark_total,
-            negative=int(counts[_NEGATIVE]),
-            non_finite=int(counts[_NON_FINITE]),
-            marked=int(counts[_MARKED]),
+            negative=int(counts[NEGATIVE]),
+            non_finite=int(counts[NON_FINITE]),
+            marked=int(counts[MARKED]),
             masked=binning.masked,
             masked_total=masked_total,
             shape=binning.shape,
@@ -188,6 +145,8 @@ class Reduction:
 
         The variance of a bin is its raw counts, a pixel of 0 counting as 1 (as in
         pyFAI's Poisson model), plus the dark's counts over the number of dark frames.
+        Where a dark was subtracted before, and less is left than one count a pixel, it
+        is one count a pixel.
 
         Raises
         ------
@@ -203,6 +162,8 @@ class Reduction:
         scale = np.where(measured, 1.0 / np.where(measured, norm, 1.0), 0.0)
         dark_total = cake.dark.sum(axis=1)
         variance = cake.total.sum(axis=1) + cake.zeros.sum(axis=1)
+        if cake.negative:
+            variance = np.maximum(variance, pixels)
         if dark is not None:
             variance = variance + np.maximum(dark_total, 0.0) / dark.frames
         expected = binning.pixels.sum(axis=1)
@@ -223,11 +184,7 @@ class Reduction:
         """
         total = np.zeros(self.binning.cell.size)
         for frame in frames:
-            flat = self._flat(frame)
-            marker = self._marker(flat.dtype)
-            values = flat.astype(np.float64)
-            usable = np.isfinite(values) & (values >= 0) & (values != marker)
-            total += np.where(usable, values, 0.0)
+            total += usable_counts(self._flat(frame))
         mean = total / len(frames)
         every = np.arange(mean.size, dtype=np.int32)
         return Dark(
@@ -278,3 +235,17 @@ def _per_cell(
         .astype(np.float64)
         .reshape(-1, SECTORS)
     )
+
+
+def usable_counts(frame: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Counts of a dark frame of any shape as float64; invalid pixels are 0.
+
+    What is invalid is as in ``Cake``; no mask is known here.
+    """
+    values = np.asarray(frame, np.float64)
+    usable = np.isfinite(values) & (values != Reduction._marker(frame.dtype))
+    negative = usable & (values < 0)
+    counts = negative & (values != -1) & (values != -2)
+    if frame.dtype.kind != "f" or not counts.any():
+        usable &= ~negative
+    return np.where(usable, values, 0.0)

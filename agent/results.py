@@ -17,8 +17,9 @@ from event_model import compose_run
 from numpy.typing import NDArray
 
 from ringwatch.agent.errors import AgentClosedError, DocumentError
-from ringwatch.agent.fields import FURTHER_VALUES, OBJECT, Fields
+from ringwatch.agent.fields import OBJECT, Fields
 from ringwatch.agent.nouns import Verdict
+from ringwatch.agent.quality import VALUE_UNITS
 
 __all__ = ["DerivedRun", "NamedDocument", "plain"]
 
@@ -65,7 +66,7 @@ class DerivedRun:
         attempt: int,
         metadata: Mapping[str, Any],
         q: NDArray[np.float64] | None = None,
-        values: Mapping[str, str] = FURTHER_VALUES,
+        values: Mapping[str, str] = VALUE_UNITS,
     ) -> None:
         own = {key: plain(raw_start[key]) for key in COPIED if key in raw_start}
         own |= {

@@ -42,9 +42,10 @@ class Settings(BaseModel):
         How long to wait for a frame that is announced but not yet in its file, seconds.
     hold_s : float
         How long a frame waits for the event that carries its readbacks, seconds.
-    max_pending_bytes, max_pending_frames : int
-        Bounds of the queue between the RunEngine and the worker. What exceeds them gets
-        the verdict ``unknown``, with the reason.
+    max_pending_bytes, max_pending_documents : int
+        Bounds of the queue between the RunEngine and the worker: bytes of pixels inside
+        events, and documents. Beyond them events lose their pixels, and their frames
+        get the verdict ``unknown``, with the reason.
     classifier : str
         ``auto`` (a GPU where there is one), ``onnx``, ``torch`` or ``none``.
     weights : Path or None
@@ -55,8 +56,9 @@ class Settings(BaseModel):
         0MQ address to bind, such as ``tcp://127.0.0.1:5578``.
     tiled : str or None
         Address of a Tiled server; the API key is read from ``TILED_API_KEY``.
-    tiled_container : str
-        Container of the derived runs.
+    tiled_container, raw_container : str
+        Containers of the derived runs, and of the raw ones (where dark runs are looked
+        for).
     quality : QualitySettings
         Thresholds of the flags, saturation value, names of the readbacks.
     """
@@ -75,13 +77,14 @@ class Settings(BaseModel):
     read_timeout_s: float = Field(default=3.0, ge=0, le=60)
     hold_s: float = Field(default=1.0, ge=0, le=60)
     max_pending_bytes: int = Field(default=1 << 30, gt=0)
-    max_pending_frames: int = Field(default=20_000, gt=0)
+    max_pending_documents: int = Field(default=20_000, gt=0)
     classifier: Literal["auto", "onnx", "torch", "none"] = "auto"
     weights: Path | None = None
     prior: Literal["natural", "balanced"] = "natural"
     publish: str | None = None
     tiled: str | None = None
     tiled_container: str = "analysis"
+    raw_container: str = "raw"
     quality: QualitySettings = QualitySettings()
 
 

@@ -54,7 +54,7 @@ def posterior(
 
     The temperature comes first: it makes the training posterior honest, and only an
     honest posterior may be moved by Bayes' rule (Saerens et al., Neural Computation 14
-    (2002) 21, eq. 2.4). The other order costs most of the gain (CRYSTALS.md).
+    (2002) 21, eq. 2.4). The other order costs most of the gain.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
 """Lines of random crystals to patterns as they are measured.
 
 Half of what decides accuracy on measured data is here: width, texture, impurities,
-background, counting noise and the measured range, each on its physical scale
-(CRYSTALS.md has what each costs). Peaks that two phases share, absorption and
-preferred orientation by direction are not simulated: lines carry no indices here, so
-texture is a log-normal factor per line.
+background, counting noise and the measured range, each on its physical scale.
+Impurities and noise cost most, zero shift and texture least. Absorption and preferred
+orientation by direction are not simulated: lines carry no indices here, so texture is
+a log-normal factor per line.
 
 numpy and numba; deterministic in (seed, number of the first crystal).
 """

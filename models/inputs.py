@@ -3,7 +3,7 @@
 Training, ONNX Runtime and torch all go through this module, so a measured pattern and
 a simulated one are resampled, freed of their background and scaled by the same code.
 On a logarithmic grid a change of lattice parameter is a shift, which a convolution
-likes (CRYSTALS.md). numpy and numba only.
+likes. numpy and numba only.
 """
 
 from __future__ import annotations

@@ -1,29 +1,72 @@
-"""``ringwatch``: the composition root, one command a file."""
+"""``ringwatch``: the composition root, one command a file.
+
+A command is imported when it is used: what one needs (torch, ophyd, Tiled) takes
+seconds, which no other command and no ``--help`` should pay.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
+from typer.main import get_command
 
-from ringwatch.agent.cli.classify import classify
-from ringwatch.agent.cli.demo import demo
-from ringwatch.agent.cli.evaluate import evaluate
-from ringwatch.agent.cli.replay import replay
-from ringwatch.agent.cli.train import train
 from ringwatch.agent.errors import RingwatchError
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "main"]
+
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "demo": "Heat BaTiO3 through its transition while things go wrong, and watch.",
+        "classify": (
+            "Say of measured files whether they can be trusted and what symmetry they "
+            "show."
+        ),
+        "replay": ("Analyse stored runs again, with the code that analyses them live."),
+        "train": "Train a network on random crystals, from a recipe.",
+        "evaluate": ("Score a classifier on real structures and on measured patterns."),
+    }
+)
+"""What each command does: the first line of its docstring, known without importing it.
+
+A command ``name`` is the function ``name`` in the module ``ringwatch.agent.cli.name``.
+"""
+
+
+class _LazyGroup(TyperGroup):
+    """Lists commands by their placeholders and imports the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, name and found and _load(name), rest
+
+
+def _load(name: str) -> Any:
+    module = import_module(f"{__name__}.{name}")
+    single = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    single.command(name)(getattr(module, name))
+    return get_command(single)
+
+
+def _placeholder() -> None:
+    """Stands in the list for a command that is not imported yet; never called."""
+
 
 app = typer.Typer(
+    cls=_LazyGroup,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Watches the Debye-Scherrer rings of a running experiment.",
 )
-for command in (demo, classify, replay, train, evaluate):
-    app.command()(command)
+for command, summary in COMMANDS.items():
+    app.command(command, help=summary)(_placeholder)
 
 
 def main() -> None:
@@ -33,7 +76,3 @@ def main() -> None:
     except RingwatchError as error:
         Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False)
         sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import fabio
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from ringwatch.agent.agent import load_classifier
-from ringwatch.agent.analysis import Analysis, RunAnalysis, unknown_verdict
+from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.cli.present import as_object, word_style
 from ringwatch.agent.darks import DarkBook
 from ringwatch.agent.errors import RingwatchError
@@ -22,6 +23,7 @@ from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.images import read_image
 from ringwatch.agent.measured import Unit, is_pattern_file, read_pattern
 from ringwatch.agent.nouns import FrameRef, LostLocator, MemoryLocator, Verdict
+from ringwatch.agent.run_analysis import RunAnalysis, unknown_verdict
 from ringwatch.agent.settings import load_settings
 
 __all__ = ["classify"]
@@ -56,7 +58,8 @@ def classify(
 
     Frames need --poni for labels; without it they get the flags that need no geometry
     and are never good. Patterns are text in two or three columns (.xy .xye .chi .dat
-    .csv, also .gz).
+    .csv, also .gz). Of a file with several frames the first is judged. Exits 1 if none
+    of the files could be read.
 
     For example: `ringwatch classify ceo2.cbf --poni ceo2.poni`, or
     `ringwatch classify quartz.xy --wavelength 1.5406 --json`.
@@ -64,6 +67,7 @@ def classify(
     settings = load_settings(config, poni=poni, mask=mask, dark=dark)
     analysis = Analysis(settings, load_classifier(settings))
     verdicts = []
+    read = 0
     for path in files:
         arrived = time.monotonic()
         ref = _ref(path)
@@ -72,6 +76,7 @@ def classify(
                 verdict = _judge_pattern(analysis, ref, unit, wavelength, arrived)
             else:
                 verdict = _judge_frame(analysis, ref, arrived)
+            read += 1
         except RingwatchError as error:
             verdict = unknown_verdict(ref, str(error), analysis.analysis_id, arrived)
         verdicts.append((path, verdict))
@@ -80,6 +85,8 @@ def classify(
         sys.stdout.write(json.dumps(objects, indent=2) + "\n")
     else:
         _print(verdicts)
+    if not read:
+        raise typer.Exit(1)
 
 
 def _ref(path: Path) -> FrameRef:
@@ -95,10 +102,22 @@ def _ref(path: Path) -> FrameRef:
 
 
 def _judge_frame(analysis: Analysis, ref: FrameRef, arrived: float) -> Verdict:
-    image = read_image(Path(ref.run_uid))
-    ref = replace(ref, locator=MemoryLocator(frame=image))
+    path = Path(ref.run_uid)
+    ref = replace(ref, locator=MemoryLocator(frame=read_image(path)))
     run = RunAnalysis(analysis, {}, FrameReader(), DarkBook())
-    return run.judge(ref, arrived)
+    verdict = run.judge(ref, arrived)
+    frames = _frames_in(path)
+    if frames == 1:
+        return verdict
+    return replace(verdict, reason=f"{verdict.reason} (first of {frames} frames)")
+
+
+def _frames_in(path: Path) -> int:
+    """How many frames a file holds that ``read_image`` could read."""
+    if path.suffix == ".npy":
+        return 1
+    with fabio.open(str(path)) as opened:
+        return int(opened.nframes)
 
 
 def _judge_pattern(

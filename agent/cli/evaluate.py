@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
@@ -12,9 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ringwatch.agent.errors import SettingsError
-
-if TYPE_CHECKING:
-    from ringwatch.models.evaluation import Scores
+from ringwatch.models.classifier import Classifier
+from ringwatch.models.datasets import DatasetError
+from ringwatch.models.evaluation import Scores, collect, score_all
+from ringwatch.models.model_card import record_calibration, record_scores
+from ringwatch.models.recalibration import cross_fitted
+from ringwatch.models.weight_files import SHIPPED, WeightsError
 
 __all__ = ["evaluate"]
 
@@ -60,17 +63,6 @@ def evaluate(
 
       ringwatch evaluate --structures structures.parquet --patterns patterns.parquet
     """
-    # Parquet, numba and the network cost seconds, which no other command should pay.
-    from ringwatch.models.classifier import Classifier  # noqa: PLC0415
-    from ringwatch.models.datasets import DatasetError  # noqa: PLC0415
-    from ringwatch.models.evaluation import collect, score_all  # noqa: PLC0415
-    from ringwatch.models.model_card import (  # noqa: PLC0415
-        record_calibration,
-        record_scores,
-    )
-    from ringwatch.models.recalibration import cross_fitted  # noqa: PLC0415
-    from ringwatch.models.weight_files import SHIPPED, WeightsError  # noqa: PLC0415
-
     if prior not in ("natural", "balanced", "training"):
         raise SettingsError(f"prior {prior!r}: choose natural, balanced or training")
     if structures is None and patterns is None:

@@ -6,19 +6,29 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from tiled.queries import Key
+from rich.markup import escape
 
 from ringwatch.agent.agent import Agent
 from ringwatch.agent.cli.present import VerdictTape
+from ringwatch.agent.cli.stored import analyse_stored
 from ringwatch.agent.errors import ReplayError, RingwatchError
+from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.settings import Settings, load_settings
+from ringwatch.agent.sinks import Sink
 from ringwatch.agent.sinks.memory import MemorySink
+from ringwatch.agent.sinks.tiled import TiledSink
 from ringwatch.agent.sources.tiled import catalog, find_run, with_dark_run
+from ringwatch.agent.tiled_client import connect, disconnect
+
+# isort: split
+# After tiled_client, which sets Tiled's retries before Tiled is imported.
+from tiled.queries import Key
 
 __all__ = ["replay"]
 
@@ -51,26 +61,35 @@ def replay(
 
     For example: `ringwatch replay 3f6a1c --tiled http://127.0.0.1:8000 --poni a.poni`.
     """
-    settings = load_settings(
-        config,
-        poni=poni,
-        mask=mask,
-        dark=dark,
-        detector=detector,
-        tiled=tiled if store else None,
-    )
+    settings = load_settings(config, poni=poni, mask=mask, dark=dark, detector=detector)
+    # Live listeners act on what is published, and --store alone says what is stored.
+    settings = settings.model_copy(update={"publish": None, "tiled": None})
     key = os.environ.get("TILED_API_KEY")
-    raw = catalog(tiled, key, container=container)
     console = Console(stderr=as_json)
-    summaries = []
+    raw = catalog(tiled, key, container=container)
+    summaries: list[dict[str, Any]] = []
     failed = False
-    for uid in runs:
-        try:
-            attempt = _next_attempt(tiled, key, settings, uid) if store else 2
-            summaries.append(_replay_one(raw, uid, settings, attempt, console, as_json))
-        except RingwatchError as error:
-            failed = True
-            console.print(f"[bold red]{uid}:[/] {error}", highlight=False)
+    try:
+        for asked in runs:
+            try:
+                run = find_run(raw, asked)
+                uid = str(run.metadata["start"]["uid"])  # asked by its first letters
+                documents = with_dark_run(raw, run, detector=settings.detector)
+                attempt, archive = 2, None
+                if store:
+                    into = settings.tiled_container
+                    attempt = _next_attempt(tiled, key, into, uid)
+                    archive = TiledSink(tiled, api_key=key, container=into)
+                said = _replay_one(
+                    documents, settings, attempt, archive, console, quiet=as_json
+                )
+                summaries.append({"run": uid} | said)
+            except RingwatchError as error:
+                failed = True
+                summaries.append({"run": asked, "error": str(error)})
+                console.print(f"[bold red]{asked}:[/] {escape(str(error))}")
+    finally:
+        disconnect(raw)
     if as_json:
         sys.stdout.write(json.dumps(summaries, indent=2) + "\n")
     if failed:
@@ -78,35 +97,48 @@ def replay(
 
 
 def _replay_one(
-    raw: Any,
-    uid: str,
+    documents: Iterable[NamedDocument],
     settings: Settings,
     attempt: int,
+    archive: TiledSink | None,
     console: Console,
+    *,
     quiet: bool,
 ) -> dict[str, Any]:
-    run = find_run(raw, uid)
-    documents = with_dark_run(raw, run, detector=settings.detector)
-    tape = VerdictTape(console)
-    sink = MemorySink(listener=None if quiet else tape)
-    if not quiet:
-        tape.heading()
-    with Agent(settings, sinks=(sink,), attempt=attempt) as agent:
-        for name, doc in documents:
-            agent(name, doc)
-            # As fast as the worker, no faster: nothing is shed in a replay.
-            while agent.pending > 100 and agent.wait_idle(0.05) is False:
-                pass
-        agent.wait_idle(600)
-        counters = agent.counters
-    words = Counter(d["verdict"] for d in sink.events() if d["final"])
+    """Replay one run, shown and, where there is an archive, stored."""
+    tape = None if quiet else VerdictTape(console)
+    words: Counter[str] = Counter()
+
+    def listen(name: str, doc: dict[str, Any]) -> None:
+        if name == "event" and doc["data"]["final"]:
+            words[doc["data"]["verdict"]] += 1
+        if tape is not None:
+            tape(name, doc)
+
+    sinks: list[Sink] = [MemorySink(limit=1, listener=listen)]  # a run may be long
+    if archive is not None:
+        sinks.append(archive)
+    try:
+        agent = Agent(settings, sinks=tuple(sinks), attempt=attempt)
+        if tape is not None:
+            tape.heading()
+        analyse_stored(agent, documents, console=console)
+    finally:
+        if archive is not None:
+            archive.close(0.1)  # the agent did, if there was one
+    if archive is not None and archive.failed:
+        raise ReplayError(
+            f"{archive.failed} documents of attempt {attempt} could not be stored; see "
+            "the log, then replay again for the next attempt"
+        )
+    counters = agent.counters
+    told = ", ".join(f"{n} {word}" for word, n in words.items())
     console.print(
-        f"{counters.analysed} of {counters.announced} frames analysed: "
-        + ", ".join(f"{n} {word}" for word, n in words.items()),
+        f"{counters.analysed} of {counters.announced} frames analysed"
+        + (f": {told}." if told else "."),
         highlight=False,
     )
     return {
-        "run": run.metadata["start"]["uid"],
         "frames": counters.announced,
         "analysed": counters.analysed,
         "words": dict(words),
@@ -114,10 +146,14 @@ def _replay_one(
     }
 
 
-def _next_attempt(tiled: str, key: str | None, settings: Settings, uid: str) -> int:
-    """One more than the derived runs that are stored for this raw run."""
+def _next_attempt(tiled: str, key: str | None, container: str, uid: str) -> int:
+    """One more than the newest derived run that is stored for this raw run."""
+    root = connect(tiled, key)
     try:
-        derived = catalog(tiled, key, container=settings.tiled_container)
-    except ReplayError:
-        return 1  # nothing was ever stored there
-    return len(derived.search(Key("raw_uid") == uid)) + 1
+        if container not in root:
+            return 1  # nothing was ever stored there
+        derived = root[container].search(Key("raw_uid") == uid).values()
+        attempts = [int(run.metadata["start"]["attempt"]) for run in derived]
+        return max(attempts, default=0) + 1
+    finally:
+        disconnect(root)

@@ -10,6 +10,10 @@ import typer
 from rich.console import Console
 
 from ringwatch.agent.errors import SettingsError
+from ringwatch.models.checkpoint import CheckpointError
+from ringwatch.models.model_card import calibrate
+from ringwatch.models.recipe import RecipeError, read_recipe
+from ringwatch.models.training import train as train_network
 
 __all__ = ["train"]
 
@@ -36,12 +40,6 @@ def train(
 
       ringwatch train models/recipes/first.toml --out runs/first --hours 1.5
     """
-    # torch costs seconds, which no other command should pay.
-    from ringwatch.models.checkpoint import CheckpointError  # noqa: PLC0415
-    from ringwatch.models.model_card import calibrate  # noqa: PLC0415
-    from ringwatch.models.recipe import RecipeError, read_recipe  # noqa: PLC0415
-    from ringwatch.models.training import train as run  # noqa: PLC0415
-
     console = Console()
     try:
         steps = read_recipe(recipe)
@@ -53,7 +51,7 @@ def train(
                 f"{out} holds a checkpoint: leave out --no-resume to go on from it, or "
                 "name another --out"
             )
-        trainer = run(steps, out, console=console)
+        trainer = train_network(steps, out, console=console)
     except (RecipeError, CheckpointError) as error:
         raise SettingsError(str(error)) from error
     found = calibrate(trainer.weights_path)

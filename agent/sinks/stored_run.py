@@ -147,7 +147,7 @@ class _Stream:
             self._table.append_partition(0, table)
             missing = self._not_stored(events)
         if missing:
-            raise ConnectionError(
+            raise RuntimeError(
                 f"the server acknowledges rows but does not keep them: "
                 f"{len(missing)} of {len(events)} are missing"
             )

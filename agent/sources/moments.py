@@ -24,14 +24,14 @@ RANGE = 50
 
 def moments(stream: StoredStream, run_uid: str) -> Iterator[Moment]:
     """What one stream emits: descriptors, then each event after its frames."""
-    descriptor, *updates = stream.descriptors
-    yield descriptor["time"], [("descriptor", descriptor)]
     events = stream.events()
     feeds = [
         _feed(frames, run_uid, events)
         for key in stream.images
         if (frames := stream.frames(key)) is not None
     ]
+    descriptor, *updates = [_told(d, feeds) for d in stream.descriptors]
+    yield descriptor["time"], [("descriptor", descriptor)]
     large = stream.arrays()
     for number, row in enumerate(events):
         while updates and updates[0]["time"] <= row["time"]:
@@ -49,6 +49,20 @@ def moments(stream: StoredStream, run_uid: str) -> Iterator[Moment]:
     for feed in feeds:
         for documents in feed.surplus(last, when, descriptor):
             yield when, documents
+
+
+def _told(descriptor: Document, feeds: list[_Feed]) -> Document:
+    """A descriptor that says of pixels inside events that they are there."""
+    data_keys = dict(descriptor["data_keys"])
+    for feed in feeds:
+        key = feed.frames.data_key
+        if isinstance(feed, _ArrayFeed) and key in data_keys:
+            data_keys[key] = {
+                word: said
+                for word, said in data_keys[key].items()
+                if word != "external"
+            }
+    return descriptor | {"data_keys": data_keys}
 
 
 def _event(descriptor: Document, row: Document, extra: dict[str, Any]) -> Document:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+import posixpath
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,6 +23,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch.agent.data_roots import DataRoots
+from ringwatch.agent.errors import FrameReadError, ReplayError
+from ringwatch.agent.hdf5_files import HDF5Files
 from ringwatch.agent.results import plain
 
 __all__ = ["FrameSet", "StoredStream", "image_shape", "match_rows"]
@@ -35,6 +40,7 @@ STAMPS = (
 they count from; areaDetector counts from 1990."""
 COUNTER_COLUMNS = ("frame_number", "array_counter", "unique_id")
 SLICE = 10
+MOST_FRAMES = 1 << 24
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +69,8 @@ class FrameSet:
         Their addresses, as they were announced.
     dataset : str
         Path of the frames inside each file.
+    roots : DataRoots
+        Below which files may be read.
     """
 
     data_key: str
@@ -74,6 +82,7 @@ class FrameSet:
     files: tuple[Path, ...]
     uris: tuple[str, ...]
     dataset: str
+    roots: DataRoots = field(default_factory=DataRoots)
 
     @property
     def announced_before_event(self) -> bool:
@@ -84,12 +93,9 @@ class FrameSet:
         """Points in each file; one file holds them all."""
         if len(self.files) == 1:
             return [max(self.rows, 1 << 62)]
-        counts = []
-        for path in self.files:
-            with _opened(path) as file:
-                images = math.prod(file[self.dataset].shape[:-2])
-            counts.append(images // self.per_row)
-        return counts
+        with _reading(self) as files:
+            shapes = [files.dataset(path, self.dataset).shape for path in self.files]
+        return [math.prod(shape[:-2]) // self.per_row for shape in shapes]
 
     def points(self, rows: range) -> Iterator[NDArray[np.generic]]:
         """Pixels of each point through the catalogue, (per_row, y, x), in slices."""
@@ -110,10 +116,14 @@ class StoredStream:
         Name of the stream.
     client : BlueskyEventStream
         With data sources included.
+    roots : DataRoots, optional
+        Files outside are not opened: their frames come through the catalogue, whose
+        server has its own rules.
     """
 
-    def __init__(self, name: str, client: Any) -> None:
+    def __init__(self, name: str, client: Any, roots: DataRoots | None = None) -> None:
         self.name = name
+        self._roots = roots or DataRoots()
         self.descriptors: list[dict[str, Any]] = [plain(d) for d in client.descriptors]
         self.data_keys: dict[str, dict[str, Any]] = self.descriptors[0]["data_keys"]
         self._base = client.base
@@ -160,7 +170,7 @@ class StoredStream:
         external = str(described.get("external", ""))
         files: tuple[Path, ...] = ()
         if external and source.mimetype == HDF5:
-            files = _reachable(uris)
+            files = _reachable(uris, self._roots)
         return FrameSet(
             data_key=data_key,
             node=node,
@@ -171,6 +181,7 @@ class StoredStream:
             files=files,
             uris=uris,
             dataset=str(source.parameters.get("dataset", "")),
+            roots=self._roots,
         )
 
 
@@ -182,10 +193,15 @@ def image_shape(data_key: dict[str, Any]) -> tuple[int, int] | None:
     return shape[-2], shape[-1]
 
 
-def _reachable(uris: tuple[str, ...]) -> tuple[Path, ...]:
+def _reachable(uris: tuple[str, ...], roots: DataRoots) -> tuple[Path, ...]:
     paths = [Path(unquote(urlsplit(uri).path)) for uri in uris]
     local = all(urlsplit(uri).scheme == "file" for uri in uris)
-    return tuple(paths) if local and all(path.is_file() for path in paths) else ()
+    try:
+        checked = [roots.checked(path) for path in paths]
+    except FrameReadError as error:
+        logger.warning("frames come through the catalogue: %s", error)
+        return ()
+    return tuple(paths) if local and all(p.is_file() for p in checked) else ()
 
 
 def match_rows(events: list[dict[str, Any]], frames: FrameSet) -> list[int]:
@@ -245,24 +261,38 @@ def _read_columns(frames: FrameSet) -> tuple[int, list[int], list[float]]:
     images = 0
     counters: list[float] = []
     stamps: list[float] = []
-    for path in frames.files:
-        with _opened(path) as file:
-            images += math.prod(file[frames.dataset].shape[:-2])
-            neighbours = file[frames.dataset].parent
-            counters += _column(neighbours, [(name, 0.0) for name in COUNTERS])
-            stamps += _column(neighbours, STAMPS)
+    with _reading(frames) as files:
+        for path in frames.files:
+            dataset = files.dataset(path, frames.dataset)
+            images += math.prod(dataset.shape[:-2])
+            counters += _column(files, dataset, [(name, 0.0) for name in COUNTERS])
+            stamps += _column(files, dataset, STAMPS)
     return images // frames.per_row, [int(n) for n in counters], stamps
 
 
-def _column(group: h5py.Group, names: Any) -> list[float]:
+def _column(
+    files: HDF5Files, dataset: h5py.Dataset, names: Iterable[tuple[str, float]]
+) -> list[float]:
+    """The first of some columns that stands beside a dataset, [] if none does."""
+    path, group = Path(dataset.file.filename), posixpath.dirname(dataset.name)
     for name, epoch in names:
-        if name in group:
-            return [float(value) + epoch for value in group[name][()].ravel()]
+        try:
+            column = files.dataset(path, posixpath.join(group, name))
+        except KeyError:
+            continue
+        if column.size <= MOST_FRAMES:
+            return [float(value) + epoch for value in column[()].ravel()]
     return []
 
 
-def _opened(path: Path) -> h5py.File:
+@contextmanager
+def _reading(frames: FrameSet) -> Iterator[HDF5Files]:
+    """Open the files of a frame set; what goes wrong with them ends the replay."""
     try:
-        return h5py.File(path, "r", libver="latest", swmr=True)
-    except (OSError, ValueError):
-        return h5py.File(path, "r", locking=False)  # not written for SWMR
+        with HDF5Files(frames.roots) as files:
+            yield files
+    except (OSError, RuntimeError, LookupError, ValueError, FrameReadError) as error:
+        raise ReplayError(
+            f"the files of {frames.data_key} cannot be read ({error}): check that they "
+            f"are whole, hold {frames.dataset!r} and lie below data_roots"
+        ) from error

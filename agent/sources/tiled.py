@@ -11,8 +11,10 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from ringwatch.agent.data_roots import DataRoots
 from ringwatch.agent.errors import ReplayError
 from ringwatch.agent.results import NamedDocument, plain
 from ringwatch.agent.sources.moments import moments
@@ -76,7 +78,11 @@ def find_run(runs: Any, uid: str) -> Any:
 
 
 def with_dark_run(
-    runs: Any, run: Any, *, detector: str | None = None
+    runs: Any,
+    run: Any,
+    *,
+    detector: str | None = None,
+    roots: tuple[Path, ...] = (Path("/"),),
 ) -> Iterator[NamedDocument]:
     """Documents of the dark run that ``run`` names, if any, then those of ``run``.
 
@@ -86,16 +92,18 @@ def with_dark_run(
         As ``replay`` does. A dark run that is not in the catalogue is only logged.
     """
     uid = run.metadata["start"].get(DARK_KEY)
-    documents = replay(run, detector=detector)
+    documents = replay(run, detector=detector, roots=roots)
     if uid is not None:
         try:
-            yield from replay(find_run(runs, str(uid)), detector=detector)
+            yield from replay(find_run(runs, str(uid)), detector=detector, roots=roots)
         except ReplayError as error:
             logger.warning("the dark run cannot be replayed: %s", error)
     yield from documents
 
 
-def replay(run: Any, *, detector: str | None = None) -> Iterator[NamedDocument]:
+def replay(
+    run: Any, *, detector: str | None = None, roots: tuple[Path, ...] = (Path("/"),)
+) -> Iterator[NamedDocument]:
     """Documents of a stored run: start, descriptors, frames with their events, stop.
 
     Frames in HDF5 files that can be read here are announced as they were (Datum or
@@ -109,6 +117,8 @@ def replay(run: Any, *, detector: str | None = None) -> Iterator[NamedDocument]:
         From ``catalog(...)[uid]``.
     detector : str, optional
         Data key of the images, or the name of its device; only to refuse early.
+    roots : tuple of Path
+        Files are opened only below these folders; frames in others come through Tiled.
 
     Raises
     ------
@@ -116,9 +126,10 @@ def replay(run: Any, *, detector: str | None = None) -> Iterator[NamedDocument]:
         If the run has no such image (the message names those seen), or if the server or
         a file fails on the way.
     """
+    files = DataRoots(roots)
     try:
         run = run.include_data_sources()
-        streams = [StoredStream(name, run[name]) for name in run]
+        streams = [StoredStream(name, run[name], files) for name in run]
     except (httpx.HTTPError, KeyError) as error:
         raise _failed(error) from error
     seen = sorted({key for stream in streams for key in stream.images})

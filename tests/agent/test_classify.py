@@ -37,9 +37,9 @@ KEYS = {
 }
 
 
-def classify(*arguments: object) -> list[dict[str, Any]]:
+def classify(*arguments: object, readable: bool = True) -> list[dict[str, Any]]:
     result = CliRunner().invoke(app, ["classify", *map(str, arguments), "--json"])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == (0 if readable else 1), result.output
     objects: list[dict[str, Any]] = json.loads(result.stdout)
     for each in objects:
         assert set(each) == KEYS
@@ -137,6 +137,28 @@ def test_spoilt_copies_of_a_measured_frame(frames: Path, tmp_path: Path) -> None
     assert found["shape"]["verdict"] in ("bad", "misaligned", "unknown")
 
 
+def test_of_several_frames_the_first_is_judged_and_that_is_said(tmp_path: Path) -> None:
+    dim, bright = np.zeros((64, 64), np.uint16), np.full((64, 64), 500, np.uint16)
+    series = fabio.edfimage.EdfImage(dim)
+    series.append_frame(data=bright)
+    series.append_frame(data=bright)
+    series.write(str(tmp_path / "series.edf"))
+    fabio.edfimage.EdfImage(dim).write(str(tmp_path / "single.edf"))
+    several, single = classify(tmp_path / "series.edf", tmp_path / "single.edf")
+    assert several["reason"].endswith("(first of 3 frames)")
+    assert several["reason"].startswith(single["reason"])
+    assert several["values"] == single["values"]
+
+
+def test_exit_status_says_whether_anything_could_be_read(tmp_path: Path) -> None:
+    q, y = ceria_pattern()
+    np.savetxt(tmp_path / "ceria.xy", np.c_[q, y])
+    found = classify(tmp_path / "absent.xy", tmp_path / "ceria.xy")
+    assert "absent.xy" in found[0]["reason"]
+    assert found[1]["label"]
+    classify(tmp_path / "absent.xy", tmp_path / "absent.cbf", readable=False)
+
+
 def ceria_pattern() -> tuple[np.ndarray, np.ndarray]:
     """q and intensity of CeO2-like rings, Cu K-alpha range."""
     q = np.linspace(0.5, 5.5, 4000)
@@ -201,6 +223,7 @@ def test_a_pattern_gets_a_label_and_is_never_good(tmp_path: Path) -> None:
         ("1 2\n2 3\n", "2 rows"),
         ("\n".join(f"{i} {i}" for i in range(20)) + "\nbroken line\n", "line 21"),
         ("\n".join(f"{i} nan" for i in range(20)), "no finite"),
+        ("nan 5\n" * 20, "first column"),
         ("\x00\xff" * 500, "rows of numbers"),
     ],
 )
@@ -209,7 +232,7 @@ def test_files_without_a_pattern_say_so(text: str, told: str, tmp_path: Path) ->
     path.write_text(text)
     with pytest.raises(FrameReadError, match=told):
         read_pattern(path)
-    (verdict,) = classify(path)
+    (verdict,) = classify(path, readable=False)
     assert verdict["verdict"] == "unknown"
     assert told in verdict["reason"]
 
@@ -232,3 +255,20 @@ def test_errors_at_the_start_are_one_line(tmp_path: Path) -> None:
     )
     assert result.exit_code != 0
     assert "absent.poni" in str(result.exception)
+
+
+def test_a_spoilt_packed_pattern_says_so(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(b"".join(b"%d 1.5\n" % i for i in range(5000))))
+    packed[200:260] = b"\xff" * 60
+    path = tmp_path / "bad.xy.gz"
+    path.write_bytes(packed)
+    with pytest.raises(FrameReadError, match=r"bad\.xy\.gz cannot be read"):
+        read_pattern(path)
+
+
+@pytest.mark.parametrize("unit", ["q_A^-1", "2theta_deg"])
+def test_points_at_infinity_are_left_out(unit: Any, tmp_path: Path) -> None:
+    rows = "".join(f"{i / 10} 5\n" for i in range(20))
+    (tmp_path / "inf.xy").write_text(rows + "inf 5\nnan 5\n")
+    pattern = read_pattern(tmp_path / "inf.xy", unit=unit, wavelength=1.0)
+    assert pattern.q.size == 20

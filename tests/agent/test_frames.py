@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from pathlib import Path
@@ -11,14 +12,17 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+from PIL import Image
 
 from ringwatch.agent.assets import HDF5
 from ringwatch.agent.errors import (
+    ForbiddenFrameError,
     FrameReadError,
     FrameShapeError,
     MissingFrameError,
 )
 from ringwatch.agent.frames import FrameReader
+from ringwatch.agent.images import read_image
 from ringwatch.agent.nouns import FileLocator, FrameRef, LostLocator, MemoryLocator
 from ringwatch.agent.nouns import Locator as AnyLocator
 
@@ -39,10 +43,11 @@ def ref_to(locator: AnyLocator, shape: tuple[int, int] = (6, 5)) -> FrameRef:
 
 
 def in_file(path: Path, index: int = 0, dataset: str = DATASET) -> FrameRef:
-    locator = FileLocator(
-        path=path, mimetype=HDF5, dataset=dataset, start=index, stop=index + 1
-    )
-    return ref_to(locator)
+    return ref_to(FileLocator(path=path, mimetype=HDF5, dataset=dataset, start=index))
+
+
+def image_at(path: Path) -> FrameRef:
+    return ref_to(FileLocator(path=path, mimetype="image/tiff"))
 
 
 def write(path: Path, frames: int, shape: tuple[int, ...] = (6, 5)) -> None:
@@ -100,9 +105,7 @@ def test_missing_things_are_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFrameError, match=r"absent\.h5"):
         reader.read(in_file(tmp_path / "absent.h5"))
     with pytest.raises(MissingFrameError, match=r"absent\.tif"):
-        reader.read(
-            ref_to(FileLocator(path=tmp_path / "absent.tif", mimetype="image/tiff"))
-        )
+        reader.read(image_at(tmp_path / "absent.tif"))
     with pytest.raises(FrameReadError, match="why not"):
         reader.read(ref_to(LostLocator(reason="why not")))
 
@@ -117,6 +120,57 @@ def test_a_lost_file_is_waited_for_once(tmp_path: Path) -> None:
     assert waited < 0.2
     write(tmp_path / "absent.h5", 1)
     assert reader.read(in_file(tmp_path / "absent.h5")).shape == (6, 5)
+
+
+def test_lost_images_are_waited_for_once_a_folder(tmp_path: Path) -> None:
+    reader = FrameReader(timeout_s=0.3)
+    began = time.monotonic()
+    for number in range(10):
+        with pytest.raises(MissingFrameError):
+            reader.read(image_at(tmp_path / f"{number}.tif"))
+    assert 0.3 <= time.monotonic() - began < 0.9
+    fabio.tifimage.TifImage(data=np.ones((6, 5), "u2")).write(str(tmp_path / "a.tif"))
+    assert reader.read(image_at(tmp_path / "a.tif")).shape == (6, 5)
+
+
+def test_an_image_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
+    pixels = np.arange(30, dtype=np.uint16).reshape(6, 5)
+    fabio.tifimage.TifImage(data=pixels).write(str(tmp_path / "whole.tif"))
+    whole = (tmp_path / "whole.tif").read_bytes()
+    path = tmp_path / "growing.tif"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FrameReadError) as caught:
+        FrameReader(timeout_s=0.05).read(image_at(path))
+    assert not isinstance(caught.value, FrameShapeError)
+    timer = threading.Timer(0.2, path.write_bytes, (whole,))
+    timer.start()
+    assert np.array_equal(FrameReader(timeout_s=5).read(image_at(path)), pixels)
+    timer.join()
+
+
+def image_files(folder: Path, pixels: np.ndarray) -> list[Path]:
+    """The same image in each format whose cut-off files need care."""
+    fabio.tifimage.TifImage(data=pixels).write(str(folder / "strip.tif"))
+    fabio.cbfimage.CbfImage(data=pixels.astype(np.int32)).write(str(folder / "a.cbf"))
+    fabio.edfimage.EdfImage(data=pixels).write(str(folder / "a.edf"))
+    Image.fromarray(pixels).save(
+        folder / "deflate.tif", compression="tiff_adobe_deflate"
+    )
+    packed = folder / "a.cbf.gz"
+    packed.write_bytes(gzip.compress((folder / "a.cbf").read_bytes()))
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98])
+def test_half_an_image_never_passes_for_a_frame(share: float, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(5).poisson(50, (120, 100)).astype(np.uint16)
+    for path in image_files(tmp_path, pixels):
+        assert np.array_equal(read_image(path), pixels), path
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(FrameReadError) as caught:
+            read_image(path)
+        assert not isinstance(caught.value, FrameShapeError), path
 
 
 def test_truncated_and_corrupt_files(tmp_path: Path) -> None:
@@ -170,6 +224,90 @@ def test_roots_hold_also_through_links(tmp_path: Path) -> None:
     ):
         with pytest.raises(FrameReadError, match="allowed folders"):
             reader.read(in_file(path))
+
+
+def test_links_are_followed_below_the_roots_and_no_further(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "data", tmp_path / "secret"
+    inside.mkdir()
+    outside.mkdir()
+    for folder in (inside, outside):
+        write(folder / "frames.h5", 3)
+    (inside / "way.h5").symlink_to(outside / "frames.h5")
+    # From a folder inside, through one outside, back inside.
+    with h5py.File(outside / "back.h5", "w") as file:
+        file["a"] = h5py.ExternalLink(str(inside / "frames.h5"), DATASET)
+    raw = outside / "raw.bin"
+    raw.write_bytes(bytes(60))
+    (inside / "raw.bin").write_bytes(bytes(60))
+    master = inside / "master.h5"
+    with h5py.File(master, "w") as file:
+        file["near"] = h5py.ExternalLink("frames.h5", DATASET)
+        file["moved"] = h5py.ExternalLink("/not/here/frames.h5", DATASET)
+        file["entry/soft"] = h5py.SoftLink("/near")
+        file["far"] = h5py.ExternalLink(str(outside / "frames.h5"), DATASET)
+        file["disguised"] = h5py.ExternalLink("way.h5", DATASET)
+        file["through"] = h5py.ExternalLink(str(outside / "back.h5"), "a")
+        file["circle"] = h5py.SoftLink("/circle")
+        file["gone"] = h5py.ExternalLink("absent.h5", DATASET)
+        for name, source in (("v_near", "frames.h5"), ("v_far", "../secret/frames.h5")):
+            layout = h5py.VirtualLayout((3, 6, 5), "u2")
+            layout[:] = h5py.VirtualSource(source, DATASET, (3, 6, 5))
+            file.create_virtual_dataset(name, layout)
+        for name, source in (("v_link", "far"), ("v_soft", "entry/soft")):
+            layout = h5py.VirtualLayout((3, 6, 5), "u2")
+            layout[:] = h5py.VirtualSource(".", source, (3, 6, 5))
+            file.create_virtual_dataset(name, layout)
+        for name, folder in (("x_near", inside), ("x_far", outside)):
+            file.create_dataset(
+                name, (1, 6, 5), "u2", external=[(str(folder / "raw.bin"), 0, 60)]
+            )
+    reader = FrameReader(roots=(inside,), timeout_s=0.05)
+    for name in ("near", "moved", "entry/soft", "v_near", "v_soft"):
+        assert reader.read(in_file(master, 2, dataset=name))[0, 0] == 60, name
+    assert not reader.read(in_file(master, dataset="x_near")).any()
+    for name in ("far", "disguised", "through", "v_far", "v_link", "x_far"):
+        with pytest.raises(ForbiddenFrameError, match="allowed folders"):
+            reader.read(in_file(master, dataset=name))
+    with pytest.raises(FrameReadError, match="circle"):
+        reader.read(in_file(master, dataset="circle"))
+    with pytest.raises(MissingFrameError, match=r"absent\.h5"):
+        reader.read(in_file(master, dataset="gone"))
+    reader.close()
+    everywhere = FrameReader(timeout_s=0.05)
+    for name in ("far", "through", "v_far", "x_far"):
+        assert everywhere.read(in_file(master, dataset=name)).shape == (6, 5)
+    everywhere.close()
+
+
+@pytest.mark.parametrize("leading", [(6,), (6, 1), (1, 6), (3, 2), (1, 3, 2)])
+def test_leading_axes_count_as_one(leading: tuple[int, ...], tmp_path: Path) -> None:
+    path = tmp_path / "many.h5"
+    with h5py.File(path, "w") as file:
+        images = np.arange(6, dtype=np.uint16)[:, None, None] * np.ones((6, 5), "u2")
+        file[DATASET] = images.reshape(*leading, 6, 5)
+    reader = FrameReader(timeout_s=0)
+    for number in range(6):
+        assert (reader.read(in_file(path, number)) == number).all()
+    with pytest.raises(MissingFrameError, match="holds 6"):
+        reader.read(in_file(path, 6))
+
+
+def test_one_image_is_not_a_series(tmp_path: Path) -> None:
+    path = tmp_path / "one.h5"
+    with h5py.File(path, "w") as file:
+        file[DATASET] = np.ones((6, 5))
+    reader = FrameReader(timeout_s=0)
+    assert reader.read(in_file(path)).all()
+    with pytest.raises(MissingFrameError, match="holds 1"):
+        reader.read(in_file(path, 1))
+
+
+def test_strange_paths_are_read_errors(tmp_path: Path) -> None:
+    (tmp_path / "loop.h5").symlink_to(tmp_path / "loop.h5")
+    reader = FrameReader(timeout_s=0)
+    for name in ("loop.h5", "a\0b.h5", "n" * 5000, ""):
+        with pytest.raises(FrameReadError):
+            reader.read(in_file(tmp_path / name))
 
 
 def test_sizes_are_bounded_before_anything_is_read(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
 from bluesky_tiled_plugins import TiledWriter
 
+from ringwatch.agent.data_roots import DataRoots
 from ringwatch.agent.documents import Announcer
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.errors import ReplayError
@@ -388,3 +390,42 @@ def test_counters_that_do_not_fit_are_not_believed(tmp_path: Path) -> None:
 def test_equal_numbers_pair_up(tmp_path: Path) -> None:
     frames = frame_file(tmp_path, 3, frame_number=[10, 9, 7])
     assert match_rows(EVENTS, frames) == [0, 1, 2]
+
+
+def test_a_file_that_is_cut_off_ends_the_replay(tmp_path: Path) -> None:
+    """HDF5 never returns from such a file when asked for single-writer mode."""
+    path = tmp_path / "frames.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_dataset(
+            "entry/data/data", data=np.zeros((4, 64, 64), "u2"), chunks=(1, 64, 64)
+        )
+    (tmp_path / "x").mkdir()
+    frames = replace(frame_file(tmp_path / "x", 4), files=(path,))
+    path.write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(ReplayError, match=r"frames\.h5.*truncated"):
+        match_rows(EVENTS, frames)
+    path.unlink()
+    with pytest.raises(ReplayError, match="not there"):
+        match_rows(EVENTS, frames)
+
+
+def test_columns_are_not_looked_for_outside_the_roots(tmp_path: Path) -> None:
+    inside = tmp_path / "data"
+    inside.mkdir()
+    frames = replace(frame_file(inside, 4), roots=DataRoots((inside,)))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["n"] = [7, 8, 9, 10]
+    with h5py.File(inside / "frames.h5", "a") as file:
+        file["entry/data/frame_number"] = h5py.ExternalLink("../other.h5", "n")
+    with pytest.raises(ReplayError, match="allowed folders"):
+        match_rows(EVENTS, frames)
+    assert match_rows(EVENTS, replace(frames, roots=DataRoots())) == [0, 2, 3]
+
+
+def test_files_outside_the_roots_come_through_tiled(
+    folder: Path, raw: Any, run_engine: RunEngine, tmp_path: Path
+) -> None:
+    run, seen, _ = live(run_engine, raw, step_scan(detector_of("stream", folder), 3))
+    again, names = replayed(replay(run, roots=(tmp_path,)))
+    assert "stream_datum" not in names
+    assert again.pixels == seen.pixels

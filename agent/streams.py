@@ -1,0 +1,141 @@
+"""What the announcer remembers of open runs and streams, and pixels inside events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from ringwatch.agent.assets import Asset
+from ringwatch.agent.nouns import FrameRef, Locator, LostLocator, MemoryLocator
+
+__all__ = [
+    "Document",
+    "OpenRun",
+    "Stream",
+    "image_keys",
+    "locate_pixels",
+    "readbacks_of",
+]
+
+Document = dict[str, Any]
+
+
+class Listener(Protocol):
+    """Who is told of runs and frames, in the order of the documents."""
+
+    def run_started(self, start: Document) -> None:
+        """Take the start document of a run."""
+
+    def frame_announced(self, ref: FrameRef) -> None:
+        """Take one frame."""
+
+    def run_stopped(self, stop: Document) -> None:
+        """Take the stop document; every frame of the run was announced."""
+
+
+@dataclass(slots=True)
+class Stream:
+    """What one descriptor says of the detector.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        As announced, (..., y, x); 0 where the descriptor leaves a length open.
+    inside_events : bool
+        Whether its frames come with events (their pixels, or a datum), not apart.
+    waits_for_event : bool
+        Whether frames announced apart wait for the event with their readbacks.
+    held : list of FrameRef
+        Those that wait, in order; ``held_since`` is the arrival of the oldest.
+    """
+
+    run_uid: str
+    name: str
+    data_key: str
+    shape: tuple[int, ...]
+    inside_events: bool
+    waits_for_event: bool
+    held: list[FrameRef] = field(default_factory=list)
+    held_since: float = 0.0
+
+    @classmethod
+    def from_descriptor(cls, descriptor: Document, data_key: str) -> Stream:
+        """Read what a descriptor says of one of its images."""
+        data_keys = descriptor["data_keys"]
+        said = data_keys[data_key]
+        apart = str(said.get("external", "")).startswith("STREAM")
+        numbers = any(k["dtype"] in ("number", "integer") for k in data_keys.values())
+        return cls(
+            run_uid=descriptor["run_start"],
+            name=descriptor["name"],
+            data_key=data_key,
+            shape=tuple(int(n or 0) for n in said["shape"]),
+            inside_events=not apart,
+            waits_for_event=apart and numbers,
+        )
+
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Announced (y, x); (0, 0) where the descriptor leaves one open."""
+        rows, columns = self.shape[-2:]
+        return (rows, columns) if rows and columns else (0, 0)
+
+    @property
+    def frames_per_point(self) -> int:
+        """Frames of one event or stream index, at least one."""
+        return max(1, int(np.prod(self.shape[:-2], dtype=int)))
+
+    def lost(self, reason: str) -> list[Locator]:
+        """Locators of the frames of one point whose pixels cannot be had."""
+        return [LostLocator(reason=reason)] * self.frames_per_point
+
+    def locate(
+        self, resource: Asset | LostLocator, point: int, per_point: int
+    ) -> list[Locator]:
+        """Locate the ``per_point`` frames of one point of a resource."""
+        if isinstance(resource, LostLocator):
+            return self.lost(resource.reason)
+        return [resource.locate(point, per_point, n) for n in range(per_point)]
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """What is known of a run that has not stopped."""
+
+    descriptors: list[str] = field(default_factory=list)
+    images_seen: set[str] = field(default_factory=set)
+    counters: dict[tuple[str, str], int] = field(default_factory=dict)
+    assets: list[str] = field(default_factory=list)
+
+
+def image_keys(descriptor: Document) -> list[str]:
+    """Data keys of a descriptor that hold images, in their order."""
+    return [
+        key
+        for key, data_key in descriptor["data_keys"].items()
+        if sum(1 for n in data_key.get("shape") or [] if n is None or n > 1) >= 2
+    ]
+
+
+def locate_pixels(value: Any) -> list[Locator]:
+    """Locate the frames of an event that carries its pixels: (..., y, x)."""
+    try:
+        pixels = np.asarray(value)
+    except ValueError as error:
+        return [LostLocator(reason=f"the event holds no image: {error}")]
+    if pixels.ndim < 2 or not pixels.size or pixels.dtype.kind not in "uifb":
+        shape = f"shape {pixels.shape} and type {pixels.dtype}"
+        return [LostLocator(reason=f"the event holds no image but an array of {shape}")]
+    images = pixels.reshape(-1, *pixels.shape[-2:])
+    return [MemoryLocator(frame=image) for image in images]
+
+
+def readbacks_of(event: Document) -> dict[str, float]:
+    """Scalar numbers of an event, by data key."""
+    return {
+        key: float(value)
+        for key, value in event["data"].items()
+        if isinstance(value, bool | int | float | np.number)
+    }

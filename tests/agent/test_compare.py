@@ -1,0 +1,90 @@
+"""Two passes are equal only if every frame's every field is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ringwatch.agent.cli.compare import differences, final_verdicts
+from ringwatch.agent.nouns import FrameRef, LostLocator
+from ringwatch.agent.results import DerivedRun
+from ringwatch.agent.run_analysis import unknown_verdict
+
+Documents = list[tuple[str, dict[str, Any]]]
+
+
+def derived(
+    raw_uid: str, indices: Iterable[int], *, key: str = "det_image"
+) -> Documents:
+    """Documents of a derived run with one unknown verdict a frame."""
+    run = DerivedRun({"uid": raw_uid}, analysis_id="id", attempt=1, metadata={})
+    documents = run.start()
+    for index in indices:
+        ref = FrameRef(
+            run_uid=raw_uid,
+            stream="primary",
+            data_key=key,
+            index=index,
+            seq_num=index + 1,
+            time=float(index),
+            locator=LostLocator(reason="gone"),
+        )
+        documents += run.event(unknown_verdict(ref, "gone", "id", 0.0))
+    return documents + run.stop()
+
+
+def data_of(documents: Documents, number: int) -> dict[str, Any]:
+    data: dict[str, Any] = [d for n, d in documents if n == "event"][number]["data"]
+    return data
+
+
+def test_two_passes_over_one_run_are_equal() -> None:
+    first, second = derived("run", range(3)), derived("run", range(3))
+    data_of(second, 1)["latency_ms"] = 1e9  # a timing
+    assert math.isnan(data_of(first, 0)["label_prob"])  # NaN equals NaN
+    assert len(final_verdicts(first)) == 3
+    assert differences(first, second) == []
+
+
+def test_runs_and_data_keys_are_kept_apart() -> None:
+    """A dark run has a stream ``primary`` too, and a stream may have two images."""
+    both = derived("dark", range(2)) + derived("run", range(2))
+    assert len(final_verdicts(both)) == 4
+    assert len(differences(both, derived("run", range(2)))) == 2
+    assert len(differences(derived("dark", range(2)), derived("run", range(2)))) == 4
+    other = derived("run", range(2), key="other_image")
+    assert len(differences(derived("run", range(2)), other)) == 4
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (1.0, math.nextafter(1.0, 2)),
+        (math.nan, 0.0),
+        ("good", "bad"),
+        (np.array([1.0, 2.0]), np.array([1.0, math.nextafter(2.0, 3)])),
+        (np.array([0.0]), np.array([-0.0])),
+        (np.array([1], np.int64), np.array([1], np.int32)),
+    ],
+)
+def test_the_last_bit_counts(first: Any, second: Any) -> None:
+    a, b = derived("run", range(2)), derived("run", range(2))
+    data_of(a, 1)["field"], data_of(b, 1)["field"] = first, second
+    (difference,) = differences(a, b)
+    assert (difference.frame.index, difference.field) == (1, "field")
+    data_of(b, 1)["field"] = first
+    assert differences(a, b) == []
+
+
+def test_a_frame_without_its_one_final_verdict_is_a_difference() -> None:
+    whole = derived("run", range(3))
+    (missing,) = differences(whole, derived("run", range(2)))
+    assert (missing.first, missing.second) == (1, 0)
+    assert "frame 2" in str(missing)
+    twice = derived("run", [0, 1, 1, 2])
+    (double,) = differences(twice, twice)  # they agree, and are wrong
+    assert (double.frame.index, double.first, double.second) == (1, 2, 2)
