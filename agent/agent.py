@@ -241,4 +241,5 @@ def _dark_runs_in_tiled(settings: Settings, api_key: str | None) -> Fetch | None
         api_key or os.environ.get("TILED_API_KEY"),
         container=settings.raw_container,
         detector=settings.detector,
+        roots=settings.data_roots,
     )

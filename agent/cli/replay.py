@@ -74,7 +74,9 @@ def replay(
             try:
                 run = find_run(raw, asked)
                 uid = str(run.metadata["start"]["uid"])  # asked by its first letters
-                documents = with_dark_run(raw, run, detector=settings.detector)
+                documents = with_dark_run(
+                    raw, run, detector=settings.detector, roots=settings.data_roots
+                )
                 attempt, archive = 2, None
                 if store:
                     into = settings.tiled_container

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ class StoredDarkRuns:
         Of the raw runs.
     detector : str, optional
         Data key of the images, or name of their device.
+    roots : tuple of Path
+        Files are read only below these folders.
     """
 
     def __init__(
@@ -41,18 +44,21 @@ class StoredDarkRuns:
         *,
         container: str,
         detector: str | None = None,
+        roots: tuple[Path, ...] = (Path("/"),),
     ) -> None:
         self._uri, self._api_key, self._container = uri, api_key, container
         self._detector = detector
+        self._roots = roots
 
     def __call__(self, uid: str) -> list[NDArray[np.generic]]:
         """Frames of the run ``uid``, each (y, x); none where it cannot be had."""
-        reading = _Reading()
+        reading = _Reading(self._roots)
         announcer = Announcer(reading, detector=self._detector)
         runs = None
         try:
             runs = catalog(self._uri, self._api_key, container=self._container)
-            for name, doc in replay(find_run(runs, uid), detector=self._detector):
+            run = find_run(runs, uid)
+            for name, doc in replay(run, detector=self._detector, roots=self._roots):
                 announcer.feed(name, doc)
         except RingwatchError as error:
             logger.error("dark run %s cannot be fetched: %s", uid, error)
@@ -67,8 +73,8 @@ class StoredDarkRuns:
 class _Reading:
     """A listener that reads every frame."""
 
-    def __init__(self) -> None:
-        self.reader = FrameReader()
+    def __init__(self, roots: tuple[Path, ...]) -> None:
+        self.reader = FrameReader(roots=roots)
         self.frames: list[NDArray[np.generic]] = []
 
     def run_started(self, start: dict[str, Any]) -> None:

@@ -112,7 +112,6 @@ def test_spoilt_copies_of_a_measured_frame(frames: Path, tmp_path: Path) -> None
     spoilt = {
         "zeros": np.zeros_like(good),
         "nan": np.where(good > 500, np.nan, good.astype(np.float32)),
-        "shape": good[:-3],
         "half": np.where(np.arange(good.shape[0])[:, None] < 500, 0, good),
     }
     for name, frame in spoilt.items():
@@ -134,7 +133,18 @@ def test_spoilt_copies_of_a_measured_frame(frames: Path, tmp_path: Path) -> None
     for name in ("truncated", "absent"):
         assert found[name]["verdict"] == "unknown", (name, found[name]["reason"])
         assert name in found[name]["reason"]
-    assert found["shape"]["verdict"] in ("bad", "misaligned", "unknown")
+
+
+def test_a_shape_that_the_geometry_does_not_have_is_refused(
+    frames: Path, tmp_path: Path
+) -> None:
+    with fabio.open(str(frames / "CeO2_Pilatus2M_61keV.cbf")) as image:
+        np.save(tmp_path / "cropped.npy", np.asarray(image.data)[:-3])
+    (cropped,) = classify(
+        tmp_path / "cropped.npy", "--poni", frames / "CeO2_Pilatus2M_61keV.poni"
+    )
+    assert cropped["verdict"] == "unknown"
+    assert "(1679, 1475)" in cropped["reason"]
 
 
 def test_of_several_frames_the_first_is_judged_and_that_is_said(tmp_path: Path) -> None:
