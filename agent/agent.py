@@ -213,7 +213,7 @@ def _make_sinks(settings: Settings, api_key: str | None) -> list[Sink]:
         if settings.publish:
             from ringwatch.agent.sinks.zmq import ZmqSink  # noqa: PLC0415
 
-            sinks.append(ZmqSink(settings.publish))
+            sinks.append(ZmqSink(settings.publish, allow_remote=settings.allow_remote))
         if settings.tiled:
             from ringwatch.agent.sinks.tiled import TiledSink  # noqa: PLC0415
 

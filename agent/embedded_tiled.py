@@ -109,6 +109,8 @@ class EmbeddedTiled:
                 stderr=stream,
                 text=True,
                 env=os.environ | {"TILED_EMBEDDED_KEY": self.api_key},
+                # Ctrl-C is for who started it: the server ends when stdin does.
+                start_new_session=True,
             )
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died: no answer will tell

@@ -101,6 +101,11 @@ def _columns(text: str, path: Path) -> NDArray[np.float64]:
     for number, line in enumerate(text.splitlines(), start=1):
         if _COMMENT.match(line):
             continue
+        if _DECIMAL_COMMA.match(line):
+            raise FrameReadError(
+                f"{path}, line {number}: {line.strip()[:40]!r} has decimal commas: "
+                "write points"
+            )
         row = _numbers(line)
         if row is None or len(row) < 2:
             if not rows or not row:
@@ -121,6 +126,9 @@ def _columns(text: str, path: Path) -> NDArray[np.float64]:
             "columns (x, intensity, sigma) is expected"
         )
     return np.array(table, np.float64)
+
+
+_DECIMAL_COMMA = re.compile(r"^\s*-?\d+,\d+[\s;]+-?\d")
 
 
 def _numbers(line: str) -> list[float] | None:

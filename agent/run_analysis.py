@@ -55,7 +55,7 @@ class RunAnalysis:
         self._analysis = analysis
         self._reader = reader
         self._darks = darks
-        self._folds: dict[tuple[str, str], QualityFold] = {}
+        self._folds: dict[tuple[str, str, tuple[int, int]], QualityFold] = {}
         self._is_dark_run = bool(start.get("dark_frame"))
         self._dark_uid = str(start.get("sc_dk_field_uid") or "")
 
@@ -93,7 +93,7 @@ class RunAnalysis:
         cake = reduction.cake(frame, dark)
         has_geometry = reduction.binning.has_geometry
         pattern = reduction.pattern(cake, dark) if has_geometry else None
-        key = (ref.stream, ref.data_key)
+        key = (ref.stream, ref.data_key, shape)
         if key not in self._folds:
             settings = self._analysis.settings
             self._folds[key] = QualityFold(settings.quality, reduction.binning)

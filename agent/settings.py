@@ -6,6 +6,7 @@ Secrets (API keys) are never settings: they come from the environment only.
 from __future__ import annotations
 
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,6 +55,9 @@ class Settings(BaseModel):
         ``natural`` (class frequencies of known inorganic structures) or ``balanced``.
     publish : str or None
         0MQ address to bind, such as ``tcp://127.0.0.1:5578``.
+    allow_remote : bool
+        Whether ``publish`` may be an address beyond this machine. Nothing is encrypted:
+        whoever reaches the port can listen.
     tiled : str or None
         Address of a Tiled server; the API key is read from ``TILED_API_KEY``.
     tiled_container, raw_container : str
@@ -82,6 +86,7 @@ class Settings(BaseModel):
     weights: Path | None = None
     prior: Literal["natural", "balanced"] = "natural"
     publish: str | None = None
+    allow_remote: bool = False
     tiled: str | None = None
     tiled_container: str = "analysis"
     raw_container: str = "raw"
@@ -109,7 +114,7 @@ def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
             values = tomllib.loads(path.read_text())
         except OSError as error:
             raise SettingsError(f"cannot read the settings {path}: {error}") from error
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path} is no valid TOML: {error}") from error
     values |= {key: value for key, value in overrides.items() if value is not None}
     try:
@@ -119,11 +124,17 @@ def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
 
 
 def _in_words(error: ValidationError, path: Path | None) -> str:
-    known = ", ".join(sorted(Settings.model_fields))
     lines = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            inside = problem["loc"][0] == "quality" and len(problem["loc"]) > 1
+            names = (
+                (field.name for field in fields(QualitySettings))
+                if inside
+                else Settings.model_fields
+            )
+            known = ", ".join(sorted(names))
             lines.append(f"unknown setting {key!r}; known are: {known}")
         else:
             lines.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import tempfile
 import time
@@ -14,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 from bluesky import RunEngine
+from bluesky.utils import RunEngineInterrupted
 from rich.console import Console
 from rich.markup import escape
 
@@ -23,7 +25,7 @@ from ringwatch.agent.cli.demo_summary import Outcome, summarize, tell
 from ringwatch.agent.cli.present import VerdictTape
 from ringwatch.agent.cli.stored import analyse_stored
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
-from ringwatch.agent.errors import RingwatchError
+from ringwatch.agent.errors import RingwatchError, SettingsError
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.agent.sources.tiled import find_run, with_dark_run
 from ringwatch.simulated_beamline.beamline import Beamline
@@ -64,8 +66,12 @@ def demo(
     console = Console(stderr=as_json)
     scenario = FurnaceRamp(frames=frames, style=style, seed=seed)
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"--folder {folder}: {error.strerror}") from error
         summary = _play(scenario, folder.resolve(), console)
+        console.print(f"Run {summary['run']} and its archive are kept in {folder}.")
     else:
         with tempfile.TemporaryDirectory(prefix="ringwatch-demo-") as scratch:
             summary = _play(scenario, Path(scratch), console)
@@ -95,7 +101,7 @@ def _play(scenario: FurnaceRamp, folder: Path, console: Console) -> dict[str, An
         unlike=differences(live.documents, replayed.documents),
         seconds=time.monotonic() - began,
     )
-    summary = summarize(scenario, outcome)
+    summary = {"run": uid, **summarize(scenario, outcome)}
     tell(console, summary)
     return summary
 
@@ -140,7 +146,7 @@ def _run_live(
         tiled=tiled.uri,
         api_key=tiled.api_key,
     )
-    idle = False
+    idle, patience_s = False, 30.0
     try:
         console.print(f"Verdicts are published at [bold]{agent.address}[/].")
         tape.heading()
@@ -148,8 +154,13 @@ def _run_live(
         engine.subscribe(TiledWriter(tiled.catalog("raw"), batch_size=1000))
         (uid,) = engine(scenario.plan(beamline))
         idle = agent.wait_idle(60)
+    except RunEngineInterrupted:
+        patience_s = 1.0
+        logging.disable()  # Bluesky would log the abort with a traceback
+        engine.abort("interrupted from the keyboard")
+        raise KeyboardInterrupt from None
     finally:
-        drained = agent.close() and idle
+        drained = agent.close(patience_s) and idle
     return sink, str(uid), drained
 
 

@@ -113,11 +113,15 @@ def tell(console: Console, summary: dict[str, Any]) -> None:
         for label, count in summary["labels_of_good_frames"].items()
     )
     console.print(
-        f"{summary['verdicts']} verdicts of {summary['frames']} frames: {words}. False "
-        f"alarms: {alarms or 'none'}. Median latency {summary['latency_ms_median']} ms."
+        f"{summary['verdicts']} verdicts of {summary['frames']} frames: {words}. "
+        f"False alarms: {alarms or 'none'}. "
+        f"Median latency {summary['latency_ms_median']} ms.",
+        highlight=False,
     )
     console.print(
-        f"Labels of good frames (reported, not required): {labels or 'none'}."
+        f"Labels of good frames (reported, not required): {labels or 'none'}; the "
+        "truth is P---, tetragonal and then cubic.",
+        highlight=False,
     )
     console.print(
         f"{summary['stored_in_tiled']} verdicts, darks included, are stored in Tiled."

@@ -30,7 +30,7 @@ class VerdictTape:
     """Prints one line a verdict as derived documents pass: a sink's listener.
 
     Columns: frame, verdict, primary flag, label, its probability, milliseconds from the
-    document to the verdict; then the reason where the frame is not good.
+    document to the verdict; then the reason, where it is new.
     """
 
     _ROW = "{:>5}  {:<10}  {:<14}  {:<9} {:>5}  {:>6}  {}"
@@ -39,6 +39,7 @@ class VerdictTape:
         self._console = console
         self._stream = stream
         self._wanted: set[str] = set()
+        self._told = ""  # flag whose reason stands in the line above
 
     def heading(self) -> None:
         """Print the names of the columns."""
@@ -61,11 +62,19 @@ class VerdictTape:
             (data["label"] or "-") + ("?" if data["label"] and data["unsure"] else ""),
             "-" if math.isnan(probability) else f"{probability:.2f}",
             f"{data['latency_ms']:.0f}",
-            "" if word is Word.GOOD else data["reason"],
+            self._reason(data),
         )
         self._console.print(
             row, style=word_style(word), highlight=False, markup=False, soft_wrap=True
         )
+
+    def _reason(self, data: dict[str, Any]) -> str:
+        """Reason of a raised flag, once: it stays the same for frames on end."""
+        flag = data["primary_flag"] or data["verdict"]
+        known, self._told = self._told, flag
+        if flag in ("good", known):
+            return ""
+        return str(data["reason"])
 
 
 def as_object(verdict: Verdict) -> dict[str, Any]:

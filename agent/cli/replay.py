@@ -59,7 +59,7 @@ def replay(
 
     On the same analysis id the verdicts are those of the live pass, to the last bit.
 
-    For example: `ringwatch replay 3f6a1c --tiled http://127.0.0.1:8000 --poni a.poni`.
+    For example: `ringwatch replay UID --tiled http://127.0.0.1:8000 --poni a.poni`.
     """
     settings = load_settings(config, poni=poni, mask=mask, dark=dark, detector=detector)
     # Live listeners act on what is published, and --store alone says what is stored.

@@ -151,7 +151,10 @@ def _monitor(facts: FrameFacts, reference: Reference, settings: QualitySettings)
     ratio = now[key] / reference.readbacks[key]
     if ratio < settings.least_beam:
         return f", and so is {key} ({ratio:.2%}): the beam is off before the sample"
-    return f" while {key} is at {ratio:.0%}: a shutter or absorber behind the monitor"
+    return (
+        f" while {key} is at {ratio:.0%}: a shutter behind the monitor, or the sample "
+        "is out of the beam"
+    )
 
 
 def _shape_fraction(seen: Seen, reference: Reference) -> float:

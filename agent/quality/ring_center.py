@@ -95,11 +95,7 @@ def locate_center(profiles: Profiles, rings: Rings) -> CenterSearch:
     """
     azimuth = int((profiles.norm > 0).any(axis=0).sum())
     if azimuth < _LEAST_AZIMUTH:
-        return CenterSearch(
-            fit=None,
-            why_not=f"too little azimuth: {azimuth} of {SECTORS} sectors hold pixels, "
-            f"{_LEAST_AZIMUTH} are needed",
-        )
+        return _narrow(profiles, azimuth)
     fit, even = _fit(profiles, rings)
     if fit is not None and even and fit.length <= _LINEAR * rings.width:
         return CenterSearch(fit=_named(fit, rings.width))
@@ -120,6 +116,18 @@ def locate_center(profiles: Profiles, rings: Rings) -> CenterSearch:
     why = "the rings fill too little of the azimuth, or are too spotty"
     return CenterSearch(
         fit=None, why_not=why if rings.bins.size else "no ring stands out of the noise"
+    )
+
+
+def _narrow(profiles: Profiles, azimuth: int) -> CenterSearch:
+    """Too little azimuth to measure a centre, but enough to see that there is none."""
+    here = measure_coincidence(profiles)
+    if here.sectors >= _LEAST_SHARP and not _shared(here):
+        return CenterSearch(fit=None, apart=here)
+    return CenterSearch(
+        fit=None,
+        why_not=f"too little azimuth: {azimuth} of {SECTORS} sectors hold pixels, "
+        f"{_LEAST_AZIMUTH} are needed",
     )
 
 

@@ -77,6 +77,9 @@ class ZmqSink(QueuedSink):
         super().__init__(f"0MQ sink {address}", limit)
         if b" " in prefix:
             raise SinkError(f"0MQ prefix {prefix!r} has a space; the wire forbids it")
+        port = address.rpartition(":")[2]
+        if address.startswith("tcp://") and port.isdigit() and int(port) > 65535:
+            raise SinkError(f"0MQ address {address!r}: ports end at 65535")
         if not allow_remote:
             _refuse_remote(address)
         self._prefix = prefix
@@ -146,7 +149,7 @@ def _refuse_remote(address: str) -> None:
     if not local:
         raise SinkError(
             f"0MQ address {address!r} is not on the loopback interface; use "
-            f"{DEFAULT_ADDRESS}, or allow_remote=True on a network you trust"
+            f"{DEFAULT_ADDRESS}, or set allow_remote on a network you trust"
         )
 
 
