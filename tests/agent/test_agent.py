@@ -257,6 +257,14 @@ def test_what_can_be_known_at_start_is_an_error_at_start(
         Agent(poni=poni, mask=tmp_path / "absent.npy", classifier="none")
     with pytest.raises(SettingsError, match="unknown setting 'ponny'"):
         Agent(ponny=poni)
+    with pytest.raises(SettingsError, match="center_floor"):
+        Agent(poni=poni, quality={"bar": 1})
+    with pytest.raises(SinkError, match="65535"):
+        Agent(poni=poni, classifier="none", publish="tcp://127.0.0.1:99999")
+    with pytest.raises(SinkError, match="allow_remote"):
+        Agent(poni=poni, classifier="none", publish="tcp://0.0.0.0:5599")
+    with pytest.raises(SettingsError, match="classifier"):
+        Agent(poni=poni, weights=tmp_path / "absent.safetensors")
     with pytest.raises(SettingsError, match="npt"):
         Agent(poni=poni, npt=5000)
     with (
@@ -275,6 +283,9 @@ def test_settings_come_from_one_toml_file(poni: Path, tmp_path: Path) -> None:
     with Agent(path, detector="det_image") as agent:
         assert agent.settings == settings
     path.write_text("npt = [")
+    with pytest.raises(SettingsError, match="TOML"):
+        load_settings(path)
+    path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="TOML"):
         load_settings(path)
     with pytest.raises(SettingsError, match="cannot read"):

@@ -72,6 +72,21 @@ def test_wrong_geometry_is_misaligned(frames: Path) -> None:
     assert "beam_center" in [flag["name"] for flag in wrong["flags"]]
 
 
+@pytest.mark.parametrize("change", ["Poni1: -0.1", "Poni2: 0.3", "Rot1: 1.2"])
+def test_geometry_that_shows_little_azimuth_is_not_believed(
+    change: str, frames: Path, tmp_path: Path
+) -> None:
+    """The beam is said to be far beside the detector: the rings say otherwise."""
+    key = change.split(":", 1)[0]
+    lines = (frames / "CeO2_Pilatus1M.poni").read_text().splitlines()
+    changed = [change if line.startswith(f"{key}:") else line for line in lines]
+    (tmp_path / "wrong.poni").write_text("\n".join(changed))
+    (wrong,) = classify(
+        frames / "CeO2_Pilatus1M.cbf.gz", "--poni", tmp_path / "wrong.poni"
+    )
+    assert wrong["verdict"] == "misaligned", wrong["reason"]
+
+
 def test_dark_frame_is_never_good(frames: Path) -> None:
     dark = frames / "Dark_5s_003.cbf.gz"
     (itself,) = classify(dark, "--dark", dark)
@@ -235,6 +250,7 @@ def test_a_pattern_gets_a_label_and_is_never_good(tmp_path: Path) -> None:
         ("\n".join(f"{i} nan" for i in range(20)), "no finite"),
         ("nan 5\n" * 20, "first column"),
         ("\x00\xff" * 500, "rows of numbers"),
+        ("\n".join(f"{i},04\t{i}" for i in range(20)), "decimal commas"),
     ],
 )
 def test_files_without_a_pattern_say_so(text: str, told: str, tmp_path: Path) -> None:

@@ -248,6 +248,16 @@ def test_geometry_errors_name_the_remedy(poni: Path, tmp_path: Path) -> None:
         Binning.from_geometry(
             load_geometry(poni), (192, 176), mask=np.ones((192, 176), bool)
         )
+    lines = poni.read_text().splitlines()
+    for key, value, told in (
+        ("Wavelength", "0.4066", "given in metres"),
+        ("Distance", "208.65", "given in metres"),
+        ("Poni1", "nan", "no finite number"),
+    ):
+        changed = [f"{key}: {value}" if x.startswith(key) else x for x in lines]
+        (tmp_path / "odd.poni").write_text("\n".join(changed))
+        with pytest.raises(GeometryError, match=told):
+            load_geometry(tmp_path / "odd.poni")
     nowave = tmp_path / "nowave.poni"
     nowave.write_text(
         "\n".join(x for x in poni.read_text().splitlines() if "Wave" not in x)
