@@ -235,8 +235,6 @@ def test_smallest_set(threshold, expected):
 
 @pytest.fixture(scope="module")
 def shipped():
-    if not SHIPPED.is_file():
-        pytest.skip("no weights are shipped yet")
     return Classifier.load(backend="onnx")
 
 

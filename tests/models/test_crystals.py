@@ -13,6 +13,7 @@ from dataclasses import replace
 import gemmi
 import numpy as np
 import pytest
+import spglib
 
 from ringwatch.models.crystals import CrystalGenerator, natural_prior, training_prior
 from ringwatch.models.diffraction import lorentz_polarization, reflections
@@ -295,7 +296,6 @@ def axes(crystal):
 
 
 def test_spglib_finds_the_labelled_group(generator):
-    spglib = pytest.importorskip("spglib")
     partner = {a: b for pair in ENANTIOMORPHIC_PAIRS for a, b in (pair, pair[::-1])}
     confirmed = 0
     for i in range(150):

@@ -35,10 +35,6 @@ from ringwatch.models.recalibration import cross_fitted
 from ringwatch.models.symmetry import CLASS_INDEX
 from ringwatch.models.weight_files import SHIPPED
 
-needs_weights = pytest.mark.skipif(
-    not SHIPPED.is_file(), reason="no weights are shipped yet"
-)
-
 
 @pytest.mark.parametrize(
     ("hits", "n", "low", "high"),
@@ -219,7 +215,6 @@ def test_files_that_are_no_data_set_are_refused(tmp_path):
         list(read_structures(short))
 
 
-@needs_weights
 def test_the_command_prints_json_and_counts_skipped_rows(tmp_path):
     app = typer.Typer()
     app.command()(evaluate_command)
@@ -255,7 +250,6 @@ def test_the_command_prints_json_and_counts_skipped_rows(tmp_path):
     assert "name --structures" in str(nothing.exception)
 
 
-@needs_weights
 def test_shipped_weights_beat_the_majority_on_real_structures(shared_data):
     classifier = Classifier.load(backend="onnx")
     sets = collect(classifier, structures=shared_data / "structures.parquet", limit=300)
