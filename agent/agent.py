@@ -121,7 +121,11 @@ class Agent:
             logger.error("the agent is closed: its verdicts end here")
 
     def wait_idle(self, timeout: float = 30.0) -> bool:
-        """Wait until the verdicts of all frames so far are out; whether they are."""
+        """Wait until the verdicts of all frames so far are out; whether they are.
+
+        Before the first frame: until compiled code is loaded (on the very first use it
+        is compiled, which takes a quarter of a minute).
+        """
         deadline = time.monotonic() + timeout
         while not self._inbox.wait_idle(_POLL_S) or self._worker.holds_frames:
             if time.monotonic() > deadline or not self._worker.alive:

@@ -45,7 +45,7 @@ class Inbox:
         self._items: deque[Item] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
-        self._busy = False
+        self._busy = True  # until the worker has warmed up and asks for the first
         self._closed = False
 
     def put(self, name: str, doc: dict[str, Any]) -> bool:

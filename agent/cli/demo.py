@@ -149,6 +149,8 @@ def _run_live(
     idle, patience_s = False, 30.0
     try:
         console.print(f"Verdicts are published at [bold]{agent.address}[/].")
+        with console.status("Loading compiled code (the first time compiles it) ..."):
+            agent.wait_idle(120)
         tape.heading()
         engine.subscribe(agent)
         engine.subscribe(TiledWriter(tiled.catalog("raw"), batch_size=1000))
