@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pyFAI.calibrant import get_calibrant
 
 from ringwatch.models.diffraction import direct_metric, reflections
 from ringwatch.simulated_beamline.phases import PHASES, TRANSITION_K, phase
@@ -99,3 +100,24 @@ def test_mixtures() -> None:
         Mixture({"Si": 0.0})
     with pytest.raises(ValueError, match="at least one phase"):
         Mixture({})
+
+
+@pytest.mark.parametrize(
+    ("name", "calibrant"),
+    [
+        ("CeO2", "CeO2"),
+        ("LaB6", "LaB6"),
+        ("Si", "Si"),
+        ("NaCl", "NaCl"),
+        ("Ni", "Ni"),
+        ("rutile", "TiO2"),
+        ("corundum", "alpha_Al2O3"),
+    ],
+)
+def test_lines_are_those_of_pyfai_s_calibrants(name: str, calibrant: str) -> None:
+    """Numbers that somebody else typed in, from standards and other papers."""
+    theirs = np.array(get_calibrant(calibrant).dspacing[:6])
+    known = phase(name)
+    lines = reflections(known.crystal(known.reference_k), q_min=0.5, q_max=8.0)
+    for d in theirs:
+        assert np.abs(lines.d_spacing / d - 1).min() < 6e-4, (name, d)
