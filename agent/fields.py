@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.errors import DocumentError
 from ringwatch.agent.nouns import Flag, Pattern, Verdict
+from ringwatch.models.embedding import SIZE
 from ringwatch.models.prediction import Prediction
 from ringwatch.models.symmetry import CRYSTAL_SYSTEMS
 
@@ -50,12 +51,14 @@ SCALARS: dict[str, tuple[type, str | None]] = {
     "unsure": (bool, None),
     "novelty": (float, None),
 }
+# Half the width for the one array that is no measurement but a place on a map.
 ARRAYS: dict[str, tuple[type, int]] = {
     "class_numbers": (int, TOP),
     "class_probs": (float, TOP),
     "space_group_numbers": (int, TOP),
     "space_group_probs": (float, TOP),
     "crystal_system_probs": (float, len(CRYSTAL_SYSTEMS)),
+    "embedding": (np.float32, SIZE),
 }
 # event-model's word and numpy's; |O is how numpy holds text of any length.
 DTYPES = {
@@ -63,6 +66,7 @@ DTYPES = {
     int: ("integer", "<i8"),
     float: ("number", "<f8"),
     bool: ("boolean", "|b1"),
+    np.float32: ("number", "<f4"),
 }
 
 logger = logging.getLogger(__name__)
@@ -219,4 +223,5 @@ def _prediction_data(prediction: Prediction | None) -> dict[str, Any]:
         "crystal_system_probs": prediction.system_probabilities(CRYSTAL_SYSTEMS),
         "unsure": bool(prediction.unsure),
         "novelty": float(prediction.novelty),
+        "embedding": np.asarray(prediction.embedding, dtype=np.float32),
     }

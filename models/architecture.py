@@ -1,26 +1,29 @@
-"""The shape of the network, without torch: what its torch and ONNX forms share."""
+"""The shape of a network, without torch: what its torch and ONNX forms share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
-__all__ = ["N_SPACE_GROUPS", "NetworkConfig", "Stage"]
+__all__ = ["N_SPACE_GROUPS", "Family", "NetworkConfig", "Stage"]
 
 N_SPACE_GROUPS = 230
+
+Family = Literal["residual", "convnext", "transformer"]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A strided convolution and the residual blocks after it.
+    """A strided convolution and the blocks after it.
 
     Attributes
     ----------
     channels, kernel, stride : int
-        Of the strided convolution; the kernel is odd.
+        Of the strided convolution; the kernel is odd. In the families ``convnext`` and
+        ``transformer`` it takes patches of ``stride`` bins, and ``kernel`` is unused.
     blocks : int
-        Residual blocks, each of two convolutions of ``block_kernel`` taps.
+        Blocks of the family.
     """
 
     channels: int
@@ -42,12 +45,18 @@ class NetworkConfig:
     stages : tuple of Stage
         From the input on.
     hidden : int
-        Width of the layer between the flattened map and the logits. The map is
+        Width of the layers between the flattened map and the logits. The map is
         flattened, not averaged: where a line lies is what matters.
+    head_blocks : int
+        Residual blocks of that width before the logits. They see all lines at once for
+        next to no arithmetic.
     block_kernel : int
-        Taps of the convolutions in residual blocks.
+        Taps of the convolutions in residual and ConvNeXt blocks.
     n_bins, q_min, q_max : int, float, float
         The input grid; q in 1/Angstrom.
+    family : {'residual', 'convnext', 'transformer'}
+        Kind of block. Only residual networks have an ONNX form; the others are there
+        to compare with.
     """
 
     stages: tuple[Stage, ...] = (
@@ -62,6 +71,8 @@ class NetworkConfig:
     n_bins: int = 2048
     q_min: float = 0.30
     q_max: float = 6.0
+    head_blocks: int = 0
+    family: Family = "residual"
 
     def __post_init__(self) -> None:
         stride = 1
@@ -71,6 +82,8 @@ class NetworkConfig:
             raise ValueError(
                 f"n_bins = {self.n_bins} must divide by the strides' {stride}"
             )
+        if self.family not in get_args(Family):
+            raise ValueError(f"family {self.family!r}: choose {get_args(Family)}")
 
     @property
     def flat_size(self) -> int:

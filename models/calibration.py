@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
+
+from ringwatch.models.posteriors import flattened, posterior, sum_over, tempered
 
 __all__ = [
     "Calibration",
+    "calibration_excess",
     "coverage_threshold",
     "expected_calibration_error",
     "fit_temperature",
+    "noise_level",
     "posterior",
     "smallest_set",
     "sum_over",
+    "tempered",
     "wilson_interval",
 ]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
+
+
+_CENTRE = -5.0
+"""Noise level that the stated temperature belongs to: between clean and measured."""
+_NOISE = (-8.5, -2.0)
+"""Noise levels that calibration data have; beyond them the temperature stays put."""
+_FLOOR = 1e-4
+_RIDGE = 0.05
+"""Holds the slope near zero where all patterns are equally noisy."""
 
 
 @dataclass(frozen=True)
@@ -31,102 +47,111 @@ class Calibration:
     Attributes
     ----------
     temperature : float
-        Divides the logits.
+        Flattens the class probabilities of a pattern of the usual noise; see
+        `tempered`.
     threshold : float
         Sum of probabilities at which a label set holds the truth in a share
         ``coverage`` of cases.
     coverage : float
         That share.
+    noise_slope : float
+        How much ln(temperature) rises with the `noise_level`: measured patterns are
+        less like the training than clean ones, and noise is what shows it.
     """
 
     temperature: float
     threshold: float
     coverage: float = 0.9
+    noise_slope: float = 0.0
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> Calibration:
+        """Read a model card."""
+        return cls(
+            temperature=float(card["temperature"]),
+            threshold=float(card["coverage"]["threshold"]),
+            coverage=float(card["coverage"]["stated"]),
+            noise_slope=float(card.get("noise_slope", 0.0)),
+        )
+
+    def to_card(self) -> dict[str, Any]:
+        """What belongs on the model card."""
+        return {
+            "temperature": self.temperature,
+            "noise_slope": self.noise_slope,
+            "coverage": {"stated": self.coverage, "threshold": self.threshold},
+        }
+
+    def temperatures(self, noise: NDArray[np.floating] | None, n: int) -> Floats:
+        """Temperatures (n,) of patterns with noise levels (n,); None: the usual."""
+        levels = np.full(n, _CENTRE) if noise is None else np.clip(noise, *_NOISE)
+        excess = self.noise_slope * (levels - _CENTRE)
+        return np.asarray(self.temperature * np.exp(excess))
 
 
-def posterior(
-    logits: NDArray[np.floating],
-    temperature: float,
-    training_prior: NDArray[np.floating],
-    prior: NDArray[np.floating],
-) -> Floats:
-    """Space-group probabilities under another prior than that of training.
+def noise_level(x: NDArray[np.floating]) -> Floats:
+    """How noisy patterns are: a logarithm, about -8 if not at all, -3 if very.
 
-    The temperature comes first: it makes the training posterior honest, and only an
-    honest posterior may be moved by Bayes' rule (Saerens et al., Neural Computation 14
-    (2002) 21, eq. 2.4). The other order costs most of the gain.
+    The median absolute second difference of neighbouring bins sees noise, not lines,
+    which are few and wider than a bin.
 
     Parameters
     ----------
-    logits : ndarray, (..., 230)
-        Of the network.
-    temperature : float
-        Positive (Guo et al., ICML 2017, eq. 9).
-    training_prior, prior : ndarray, (230,)
-        Frequencies in training, and where the pattern comes from; positive.
+    x : ndarray, (B, 3, n_bins)
+        Network inputs; channel 0 is the root of the intensity, 1 at its highest point.
 
     Returns
     -------
-    ndarray, (..., 230)
-        Sums to 1 over the last axis.
+    ndarray, (B,)
+        ln(1e-4 + median); -9.2 where less than three bins in a row are covered.
     """
-    z = np.asarray(logits, np.float64) / temperature
-    z = z + np.log(
-        np.asarray(prior, np.float64) / np.asarray(training_prior, np.float64)
-    )
-    p = np.exp(z - z.max(axis=-1, keepdims=True))
-    return np.asarray(p / p.sum(axis=-1, keepdims=True))
-
-
-def sum_over(probabilities: Floats, index: Ints, n: int) -> Floats:
-    """Sum space-group probabilities (B, 230) over classes ``index`` (230,): (B, n)."""
-    members = np.zeros((probabilities.shape[-1], n))
-    members[np.arange(len(index)), index] = 1
-    return np.asarray(probabilities @ members)
+    found = np.full(len(x), math.log(_FLOOR))
+    for i, (root, _, covered) in enumerate(x):
+        inside = (covered[:-2] > 0) & (covered[1:-1] > 0) & (covered[2:] > 0)
+        if inside.any():
+            bend = root[:-2] - 2 * root[1:-1] + root[2:]
+            found[i] = math.log(_FLOOR + float(np.median(np.abs(bend[inside]))))
+    return found
 
 
 def fit_temperature(
-    logits: NDArray[np.floating],
+    classes: Floats,
     truth: Ints,
-    index: Ints,
+    noise: Floats | None = None,
     *,
-    log_odds: Floats | None = None,
     weights: Floats | None = None,
-) -> float:
-    """Temperature of the least negative log-likelihood of the classes.
+) -> tuple[float, float]:
+    """Temperature, and its slope over noise, of the least negative log-likelihood.
 
     Parameters
     ----------
-    logits : ndarray, (B, 230)
-        Of patterns with known classes.
+    classes : ndarray, (B, n)
+        Class probabilities that are to be flattened or sharpened.
     truth : ndarray, (B,)
         True classes.
-    index : ndarray, (230,)
-        Class of each space group.
-    log_odds : ndarray, (230,), optional
-        Logarithm of the prior of these patterns over that of training; default: 0.
+    noise : ndarray, (B,), optional
+        Noise levels; default: unknown, which makes the slope 0.
     weights : ndarray, (B,), optional
         Weight of each pattern; default: alike.
 
     Returns
     -------
-    float
-        In 0.25..8.
+    temperature, noise_slope : float
+        As `Calibration` has them; temperature in 0.25..8, slope in -0.5..0.5.
     """
-    z = np.asarray(logits, np.float64)
-    z = z - z.max(axis=1, keepdims=True)
-    shift = 0.0 if log_odds is None else log_odds - log_odds.max()
-    companions = index[None] == truth[:, None]  # (B, 230)
+    row = np.arange(len(truth))
 
-    def loss(log_temperature: float) -> float:
-        p = np.exp(z / math.exp(log_temperature) + shift)
-        of_truth = (p * companions).sum(axis=1) / np.maximum(p.sum(axis=1), 1e-300)
-        nll = -np.log(np.maximum(of_truth, 1e-30))
-        return float(np.average(nll, weights=weights))
+    def loss(values: Floats) -> float:
+        trial = Calibration(math.exp(values[0]), 1.0, noise_slope=float(values[1]))
+        flat = flattened(classes, trial.temperatures(noise, len(truth)))
+        p = flat[row, truth]
+        nll = float(np.average(-np.log(np.maximum(p, 1e-30)), weights=weights))
+        return nll + _RIDGE * float(values[1]) ** 2
 
-    bounds = (math.log(0.25), math.log(8.0))
-    found = minimize_scalar(loss, bounds=bounds, method="bounded")
-    return math.exp(float(found.x))
+    slopes = (0.0, 0.0) if noise is None else (-0.5, 0.5)
+    bounds = [(math.log(0.25), math.log(8.0)), slopes]
+    found = minimize(loss, [0.0, 0.0], method="L-BFGS-B", bounds=bounds)
+    return math.exp(float(found.x[0])), float(found.x[1])
 
 
 def expected_calibration_error(
@@ -137,6 +162,42 @@ def expected_calibration_error(
     weight = np.bincount(place, minlength=bins)
     gap = np.bincount(place, correct - confidence, minlength=bins)
     return float(np.abs(gap).sum() / max(weight.sum(), 1))
+
+
+def calibration_excess(
+    confidence: Floats,
+    correct: NDArray[np.bool_],
+    rng: np.random.Generator,
+    *,
+    draws: int = 500,
+) -> float:
+    """Calibration error beyond what perfect calibration shows by chance.
+
+    Of few patterns no bin has exactly its share right, so that the expected
+    calibration error of a perfect classifier is above zero. It is simulated: each
+    answer is right with its own confidence.
+
+    Parameters
+    ----------
+    confidence : ndarray, (B,)
+        Probabilities of the best class.
+    correct : ndarray, (B,)
+        Whether it was right.
+    rng : numpy.random.Generator
+        Source of the simulated answers.
+    draws : int
+        How often all answers are simulated.
+
+    Returns
+    -------
+    float
+        In -1..1; about 0 if calibrated, and below it half of the time.
+    """
+    by_chance = [
+        expected_calibration_error(confidence, rng.random(len(confidence)) < confidence)
+        for _ in range(draws)
+    ]
+    return expected_calibration_error(confidence, correct) - float(np.mean(by_chance))
 
 
 def coverage_threshold(

@@ -1,35 +1,41 @@
 """Weights and a backend: I(q) in, ``Prediction`` out.
 
 ONNX Runtime on the CPU (torch is not imported), torch on a GPU. Both run the same
-weights in single precision.
+weights in single precision: one network, or several whose logits are averaged.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
-from ringwatch.models.architecture import N_SPACE_GROUPS
-from ringwatch.models.calibration import posterior, smallest_set, sum_over
+from ringwatch.models.calibration import (
+    Calibration,
+    noise_level,
+    posterior,
+    smallest_set,
+    sum_over,
+    tempered,
+)
+from ringwatch.models.embedding import Embedding, absent
 from ringwatch.models.engines import Engine, has_gpu, onnx_engine, torch_engine
 from ringwatch.models.inputs import Float, InputGrid, PatternError, network_input
-from ringwatch.models.prediction import (
-    ClassProbability,
-    Prediction,
-    SpaceGroupProbability,
-    SystemProbability,
-)
+from ringwatch.models.novelty import NoveltyHead
+from ringwatch.models.prediction import Prediction
 from ringwatch.models.symmetry import (
     CLASS_INDEX,
     CRYSTAL_SYSTEMS,
     POWDER_CLASSES,
     SYSTEM_INDEX,
 )
+from ringwatch.models.views import views
 from ringwatch.models.weight_files import SHIPPED, WeightsFile, read_weights
 
 __all__ = ["Backend", "Classifier", "Prior"]
@@ -62,6 +68,8 @@ class Classifier:
         SHA-256, hex, of weights, calibration and prior: equal identities answer alike.
     card : dict
         The machine-readable model card.
+    calibration : Calibration
+        From logits to probabilities and label sets.
     """
 
     def __init__(
@@ -73,14 +81,15 @@ class Classifier:
         self._engine = engine
         self.training_prior = weights.tensors["prior.training"].astype(np.float64)
         self.space_group_prior = _space_group_prior(prior, weights)
-        self._temperature = float(self.card["temperature"])
-        self._coverage = float(self.card["coverage"]["stated"])
-        self._threshold = float(self.card["coverage"]["threshold"])
+        self.calibration = Calibration.of_card(self.card)
         self._unsure_below = float(self.card["unsure_below"])
-        calibration = {
-            key: self.card[key] for key in ("temperature", "coverage", "unsure_below")
-        }
-        text = json.dumps([weights.digest, calibration, prior], sort_keys=True)
+        self._views = int(self.card.get("views", 1))
+        self._embedding = Embedding.of_tensors(weights.tensors)
+        self._head = NoveltyHead.of_tensors(weights.tensors)
+        self._novel_above = float(self.card.get("novel_above", math.inf))
+        settings = [self._unsure_below, self._views, self._novel_above]
+        answers = [self.calibration.to_card(), settings]
+        text = json.dumps([weights.digest, answers, prior], sort_keys=True)
         self.identity = hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
@@ -123,17 +132,61 @@ class Classifier:
         engine = onnx_engine(file) if backend == "onnx" else torch_engine(file, device)
         return cls(file, prior=prior, backend=backend, engine=engine)
 
+    def outputs(self, x: Float) -> tuple[Float, Float]:
+        """Run the networks, on as many views as the card asks for.
+
+        Parameters
+        ----------
+        x : ndarray, (B, 3, n_bins)
+            Network inputs.
+
+        Returns
+        -------
+        logits : ndarray, (B, 230)
+            Mean over networks and views.
+        hidden : ndarray, (B, h)
+            Last hidden layers side by side, mean over views.
+        """
+        x = np.ascontiguousarray(x, np.float32)
+        if not len(x):
+            logits, hidden = self._engine(np.zeros((1, *x.shape[1:]), np.float32))
+            return logits[:0], hidden[:0]
+        parts = [self._seen(x[i : i + _BATCH]) for i in range(0, len(x), _BATCH)]
+        return (
+            np.concatenate([logits for logits, _ in parts]),
+            np.concatenate([hidden for _, hidden in parts]),
+        )
+
+    def _seen(self, x: Float) -> tuple[Float, Float]:
+        """Logits and hidden layer of one batch, mean over its views."""
+        logits, hidden = self._engine(x)
+        for i, view in enumerate(views(x, self._views)):
+            if i:
+                more = self._engine(view)
+                logits, hidden = logits + more[0], hidden + more[1]
+        return logits / np.float32(self._views), hidden / np.float32(self._views)
+
     def logits(self, x: Float) -> Float:
         """Logits (B, 230) of network inputs (B, 3, n_bins)."""
-        x = np.ascontiguousarray(x, np.float32)
-        parts = [self._engine(x[i : i + _BATCH]) for i in range(0, len(x), _BATCH)]
-        return np.concatenate(parts) if parts else np.empty((0, N_SPACE_GROUPS), "f4")
+        return self.outputs(x)[0]
 
-    def probabilities(self, logits: Float) -> Floats:
-        """Calibrated space-group probabilities (B, 230) of logits (B, 230)."""
-        return posterior(
-            logits, self._temperature, self.training_prior, self.space_group_prior
-        )
+    def probabilities(self, logits: Float, noise: Floats | None = None) -> Floats:
+        """Calibrated space-group probabilities.
+
+        Parameters
+        ----------
+        logits : ndarray, (B, 230)
+            Of the networks.
+        noise : ndarray, (B,), optional
+            Of `ringwatch.models.calibration.noise_level`; default: as usual.
+
+        Returns
+        -------
+        ndarray, (B, 230)
+            Sums to 1 over the last axis.
+        """
+        p = posterior(logits, 1.0, self.training_prior, self.space_group_prior)
+        return tempered(p, _OF_CLASS, self.calibration.temperatures(noise, len(p)))
 
     @overload
     def predict(
@@ -170,7 +223,7 @@ class Classifier:
         intensity = np.asarray(intensity)
         if intensity.ndim == 1:
             x = network_input(q, intensity, sigma, grid=self.grid)
-            return self._predictions(self.logits(x[None]))[0]
+            return self._predictions(x[None])[0]
         if intensity.ndim != 2:
             raise PatternError(
                 f"intensity has {intensity.ndim} dimensions: pass (n,) or (B, n)"
@@ -192,54 +245,44 @@ class Classifier:
                 inputs.append(network_input(qs[i], intensity[i], one, grid=self.grid))
             except PatternError as error:
                 raise PatternError(f"pattern {i} of the batch: {error}") from error
-        return self._predictions(self.logits(np.stack(inputs)))
+        return self._predictions(np.stack(inputs))
 
-    def _predictions(self, logits: Float) -> list[Prediction]:
-        """Predictions of logits (B, 230)."""
-        p = self.probabilities(logits)
+    def _predictions(self, x: Float) -> list[Prediction]:
+        """Predictions of network inputs (B, 3, n_bins)."""
+        logits, hidden = self.outputs(x)
+        p = self.probabilities(logits, noise_level(x))
         classes = sum_over(p, _OF_CLASS, len(POWDER_CLASSES))
         systems = sum_over(p, _OF_SYSTEM, len(CRYSTAL_SYSTEMS))
-        # Liu et al., NeurIPS 2020, eq. 4, of the tempered logits.
-        z = logits.astype(np.float64) / self._temperature
-        top = z.max(axis=1)
-        energy = -self._temperature * (
-            top + np.log(np.exp(z - top[:, None]).sum(axis=1))
-        )
+        novelty = self.novelty(logits, hidden)
+        novel = novelty > self._novel_above
+        unsure = novel | (classes.max(axis=1) < self._unsure_below)
+        embedding = self.embedding(hidden)
         return [
-            self._prediction(p[i], classes[i], systems[i], float(energy[i]))
+            Prediction.of(
+                p[i],
+                classes[i],
+                systems[i],
+                chosen=smallest_set(classes[i], self.calibration.threshold),
+                coverage=self.calibration.coverage,
+                unsure=bool(unsure[i]),
+                novelty=float(novelty[i]),
+                novel=bool(novel[i]),
+                embedding=embedding[i],
+            )
             for i in range(len(p))
         ]
 
-    def _prediction(
-        self, groups: Floats, classes: Floats, systems: Floats, novelty: float
-    ) -> Prediction:
-        """Sort one pattern's probabilities: (230,), (97,), (7,)."""
-        by_class = np.argsort(-classes, kind="stable")
-        chosen = smallest_set(classes, self._threshold)
-        return Prediction(
-            classes=tuple(
-                ClassProbability(
-                    number=POWDER_CLASSES[k].number,
-                    symbol=POWDER_CLASSES[k].symbol,
-                    probability=float(classes[k]),
-                )
-                for k in by_class
-            ),
-            space_groups=tuple(
-                SpaceGroupProbability(number=int(k) + 1, probability=float(groups[k]))
-                for k in np.argsort(-groups, kind="stable")
-            ),
-            crystal_systems=tuple(
-                SystemProbability(
-                    name=CRYSTAL_SYSTEMS[k], probability=float(systems[k])
-                )
-                for k in np.argsort(-systems, kind="stable")
-            ),
-            label_set=tuple(POWDER_CLASSES[k].symbol for k in chosen),
-            coverage=self._coverage,
-            unsure=bool(classes[by_class[0]] < self._unsure_below),
-            novelty=novelty,
-        )
+    def novelty(self, logits: Float, hidden: Float) -> Floats:
+        """How little patterns (B,) look like one phase; see `Prediction.novelty`."""
+        if self._head is None:
+            return -logsumexp(logits.astype(np.float64), axis=1)
+        return self._head.score(logits, hidden)
+
+    def embedding(self, hidden: Float) -> Float:
+        """Embeddings (B, 64) of hidden layers (B, h); NaN where the file has none."""
+        if self._embedding is None:
+            return np.tile(absent(), (len(hidden), 1))
+        return self._embedding.of(hidden)
 
 
 def _space_group_prior(prior: Prior, weights: WeightsFile) -> Floats:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import gemmi
 import numpy as np
 
-from ringwatch.models.form_factors import form_factor_table
+from ringwatch.models.form_factors import dispersion_corrections, form_factor_table
 from ringwatch.models.powder_lines import fold_atoms, powder_lines
-from ringwatch.models.sampling import build_priors, draw
+from ringwatch.models.priors import build_priors
+from ringwatch.models.sampling import draw
 from ringwatch.models.symmetry import CLASS_INDEX, POWDER_CLASSES
 from ringwatch.models.unit_cell import Crystal
 from ringwatch.models.wyckoff import wyckoff_tables
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from ringwatch.models.prototypes import PrototypePool
 
 _MAX_KEY = 2**63
 
@@ -95,6 +98,24 @@ def training_prior(class_balance: float) -> NDArray[np.float64]:
     return class_balance * even + (1.0 - class_balance) * natural_prior()
 
 
+def _chosen_groups(
+    prior: NDArray[np.float64], space_groups: Sequence[int] | None
+) -> NDArray[np.float64]:
+    """Prior without the groups that were not chosen, (231,)."""
+    if space_groups is None:
+        return prior
+    chosen = np.zeros(231, np.bool_)
+    for number in space_groups:
+        if not 1 <= number <= 230:
+            msg = f"space group {number}: expected a number from 1 to 230"
+            raise ValueError(msg)
+        chosen[number] = True
+    if not chosen.any():
+        msg = "space_groups is empty: name at least one, or leave it out"
+        raise ValueError(msg)
+    return np.where(chosen, prior, 0.0)
+
+
 class CrystalGenerator:
     """Endless random crystals, drawn by number.
 
@@ -108,10 +129,22 @@ class CrystalGenerator:
         Weight of an even choice over the 97 powder classes against the frequencies of
         the Materials Project.
     joint : float
-        Share of crystals whose Wyckoff positions occur together in a known structure;
-        the label of those is confirmed more often.
+        Share of random crystals whose Wyckoff positions occur together in a known
+        structure, in groups that have many; with n known sets it is joint n / (n + 3).
     space_groups : sequence of int, optional
         Draw only these, in their relative frequencies.
+    prototypes : PrototypePool, optional
+        Templates of real structures (`ringwatch.models.prototypes`).
+    prototype_share : float
+        Share of crystals that are decorated templates, in groups that have many types
+        of structure; of a group with T types the share times T / (T + 1).
+    contact_draws : int
+        Free coordinates of a random crystal's site are the best of up to so many, by
+        the distance to the atoms placed before; 1: uniform.
+    partial : float
+        Share of random crystals in which one element leaves some of its places empty.
+    wavelength : float, optional
+        Angstrom; adds the dispersion corrections f' and f'' there.
 
     Attributes
     ----------
@@ -135,6 +168,11 @@ class CrystalGenerator:
         class_balance: float = 0.5,
         joint: float = 0.75,
         space_groups: Sequence[int] | None = None,
+        prototypes: PrototypePool | None = None,
+        prototype_share: float = 0.35,
+        contact_draws: int = 6,
+        partial: float = 0.05,
+        wavelength: float | None = None,
     ) -> None:
         if not 0 <= seed < _MAX_KEY:
             msg = f"seed is {seed}: expected 0 to 2**63 - 1"
@@ -142,29 +180,39 @@ class CrystalGenerator:
         if not 0.0 < q_min < q_max <= 25.0:
             msg = f"q range {q_min} to {q_max}: expected 0 < q_min < q_max <= 25 1/A"
             raise ValueError(msg)
-        if not 0.0 <= joint <= 1.0:
-            msg = f"joint is {joint}: expected a share from 0 to 1"
+        if not 1 <= contact_draws <= 100:
+            msg = f"contact_draws is {contact_draws}: expected 1 to 100"
             raise ValueError(msg)
-        prior = training_prior(class_balance)
-        if space_groups is not None:
-            chosen = np.zeros(231, np.bool_)
-            for number in space_groups:
-                if not 1 <= number <= 230:
-                    msg = f"space group {number}: expected a number from 1 to 230"
-                    raise ValueError(msg)
-                chosen[number] = True
-            if not chosen.any():
-                msg = "space_groups is empty: name at least one, or leave it out"
+        shares = {
+            "joint": joint,
+            "prototype_share": prototype_share,
+            "partial": partial,
+        }
+        for name, share in shares.items():
+            if not 0.0 <= share <= 1.0:
+                msg = f"{name} is {share}: expected a share from 0 to 1"
                 raise ValueError(msg)
-            prior = np.where(chosen, prior, 0.0)
+        prior = _chosen_groups(training_prior(class_balance), space_groups)
         self.space_group_prior: NDArray[np.float64] = prior / prior.sum()
         self.class_prior: NDArray[np.float64] = np.zeros(len(POWDER_CLASSES))
         np.add.at(self.class_prior, CLASS_INDEX[1:], self.space_group_prior[1:])
         self._seed = seed
         self._s_range = (q_min / (2 * np.pi), q_max / (2 * np.pi))
         self._tables = wyckoff_tables()
-        self._priors = build_priors(self._tables, self.space_group_prior, joint)
+        self._priors = build_priors(
+            self._tables,
+            self.space_group_prior,
+            joint=joint,
+            contact_draws=contact_draws,
+            partial=partial,
+            prototypes=prototypes,
+            prototype_share=prototype_share,
+        )
         self._factors, self._step = form_factor_table((q_max / (4 * np.pi)) ** 2)
+        self._f_double = np.zeros(len(self._factors))
+        if wavelength is not None:
+            f_prime, self._f_double = dispersion_corrections(wavelength)
+            self._factors += f_prime[:, None].astype(np.float32)
 
     def peaks(self, first: int, count: int) -> Peaks:
         """Lines of crystals ``first`` to ``first + count - 1``.
@@ -198,6 +246,7 @@ class CrystalGenerator:
             self._s_range,
             self._factors,
             self._step,
+            self._f_double,
         )
         return Peaks(space_group=groups, start=start, q=q, strength=strength)
 
@@ -223,16 +272,17 @@ class CrystalGenerator:
             msg = f"crystal {index}: expected 0 to 2**63 - 1"
             raise ValueError(msg)
         drawn = draw(self._seed, index, self._tables, self._priors)
-        folded, weight, slots = fold_atoms(self._tables, drawn)
-        slot = np.repeat(np.arange(len(drawn.z)), np.diff(slots))
+        folded, weight, _, site = fold_atoms(self._tables, drawn)
         if self._tables.inversion[drawn.space_group]:
-            paired = weight == 2
+            paired = np.rint(weight / drawn.occupancies[site]) == 2
             folded = np.concatenate([folded, -folded[:, paired]], axis=1)
-            slot = np.concatenate([slot, slot[paired]])
+            site = np.concatenate([site, site[paired]])
         group = drawn.space_group
         centring = self._tables.centring[group, : self._tables.n_centring[group]] / 6
         positions = (folded.T + centring[:, None]).reshape(-1, 3) % 1.0
-        slot = np.tile(slot, len(centring))
+        site = np.tile(site, len(centring))
+        slot = drawn.slots[site]
+        kind = "random crystal" if drawn.template < 0 else "decorated prototype"
         a, b, c, alpha, beta, gamma = drawn.cell.tolist()
         return Crystal(
             space_group=int(group),
@@ -244,7 +294,7 @@ class CrystalGenerator:
             gamma=gamma,
             elements=tuple(gemmi.Element(int(z)).name for z in drawn.z[slot]),
             positions=positions,
-            occupancies=np.ones(len(positions)),
+            occupancies=drawn.occupancies[site],
             b_iso=drawn.b_iso[slot],
-            name=f"random crystal {index} of seed {self._seed}",
+            name=f"{kind} {index} of seed {self._seed}",
         )

@@ -1,146 +1,121 @@
 """Real structures and measured patterns for evaluation: Parquet files to q and I(q).
 
-Nothing here is ever trained on.
+Rows know which part of the development data they belong to (`ringwatch.models.splits`),
+so that a report never shows what a choice was made on.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ringwatch.models.diffraction import (
-    Crystal,
-    Grid,
-    Reflections,
-    lorentz_polarization,
-    reflections,
-    render,
-)
+from ringwatch.models.diffraction import Crystal, Reflections, reflections
+from ringwatch.models.splits import pattern_part, structure_part
 
 __all__ = [
-    "BEAMLINE",
-    "CLEAN",
     "DatasetError",
+    "Facts",
     "LabelledPattern",
+    "Part",
     "RealStructure",
-    "View",
-    "draw",
+    "count_structures",
     "read_patterns",
     "read_structures",
 ]
 
-_STRUCTURE_COLUMNS = ("space_group", "a", "b", "c", "alpha", "beta", "gamma")
-_SITE_COLUMNS = ("site_element", "site_occ", "site_frac")
-_PATTERN_COLUMNS = (
-    "x",
-    "intensity",
-    "x_unit",
-    "wavelength_A",
-    "space_group",
-    "usable_for_sg_scoring",
+Part = Literal["report", "all", "train", "choose", "seen", "test"]
+"""Part of the development data; ``report``: what was never used for any choice, that
+is ``seen`` and ``test``. ``all`` is everything."""
+
+_STRUCTURE_COLUMNS = (
+    *("space_group", "a", "b", "c", "alpha", "beta", "gamma"),
+    *("site_element", "site_occ", "site_frac"),
 )
+_MEASURED_COLUMNS = ("x", "intensity", "x_unit", "wavelength_A")
+_PATTERN_COLUMNS = (*_MEASURED_COLUMNS, "space_group", "usable_for_sg_scoring")
 _B_ISO = 0.4
 """A usual displacement at room temperature, in Angstrom^2; relaxed cells have none."""
 
 
 class DatasetError(ValueError):
-    """A data set is missing, is no Parquet, or lacks columns."""
+    """A data set is missing, is no Parquet, lacks columns, or has no such part."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a pattern beside its intensities and its space group.
+
+    Attributes
+    ----------
+    cluster : str
+        What shares one is no independent evidence: structure type, or the group of
+        near-duplicate measurements.
+    part : str
+        Of `ringwatch.models.splits`; empty where the file does not tell.
+    volume : float
+        Of the conventional cell, Angstrom^3; NaN where unknown.
+    q_min, q_max : float
+        Measured range, 1/Angstrom.
+    """
+
+    cluster: str = ""
+    part: str = ""
+    volume: float = math.nan
+    q_min: float = 0.0
+    q_max: float = math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
 class RealStructure:
-    """Lines of a real structure and its space group."""
+    """Lines of a real structure and what it is.
+
+    Attributes
+    ----------
+    space_group : int
+        1 to 230.
+    lines : Reflections
+        From 0.25 to 6.1 1/Angstrom.
+    volume : float
+        Of the conventional cell, Angstrom^3.
+    row : int
+        Number among the rows of its file that may be used.
+    cluster, part : str
+        Structure type, and part, as in `Facts`.
+    """
 
     space_group: int
     lines: Reflections
     volume: float
+    row: int = 0
+    cluster: str = ""
+    part: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelledPattern:
-    """A measured pattern: q (n,) in 1/Angstrom, intensity (n,), and its space group."""
+    """A pattern and its space group.
+
+    Attributes
+    ----------
+    space_group : int
+        1 to 230.
+    q, intensity : ndarray, (n,)
+        1/Angstrom; any unit.
+    facts : Facts
+    """
 
     space_group: int
     q: NDArray[np.float64]
     intensity: NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """How a structure is drawn for evaluation.
-
-    Attributes
-    ----------
-    q_min, q_max, step : float
-        Range and sampling, 1/Angstrom.
-    wavelength : float
-        Angstrom.
-    polarization : float
-        1 for a tube, 0 for a beamline's corrected reduction.
-    fwhm : float
-        1/Angstrom, half Gaussian and half Lorentzian.
-    pedestal : float
-        Constant background relative to the highest line.
-    counts : float
-        Counts per point at the highest line; 0: no noise.
-    """
-
-    q_min: float
-    q_max: float
-    step: float
-    wavelength: float
-    polarization: float
-    fwhm: float
-    pedestal: float = 0.0
-    counts: float = 0.0
-
-
-CLEAN = View(
-    q_min=0.356, q_max=5.76, step=0.002, wavelength=1.5418, polarization=1.0, fwhm=0.008
-)
-"""Cu K-alpha, 5 to 90 degrees, no disturbance."""
-
-BEAMLINE = View(
-    q_min=0.8,
-    q_max=5.5,
-    step=0.004,
-    wavelength=0.3,
-    polarization=0.0,
-    fwhm=0.02,
-    pedestal=0.05,
-    counts=20_000.0,
-)
-"""An area detector at high energy: broader lines, a pedestal, counting noise."""
-
-
-def draw(structure: RealStructure, view: View, *, seed: int) -> LabelledPattern:
-    """Draw the pattern of a structure; ``seed`` is that of the counting noise."""
-    n = round((view.q_max - view.q_min) / view.step) + 1
-    grid = Grid(n_bins=n, q_min=view.q_min, q_max=view.q_max, logarithmic=False)
-    lines = structure.lines
-    f_squared = lines.f_squared * lines.multiplicity
-    area = f_squared * lorentz_polarization(lines.q, view.wavelength, view.polarization)
-    y = render(
-        grid,
-        np.array([0, len(area)]),
-        lines.q.astype(np.float32),
-        (area / area.max()).astype(np.float32),
-        np.full(len(area), view.fwhm, np.float32),
-        np.array([0.5], np.float32),
-    )[0].astype(np.float64)
-    y = y / y.max() + view.pedestal
-    if view.counts:
-        rng = np.random.default_rng(seed)
-        y = rng.poisson(y * view.counts).astype(np.float64)
-    return LabelledPattern(structure.space_group, grid.q, y)
+    facts: Facts = field(default_factory=Facts)
 
 
 def _read(
@@ -158,8 +133,55 @@ def _read(
     return rows
 
 
+def _in_part(
+    rows: list[dict[str, Any]], part: Part, path: Path
+) -> list[dict[str, Any]]:
+    """Rows of a part; all of them where the file names none."""
+    if part == "all" or not any(row["part"] for row in rows):
+        return rows
+    wanted = ("seen", "test") if part == "report" else (part,)
+    chosen = [row for row in rows if row["part"] in wanted]
+    if not chosen:
+        known = sorted({row["part"] for row in rows})
+        raise DatasetError(f"{path} has no rows of part {part!r}; it has {known}")
+    return chosen
+
+
+def _choose(rows: list[dict[str, Any]], limit: int, seed: int) -> list[dict[str, Any]]:
+    """A random choice of so many rows, in their order; 0: all."""
+    if not 0 < limit < len(rows):
+        return rows
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:limit]
+    return [rows[i] for i in sorted(chosen)]
+
+
+def _structure_rows(
+    path: Path,
+    part: Part,
+    limit: int,
+    seed: int,
+    columns: tuple[str, ...] = _STRUCTURE_COLUMNS,
+) -> list[dict[str, Any]]:
+    """Rows of a part, numbered before the part and the choice were taken."""
+    rows = _read(path, columns, optional=("recommended", "structure_type", "formula"))
+    rows = [row for row in rows if row.get("recommended") is not False]
+    for number, row in enumerate(rows):
+        kind, formula = row.get("structure_type"), row.get("formula")
+        row["number"] = number
+        row["part"] = structure_part(kind, formula) if kind and formula else ""
+    return _choose(_in_part(rows, part, path), limit, seed)
+
+
+def count_structures(path: Path, *, part: Part = "all", limit: int = 0) -> int:
+    """How many structures `read_structures` would yield; reads little of the file.
+
+    Raises DatasetError as that does.
+    """
+    return len(_structure_rows(path, part, limit, 0, columns=("space_group",)))
+
+
 def read_structures(
-    path: Path, *, limit: int = 0, seed: int = 0
+    path: Path, *, part: Part = "all", limit: int = 0, seed: int = 0
 ) -> Iterator[RealStructure | None]:
     """Read structures and compute their lines; None for a row that cannot be used.
 
@@ -168,23 +190,21 @@ def read_structures(
     path : Path
         Parquet with ``space_group``, cell and sites of the conventional cell. Where
         there is a column ``recommended``, rows in which it is false are left out.
+        ``structure_type`` and ``formula`` say what part a row belongs to; a file
+        without them is read whole.
+    part : str
+        What to read.
     limit : int
-        A random choice of so many rows; 0: all.
+        A random choice of so many structures of the part; 0: all.
     seed : int
         Of the choice.
 
     Raises
     ------
     DatasetError
-        If the file or a column is missing.
+        If the file or a column is missing, or the part is empty.
     """
-    columns = (*_STRUCTURE_COLUMNS, *_SITE_COLUMNS)
-    rows = _read(path, columns, optional=("recommended",))
-    rows = [row for row in rows if row.get("recommended") is not False]
-    if 0 < limit < len(rows):
-        chosen = np.random.default_rng(seed).permutation(len(rows))[:limit]
-        rows = [rows[i] for i in sorted(chosen)]
-    for row in rows:
+    for row in _structure_rows(path, part, limit, seed):
         yield _structure(row)
 
 
@@ -210,20 +230,43 @@ def _structure(row: dict[str, Any]) -> RealStructure | None:
         return None
     if len(lines.q) == 0:
         return None
-    return RealStructure(crystal.space_group, lines, crystal.volume)
+    return RealStructure(
+        space_group=crystal.space_group,
+        lines=lines,
+        volume=crystal.volume,
+        row=row["number"],
+        cluster=row.get("structure_type") or f"row {row['number']}",
+        part=row["part"],
+    )
 
 
-def read_patterns(path: Path) -> Iterator[LabelledPattern | None]:
+def read_patterns(
+    path: Path, *, part: Part = "all"
+) -> Iterator[LabelledPattern | None]:
     """Read the scorable measured patterns; None for a row that cannot be used.
+
+    Parameters
+    ----------
+    path : Path
+        Parquet with the pattern, its units, its space group, and
+        ``usable_for_sg_scoring``. ``group``, shared by near-duplicates, says what
+        part a row belongs to; a file without it is read whole.
+    part : str
+        Which part to read.
 
     Raises
     ------
     DatasetError
-        If the file or a column is missing.
+        If the file or a column is missing, or the part is empty.
     """
-    for row in _read(path, _PATTERN_COLUMNS):
-        if row["usable_for_sg_scoring"] == 1:
-            yield _pattern(row)
+    rows = _read(path, _PATTERN_COLUMNS, optional=("group",))
+    rows = [row for row in rows if row["usable_for_sg_scoring"] == 1]
+    for number, row in enumerate(rows):
+        group = row.get("group")
+        row["part"] = "" if group is None else pattern_part(str(group))
+        row["cluster"] = f"row {number}" if group is None else str(group)
+    for row in _in_part(rows, part, path):
+        yield _pattern(row)
 
 
 def _pattern(row: dict[str, Any]) -> LabelledPattern | None:
@@ -239,9 +282,16 @@ def _pattern(row: dict[str, Any]) -> LabelledPattern | None:
             return None
     except (TypeError, ValueError):
         return None
-    if not 1 <= group <= 230 or x.shape != intensity.shape or not len(x):
+    known = x[np.isfinite(x)]
+    if not 1 <= group <= 230 or x.shape != intensity.shape or not len(known):
         return None
-    return LabelledPattern(group, x, intensity)
+    low, high = float(known.min()), float(known.max())
+    return LabelledPattern(
+        space_group=group,
+        q=x,
+        intensity=intensity,
+        facts=Facts(cluster=row["cluster"], part=row["part"], q_min=low, q_max=high),
+    )
 
 
 def _mean_wavelength(text: str) -> float:

@@ -1,4 +1,4 @@
-"""What runs the network: ONNX Runtime on a CPU, torch on a GPU."""
+"""What runs the networks: ONNX Runtime on a CPU, torch on a GPU."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ __all__ = ["Engine", "has_gpu", "onnx_engine", "torch_engine"]
 
 
 class Engine(Protocol):
-    """Network inputs (B, 3, n_bins) to logits (B, 230), both float32."""
+    """Network inputs (B, 3, n_bins) to logits (B, 230) and hidden layer (B, h).
 
-    def __call__(self, x: Float) -> Float:
+    All float32. Of several networks the logits are averaged and the hidden layers
+    stand side by side.
+    """
+
+    def __call__(self, x: Float) -> tuple[Float, Float]:
         """Run one batch."""
         ...
 
@@ -34,19 +38,20 @@ def onnx_engine(weights: WeightsFile) -> Engine:
     """ONNX Runtime on one thread: the agent has its own processes for more."""
     import onnxruntime  # noqa: PLC0415 - not needed beside torch
 
-    from ringwatch.models.onnx_graph import build_graph  # noqa: PLC0415
+    from ringwatch.models.onnx_graph import build_ensemble_graph  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    model = build_graph(weights.network, weights.tensors).SerializeToString()
+    model = build_ensemble_graph(weights.members()).SerializeToString()
     session = onnxruntime.InferenceSession(
         model, options, providers=["CPUExecutionProvider"]
     )
 
-    def run(x: Float) -> Float:
-        return np.asarray(session.run(["logits"], {"pattern": x})[0], np.float32)
+    def run(x: Float) -> tuple[Float, Float]:
+        logits, hidden = session.run(["logits", "hidden"], {"pattern": x})
+        return np.asarray(logits, np.float32), np.asarray(hidden, np.float32)
 
     return run
 
@@ -58,17 +63,24 @@ def torch_engine(weights: WeightsFile, device: str | None) -> Engine:
     from ringwatch.models.network import Network  # noqa: PLC0415
 
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    network = Network(weights.network)
-    network.load_learned(
-        {name: torch.from_numpy(value) for name, value in weights.tensors.items()}
-    )
-    network.to(place).eval()
+    members = []
+    for config, tensors in weights.members():
+        network = Network(config)
+        network.load_learned({n: torch.from_numpy(v) for n, v in tensors.items()})
+        network.to(place).eval()
+        # Without its last layer the network gives the layer before.
+        last = network.logits
+        network.logits = torch.nn.Identity()  # type: ignore[assignment]
+        members.append((network, last))
 
-    def run(x: Float) -> Float:
+    def run(x: Float) -> tuple[Float, Float]:
         # TF32 would round what the calibration was made with.
         exact = torch.backends.cudnn.flags(allow_tf32=False)
         with torch.inference_mode(), exact:
-            y: Float = network(torch.from_numpy(x).to(place)).cpu().numpy()
-        return y
+            pattern = torch.from_numpy(x).to(place)
+            hidden = [network(pattern) for network, _ in members]
+            logits = [last(h) for (_, last), h in zip(members, hidden, strict=True)]
+            mean = torch.stack(logits).mean(dim=0)
+            return mean.cpu().numpy(), torch.cat(hidden, dim=1).cpu().numpy()
 
     return run

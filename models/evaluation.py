@@ -1,125 +1,88 @@
-"""How good a classifier is, on real structures and on measured patterns."""
+"""How good a classifier is, on real structures and on measured patterns.
+
+`collect` and `score_all` are what ``ringwatch evaluate`` runs; `evaluation_sets` and
+`quick_scores` serve experiments: inputs once, any network over them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.models.calibration import (
-    expected_calibration_error,
-    smallest_set,
-    sum_over,
-    wilson_interval,
-)
+from ringwatch.models.calibration import noise_level, posterior
 from ringwatch.models.classifier import Classifier
-from ringwatch.models.datasets import (
-    BEAMLINE,
-    CLEAN,
-    LabelledPattern,
-    draw,
-    read_patterns,
-    read_structures,
+from ringwatch.models.crystals import natural_prior
+from ringwatch.models.datasets import Facts, LabelledPattern, Part
+from ringwatch.models.evaluation_inputs import (
+    BATCH,
+    InputSet,
+    Tick,
+    batches,
+    evaluation_sets,
+    no_tick,
+    tables,
 )
-from ringwatch.models.inputs import PatternError, network_input
-from ringwatch.models.symmetry import (
-    CLASS_INDEX,
-    CRYSTAL_SYSTEMS,
-    POWDER_CLASSES,
-    SYSTEM_INDEX,
-)
+from ringwatch.models.evaluation_scores import Rate, Scores, score
 
 __all__ = [
+    "InputSet",
     "LabelledLogits",
     "Rate",
     "Scores",
     "collect",
+    "evaluation_sets",
     "logits_of",
+    "logits_of_inputs",
+    "quick_scores",
     "score",
     "score_all",
 ]
 
-Floats = NDArray[np.float64]
-
-_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A share in percent with its 95 % Wilson interval, of ``n`` patterns."""
-
-    percent: float
-    low: float
-    high: float
-    n: int
-
-    @classmethod
-    def of(cls, hits: NDArray[np.bool_]) -> Rate:
-        """Count the hits, shape (n,)."""
-        n, right = len(hits), int(hits.sum())
-        low, high = wilson_interval(right, n)
-        return cls(100 * right / max(n, 1), 100 * low, 100 * high, n)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What is reported of one set of patterns.
-
-    Attributes
-    ----------
-    class_top1, class_top5 : Rate
-        Over the 97 powder classes.
-    system : Rate
-        Crystal system.
-    space_group, space_group_top5 : Rate
-        Over the 230 space groups.
-    coverage : Rate
-        Label sets that hold the truth.
-    mean_set_size : float
-        Classes in a label set.
-    ece : float
-        Expected calibration error of the best class, percent.
-    majority : float
-        Share of the commonest class, percent: what a constant answer scores.
-    surest_half : float
-        Top-1 of the half that the classifier is surest of, percent.
-    skipped : int
-        Rows that could not be used.
-    """
-
-    class_top1: Rate
-    class_top5: Rate
-    system: Rate
-    space_group: Rate
-    space_group_top5: Rate
-    coverage: Rate
-    mean_set_size: float
-    ece: float
-    majority: float
-    surest_half: float
-    skipped: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, rounded to 0.01."""
-        return {
-            name: {k: round(v, 2) for k, v in value.items()}
-            if isinstance(value, dict)
-            else round(value, 2)
-            for name, value in asdict(self).items()
-        }
+Rows = NDArray[np.bool_] | NDArray[np.intp] | slice
 
 
 @dataclass(frozen=True)
 class LabelledLogits:
-    """Logits (B, 230) of labelled patterns, their space groups (B,), rows skipped."""
+    """What a network gave for B labelled patterns, before calibration.
+
+    Attributes
+    ----------
+    logits : ndarray, (B, 230)
+        Of the space groups 1 to 230.
+    space_group : ndarray, (B,)
+        True numbers.
+    skipped : int
+        Rows that could not be used.
+    facts : tuple of Facts, (B,) or empty
+        What else is known of each.
+    noise : ndarray, (B,), or None
+        Of `ringwatch.models.calibration.noise_level`.
+    """
 
     logits: NDArray[np.float32]
     space_group: NDArray[np.int64]
-    skipped: int
+    skipped: int = 0
+    facts: tuple[Facts, ...] = ()
+    noise: NDArray[np.float64] | None = None
+
+    @property
+    def cluster(self) -> tuple[str, ...]:
+        """What intervals are resampled over, (B,) or empty."""
+        return tuple(fact.cluster for fact in self.facts)
+
+    def take(self, rows: Rows) -> LabelledLogits:
+        """Some of the patterns, by mask, numbers or slice."""
+        return LabelledLogits(
+            self.logits[rows],
+            self.space_group[rows],
+            self.skipped,
+            tuple(np.asarray(self.facts, object)[rows]) if self.facts else (),
+            None if self.noise is None else self.noise[rows],
+        )
 
 
 def logits_of(
@@ -135,79 +98,28 @@ def logits_of(
     patterns : iterable of LabelledPattern or None
         None counts as skipped.
     """
-    inputs: list[NDArray[np.float32]] = []
-    groups: list[int] = []
-    parts: list[NDArray[np.float32]] = []
+    return logits_of_inputs(classifier, batches(patterns, classifier.grid))
+
+
+def logits_of_inputs(
+    classifier: Classifier, inputs: Iterable[InputSet]
+) -> LabelledLogits:
+    """Run the classifier's network over network inputs, set by set."""
+    logits, groups, noise = [], [], []
+    facts: list[Facts] = []
     skipped = 0
-    for pattern in patterns:
-        try:
-            if pattern is None:
-                raise PatternError("unusable row")
-            x = network_input(pattern.q, pattern.intensity, grid=classifier.grid)
-        except PatternError:
-            skipped += 1
-            continue
-        inputs.append(x)
-        groups.append(pattern.space_group)
-        if len(inputs) == _BATCH:
-            parts.append(classifier.logits(np.stack(inputs)))
-            inputs.clear()
-    if inputs:
-        parts.append(classifier.logits(np.stack(inputs)))
-    logits = np.concatenate(parts) if parts else np.empty((0, 230), np.float32)
-    return LabelledLogits(logits, np.asarray(groups, np.int64), skipped)
-
-
-def score(
-    probabilities: Floats,
-    space_group: NDArray[np.int64],
-    *,
-    threshold: float | Floats,
-    skipped: int = 0,
-) -> Scores:
-    """Score space-group probabilities.
-
-    Parameters
-    ----------
-    probabilities : ndarray, (B, 230)
-        Of the space groups 1 to 230; B of at least 1.
-    space_group : ndarray, (B,)
-        True numbers.
-    threshold : float or ndarray, (B,)
-        Sum that label sets reach.
-    skipped : int
-        Rows that could not be used.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to score.
-    """
-    if not len(space_group):
-        raise ValueError("no pattern could be used: nothing to score")
-    classes = sum_over(probabilities, CLASS_INDEX[1:], len(POWDER_CLASSES))
-    systems = sum_over(probabilities, SYSTEM_INDEX[1:], len(CRYSTAL_SYSTEMS))
-    truth = CLASS_INDEX[space_group]
-    best = np.argsort(-classes, axis=1, kind="stable")  # (B, 97)
-    groups = 1 + np.argsort(-probabilities, axis=1, kind="stable")[:, :5]
-    right = best[:, 0] == truth
-    confidence = np.take_along_axis(classes, best[:, :1], axis=1)[:, 0]
-    reach = np.broadcast_to(threshold, len(truth))
-    sets = [smallest_set(p, r) for p, r in zip(classes, reach, strict=True)]
-    covered = np.array([t in chosen for t, chosen in zip(truth, sets, strict=True)])
-    surest = np.argsort(-confidence, kind="stable")[: max(len(right) // 2, 1)]
-    return Scores(
-        class_top1=Rate.of(right),
-        class_top5=Rate.of((best[:, :5] == truth[:, None]).any(axis=1)),
-        system=Rate.of(systems.argmax(axis=1) == SYSTEM_INDEX[space_group]),
-        space_group=Rate.of(groups[:, 0] == space_group),
-        space_group_top5=Rate.of((groups == space_group[:, None]).any(axis=1)),
-        coverage=Rate.of(covered),
-        mean_set_size=float(np.mean([len(chosen) for chosen in sets])),
-        ece=100 * expected_calibration_error(confidence, right),
-        majority=100 * float(np.bincount(truth).max() / len(truth)),
-        surest_half=100 * float(right[surest].mean()),
-        skipped=skipped,
+    for batch in inputs:
+        logits.append(classifier.logits(batch.x))
+        groups.append(batch.space_group)
+        noise.append(noise_level(batch.x))
+        facts.extend(batch.facts)
+        skipped += batch.skipped
+    return LabelledLogits(
+        np.concatenate(logits),
+        np.concatenate(groups),
+        skipped,
+        tuple(facts),
+        np.concatenate(noise),
     )
 
 
@@ -216,7 +128,9 @@ def collect(
     *,
     structures: Path | None = None,
     patterns: Path | None = None,
+    part: Part = "all",
     limit: int = 0,
+    tick: Tick = no_tick,
 ) -> dict[str, LabelledLogits]:
     """Run the network over real structures and measured patterns.
 
@@ -226,8 +140,12 @@ def collect(
         Whose network.
     structures, patterns : Path, optional
         Parquet files; either may be left out.
+    part : str
+        See `ringwatch.models.datasets.Part`.
     limit : int
         A random choice of so many structures; 0: all.
+    tick : callable
+        Called once per structure read or drawn: three times in all.
 
     Returns
     -------
@@ -237,21 +155,12 @@ def collect(
     Raises
     ------
     DatasetError
-        If a file or a column is missing.
+        If a file or a column is missing, or the part is empty.
     ValueError
         If neither file is named.
     """
-    if structures is None and patterns is None:
-        raise ValueError("nothing to evaluate on: name structures, patterns or both")
-    sets: dict[str, LabelledLogits] = {}
-    if structures is not None:
-        found = list(read_structures(structures, limit=limit))
-        for name, view in (("clean", CLEAN), ("beamline", BEAMLINE)):
-            drawn = (draw(s, view, seed=i) if s else None for i, s in enumerate(found))
-            sets[name] = logits_of(classifier, drawn)
-    if patterns is not None:
-        sets["measured"] = logits_of(classifier, read_patterns(patterns))
-    return sets
+    found = tables(structures, patterns, part=part, limit=limit, tick=tick)
+    return {name: logits_of(classifier, of_table) for name, of_table in found}
 
 
 def score_all(
@@ -267,10 +176,58 @@ def score_all(
     threshold = float(classifier.card["coverage"]["threshold"])
     return {
         name: score(
-            classifier.probabilities(found.logits),
+            classifier.probabilities(found.logits, found.noise),
             found.space_group,
             threshold=threshold,
+            cluster=found.cluster,
             skipped=found.skipped,
         )
         for name, found in sets.items()
     }
+
+
+def quick_scores(
+    network: Callable[[NDArray[np.float32]], NDArray[np.floating]],
+    sets: Mapping[str, InputSet],
+    *,
+    training_prior: NDArray[np.floating],
+    prior: NDArray[np.floating] | None = None,
+    temperature: float = 1.0,
+) -> dict[str, Scores]:
+    """Score any network on sets of inputs, by default under the prior of nature.
+
+    Parameters
+    ----------
+    network : callable
+        Inputs (B, 3, n_bins), float32, to logits (B, 230); called by batches of 256.
+    sets : mapping of str to InputSet
+        Of `evaluation_sets`.
+    training_prior : ndarray, (230,) or (231,)
+        Frequencies of space groups that the network was trained with; an entry for
+        group 0 is left out.
+    prior : ndarray, (230,), optional
+        Frequencies where the patterns come from; default: the natural ones.
+    temperature : float
+        Divides the logits.
+
+    Returns
+    -------
+    dict of str to Scores
+        Label sets are those that sum to 0.9.
+    """
+    trained = np.asarray(training_prior, np.float64)[-230:]
+    natural = natural_prior()[1:] if prior is None else prior
+    scores = {}
+    for name, found in sets.items():
+        logits = [
+            np.asarray(network(found.x[i : i + BATCH]))
+            for i in range(0, len(found.x), BATCH)
+        ]
+        scores[name] = score(
+            posterior(np.concatenate(logits), temperature, trained, natural),
+            found.space_group,
+            threshold=0.9,
+            cluster=found.cluster,
+            skipped=found.skipped,
+        )
+    return scores

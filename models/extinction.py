@@ -200,6 +200,59 @@ def derive_partition(kind: Kind = "powder") -> tuple[tuple[int, ...], ...]:
     return tuple(sorted(tuple(members) for members in classes.values()))
 
 
+def derive_neighbours(most: int = 12) -> list[dict[str, Any]]:
+    """Find the pairs of classes that differ in few lines (ten seconds).
+
+    Parameters
+    ----------
+    most : int
+        Largest number of lines that one class shows and the other does not, in the
+        settings that make them most alike.
+
+    Returns
+    -------
+    list of dict
+        ``classes``, the two smallest space-group numbers; ``count``, the number of
+        lines; ``lines``, up to four of the lowest in the setting of the first class;
+        ``absent_in``, the class that lacks the first of those.
+    """
+    numbers = [members[0] for members in derive_partition()]
+    found = []
+    for one, other in itertools.combinations(numbers, 2):
+        if bravais_lattice(one) != bravais_lattice(other):
+            continue
+        hkl, count, absent_in = _difference(one, other)
+        if count <= most:
+            found.append(
+                {
+                    "classes": [one, other],
+                    "count": count,
+                    "lines": hkl[:4],
+                    "absent_in": absent_in,
+                }
+            )
+    return found
+
+
+def _difference(one: int, other: int) -> tuple[list[list[int]], int, int]:
+    """Lines that one of two groups shows alone, the lowest first."""
+    system = reference_group(one).crystal_system_str()
+    hkl, line = _lines(system)
+    shown = np.bincount(line, ~systematic_absences(one, hkl)) > 0
+    candidates = []
+    for setting in _settings(system):
+        present = ~systematic_absences(other, hkl @ setting.T)
+        candidates.append((np.bincount(line, present) > 0) != shown)
+    differs = min(candidates, key=np.count_nonzero)
+    members = hkl[differs[line]]
+    keys = line[differs[line]]
+    # The member with the most positive indices stands for its line.
+    best = {k: max(map(tuple, members[keys == k].tolist())) for k in np.unique(keys)}
+    lowest = sorted(best, key=lambda k: (sum(i * i for i in best[k]), best[k]))
+    lines = [list(best[k]) for k in lowest]
+    return lines, len(lines), other if shown[lowest[0]] else one
+
+
 def _describe(members: tuple[int, ...]) -> dict[str, Any]:
     words = _SYMBOLS.split()
     symbols = dict(zip(map(int, words[::2]), words[1::2], strict=True))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 MAX_Z = 98
 """Heaviest element of the form factors (International Tables 1992)."""
 
+EV_ANGSTROM = 12398.419843320026
+"""Photon energy times wavelength."""
+
 
 @cache
 def form_factor_coefficients() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -31,6 +34,37 @@ def form_factor_coefficients() -> tuple[NDArray[np.float64], NDArray[np.float64]
         fit = gemmi.Element(z).it92
         a[z, :4], b[z, :4], a[z, 4] = fit.a, fit.b, fit.c
     return a, b
+
+
+def dispersion_corrections(
+    wavelength: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Dispersion corrections of Cromer and Liberman (Acta Cryst. A37 (1981) 267).
+
+    Parameters
+    ----------
+    wavelength : float
+        Angstrom, 0.1 to 4.
+
+    Returns
+    -------
+    f_prime, f_double : (99,) float64
+        Electrons by atomic number; 0 for elements that the tables lack: hydrogen,
+        helium, and those beyond uranium.
+
+    Raises
+    ------
+    ValueError
+        If the wavelength is outside the range of the tables.
+    """
+    if not 0.1 <= wavelength <= 4.0:
+        msg = f"wavelength is {wavelength} A: expected 0.1 to 4 A"
+        raise ValueError(msg)
+    energy = EV_ANGSTROM / wavelength
+    pairs = np.zeros((MAX_Z + 1, 2))
+    for z in range(1, MAX_Z + 1):
+        pairs[z] = gemmi.cromer_liberman(z=z, energy=energy)
+    return pairs[:, 0].copy(), pairs[:, 1].copy()
 
 
 def form_factor_table(

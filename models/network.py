@@ -1,4 +1,4 @@
-"""The network in torch: a small residual net over three channels of a pattern.
+"""The network in torch: blocks over three channels of a pattern, then a dense head.
 
 One softmax over the 230 space groups; powder classes and crystal systems follow by
 summation, so the three levels never contradict each other. Layer names are those of the
@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from ringwatch.models.architecture import N_SPACE_GROUPS, NetworkConfig, Stage
 from ringwatch.models.inputs import N_CHANNELS
+from ringwatch.models.rival_blocks import ConvNeXtStage, TransformerStage
 
 __all__ = ["Network"]
 
@@ -60,6 +61,28 @@ class _Stage(nn.Module):
         return self.blocks(functional.relu(self.norm(self.conv(x))))
 
 
+class _HeadBlock(nn.Module):
+    """Two dense layers around which the signal may pass."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.linear1 = nn.Linear(width, width)
+        self.linear2 = nn.Linear(width, width)
+        nn.init.zeros_(self.linear2.weight)
+        nn.init.zeros_(self.linear2.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.linear2(functional.relu(self.linear1(self.norm(x))))
+
+
+_STAGES = {
+    "residual": _Stage,
+    "convnext": ConvNeXtStage,
+    "transformer": TransformerStage,
+}
+
+
 class Network(nn.Module):
     """Patterns (B, 3, n_bins) to logits (B, 230) of the space groups 1 to 230."""
 
@@ -67,13 +90,17 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         widths = [N_CHANNELS, *(stage.channels for stage in config.stages)]
+        kind = _STAGES[config.family]
         self.stages = nn.Sequential(
             *(
-                _Stage(n_in, stage, config)
+                kind(n_in, stage, config)
                 for n_in, stage in zip(widths, config.stages, strict=False)
             )
         )
         self.hidden = nn.Linear(config.flat_size, config.hidden)
+        self.head = nn.Sequential(
+            *(_HeadBlock(config.hidden) for _ in range(config.head_blocks))
+        )
         self.logits = nn.Linear(config.hidden, N_SPACE_GROUPS)
 
     def learned(self) -> dict[str, Tensor]:
@@ -101,5 +128,6 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch."""
         x = self.stages(x)  # (B, channels, n_bins / strides)
-        x = functional.relu(self.hidden(torch.flatten(x, 1)))  # (B, hidden)
+        x = self.hidden(torch.flatten(x, 1))  # (B, hidden)
+        x = functional.relu(self.head(x))
         return self.logits(x)  # (B, 230)

@@ -1,4 +1,4 @@
-"""The network as an ONNX graph, built from its weights in milliseconds.
+"""One network or several as one ONNX graph, built from weights in milliseconds.
 
 The safetensors file stays the one source of truth: nothing is exported, and nothing
 live needs torch.
@@ -6,29 +6,47 @@ live needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import (
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
 
 from ringwatch.models.architecture import N_SPACE_GROUPS, NetworkConfig
 from ringwatch.models.inputs import N_CHANNELS
 
-__all__ = ["build_graph"]
+__all__ = ["Member", "build_ensemble_graph", "build_graph"]
+
+Member = tuple[NetworkConfig, Mapping[str, NDArray[np.float32]]]
+"""Shape of a network, and its weights by the layer names of ``Network``."""
 
 _OPSET = 17
-_EPSILON = 1e-5  # torch's BatchNorm1d
+_EPSILON = 1e-5  # torch's BatchNorm1d and LayerNorm
 
 
 class _Graph:
-    """Nodes in the order of the forward pass; each method returns its output's name."""
+    """Nodes in the order of the forward pass; each method returns its output's name.
 
-    def __init__(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
-        self._weights = weights
+    Several networks go into one graph one after the other: ``begin`` the next.
+    """
+
+    def __init__(self) -> None:
+        self._weights: Mapping[str, NDArray[np.float32]] = {}
+        self._prefix = ""
         self.constants: list[TensorProto] = []
         self.nodes: list[NodeProto] = []
+
+    def begin(self, weights: Mapping[str, NDArray[np.float32]], prefix: str) -> None:
+        """Take the weights of another network; its names get the prefix."""
+        self._weights, self._prefix = weights, prefix
 
     def _weight(self, name: str) -> NDArray[np.float32]:
         """Look up a layer's array."""
@@ -38,8 +56,9 @@ class _Graph:
 
     def _constant(self, name: str, value: NDArray[np.float32]) -> str:
         """Register an array that nodes refer to."""
-        self.constants.append(numpy_helper.from_array(value, name))
-        return name
+        full = self._prefix + name
+        self.constants.append(numpy_helper.from_array(value, full))
+        return full
 
     def add(self, operation: str, inputs: list[str], **attributes: Any) -> str:
         """Append a node."""
@@ -73,11 +92,17 @@ class _Graph:
         inputs = [x, *(self._constant(name, self._weight(name)) for name in names)]
         return self.add("Gemm", inputs, transB=1)
 
+    def layer_norm(self, x: str, layer: str) -> str:
+        """Layer normalization over the last axis, as torch's LayerNorm has it."""
+        names = (f"{layer}.weight", f"{layer}.bias")
+        inputs = [x, *(self._constant(name, self._weight(name)) for name in names)]
+        return self.add("LayerNormalization", inputs, epsilon=_EPSILON)
+
 
 def build_graph(
     config: NetworkConfig, weights: Mapping[str, NDArray[np.float32]]
 ) -> ModelProto:
-    """Build the model ``pattern`` (B, 3, n_bins) to ``logits`` (B, 230).
+    """Build the model of one network, as ``build_ensemble_graph`` does of several.
 
     Parameters
     ----------
@@ -91,7 +116,70 @@ def build_graph(
     ValueError
         If a layer's weights are missing.
     """
-    graph = _Graph(weights)
+    return build_ensemble_graph([(config, weights)])
+
+
+def build_ensemble_graph(members: Sequence[Member]) -> ModelProto:
+    """Build ``pattern`` (B, 3, n_bins) to ``logits`` (B, 230) and ``hidden`` (B, h).
+
+    Logits are the mean over the members. Softmax knows no common offset, so that is
+    the geometric mean of their probabilities. Hidden layers, after their rectifier,
+    stand side by side: h is the sum of their widths.
+
+    Parameters
+    ----------
+    members : sequence of (NetworkConfig, mapping of str to ndarray)
+        One network at least; all see the same grid.
+
+    Raises
+    ------
+    ValueError
+        If there is no member, the grids differ, or a layer's weights are missing.
+    """
+    if rivals := {c.family for c, _ in members} - {"residual"}:
+        raise ValueError(
+            f"networks of the family {sorted(rivals)} have no ONNX form: run them in "
+            "torch (backend='torch')"
+        )
+    grids = {(c.n_bins, c.q_min, c.q_max) for c, _ in members}
+    if len(grids) != 1:
+        raise ValueError(
+            f"{len(members)} networks over the grids {sorted(grids)}: an ensemble "
+            "needs one network at least and one grid for all"
+        )
+    graph = _Graph()
+    hidden, logits = [], []
+    for i, (config, weights) in enumerate(members):
+        graph.begin(weights, f"{i}.")
+        hidden.append(_hidden_layer(graph, config))
+        logits.append(graph.linear(hidden[-1], "logits"))
+    graph.nodes.append(helper.make_node("Concat", hidden, ["hidden"], axis=1))
+    graph.nodes.append(helper.make_node("Mean", logits, ["logits"]))
+
+    n_bins = members[0][0].n_bins
+    width = sum(config.hidden for config, _ in members)
+
+    def tensor(name: str, *shape: int) -> ValueInfoProto:
+        sizes: list[str | int | None] = ["batch", *shape]
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+
+    body = helper.make_graph(
+        graph.nodes,
+        "ringwatch",
+        [tensor("pattern", N_CHANNELS, n_bins)],
+        [tensor("logits", N_SPACE_GROUPS), tensor("hidden", width)],
+        graph.constants,
+    )
+    opset = [helper.make_opsetid("", _OPSET)]
+    return helper.make_model(body, opset_imports=opset, ir_version=8)
+
+
+def _hidden_layer(graph: _Graph, config: NetworkConfig) -> str:
+    """Everything of one network up to the layer before the logits."""
+    if config.family != "residual":
+        raise ValueError(
+            f"a network of the family {config.family!r} has no ONNX form: use torch"
+        )
     x = "pattern"
     for i, stage in enumerate(config.stages):
         name = f"stages.{i}"
@@ -103,17 +191,9 @@ def build_graph(
             y = graph.conv(graph.add("Relu", [y]), f"{block}.conv2", f"{block}.norm2")
             x = graph.add("Relu", [graph.add("Add", [x, y])])
     x = graph.linear(graph.add("Flatten", [x], axis=1), "hidden")
-    logits = graph.linear(graph.add("Relu", [x]), "logits")
-    graph.nodes.append(helper.make_node("Identity", [logits], ["logits"]))
-
-    shape_in: list[str | int | None] = ["batch", N_CHANNELS, config.n_bins]
-    shape_out: list[str | int | None] = ["batch", N_SPACE_GROUPS]
-    body = helper.make_graph(
-        graph.nodes,
-        "ringwatch",
-        [helper.make_tensor_value_info("pattern", TensorProto.FLOAT, shape_in)],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape_out)],
-        graph.constants,
-    )
-    opset = [helper.make_opsetid("", _OPSET)]
-    return helper.make_model(body, opset_imports=opset, ir_version=8)
+    for j in range(config.head_blocks):
+        block = f"head.{j}"
+        y = graph.linear(graph.layer_norm(x, f"{block}.norm"), f"{block}.linear1")
+        y = graph.linear(graph.add("Relu", [y]), f"{block}.linear2")
+        x = graph.add("Add", [x, y])
+    return graph.add("Relu", [x])

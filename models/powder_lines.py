@@ -18,7 +18,7 @@ from ringwatch.models.structure_factors import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ringwatch.models.sampling import Draw, Priors
+    from ringwatch.models.priors import Draw, Priors
     from ringwatch.models.wyckoff import WyckoffTables
 
 _TWO_PI = 2.0 * math.pi
@@ -62,7 +62,9 @@ def reciprocal_products(cell: NDArray[np.float64]) -> NDArray[np.float64]:
 @nb.njit(cache=True, nogil=True)
 def fold_atoms(
     tables: WyckoffTables, drawn: Draw
-) -> tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.int64]]:
+) -> tuple[
+    NDArray[np.float64], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]
+]:
     """Atoms without centring copies and with one of each inversion pair.
 
     Parameters
@@ -77,9 +79,11 @@ def fold_atoms(
     positions : (3, n) float64
         Fractional coordinates, sorted by element slot.
     weight : (n,) float32
-        Copies that each atom stands for.
-    slots : (7,) int64
-        Atoms of element slot e are ``slots[e]:slots[e + 1]``.
+        Copies that each atom stands for, times its occupancy.
+    slots : (e + 1,) int64
+        Atoms of element slot j are ``slots[j]:slots[j + 1]``.
+    sites : (n,) int64
+        Site of each atom.
     """
     group = drawn.space_group
     n = 0
@@ -88,6 +92,7 @@ def fold_atoms(
     positions = np.empty((3, n))
     weight = np.empty(n, np.float32)
     slots = np.zeros(len(drawn.z) + 1, np.int64)
+    sites = np.empty(n, np.int64)
     at = 0
     for slot in range(len(drawn.z)):
         for site in range(len(drawn.positions)):
@@ -103,10 +108,11 @@ def fold_atoms(
                         turn = tables.rotation[op, axis, other]
                         x += turn * drawn.coordinates[site, other]
                     positions[axis, at] = x - math.floor(x)
-                weight[at] = tables.weight[op]
+                weight[at] = tables.weight[op] * drawn.occupancies[site]
+                sites[at] = site
                 at += 1
         slots[slot + 1] = at
-    return positions, weight, slots
+    return positions, weight, slots, sites
 
 
 @nb.njit(cache=True, nogil=True)
@@ -116,6 +122,7 @@ def _lines(
     s_range: tuple[float, float],
     factors: NDArray[np.float32],
     step: float,
+    f_double: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Q in 1/A and |F|^2 times multiplicity of one crystal's lines."""
     group = drawn.space_group
@@ -137,7 +144,7 @@ def _lines(
         s2,
         multiplicity,
     )
-    positions, weight, slots = fold_atoms(tables, drawn)
+    positions, weight, slots, _ = fold_atoms(tables, drawn)
     f_squared = np.empty(n)
     squared_structure_factors(
         positions,
@@ -150,6 +157,7 @@ def _lines(
         s2[:n],
         factors,
         step,
+        f_double,
         f_squared,
     )
     strength = f_squared * multiplicity[:n] * float(len(centring)) ** 2
@@ -166,6 +174,7 @@ def powder_lines(
     s_range: tuple[float, float],
     factors: NDArray[np.float32],
     step: float,
+    f_double: NDArray[np.float64],
 ) -> tuple[
     NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]
 ]:
@@ -181,6 +190,8 @@ def powder_lines(
         Least and greatest 1/d in 1/A.
     factors, step : (99, k) float32, float
         See `ringwatch.models.form_factors.form_factor_table`.
+    f_double : (99,) float64
+        f'' in electrons by atomic number; see `dispersion_corrections` there.
 
     Returns
     -------
@@ -200,7 +211,7 @@ def powder_lines(
     for b in range(count):
         drawn = draw(seed, first + b, tables, priors)
         groups[b] = drawn.space_group
-        q_b, strength_b = _lines(drawn, tables, s_range, factors, step)
+        q_b, strength_b = _lines(drawn, tables, s_range, factors, step, f_double)
         low, high = start[b], start[b] + len(q_b)
         if high > len(q):
             q = np.concatenate((q, np.empty(high, np.float32)))

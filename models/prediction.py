@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ringwatch.models.embedding import absent
+from ringwatch.models.symmetry import CRYSTAL_SYSTEMS, POWDER_CLASSES
 
 __all__ = [
     "ClassProbability",
@@ -72,10 +75,20 @@ class Prediction:
         Stated coverage of ``label_set``, in 0..1.
     unsure : bool
         Whether the best class falls short of the probability the model card asks of
-        an answer. "Unsure" is a legal answer.
+        an answer, or the pattern is novel. "Unsure" is a legal answer.
     novelty : float
-        Energy score of the logits, -T logsumexp(logits / T): larger means less like
-        anything seen in training (Liu et al., NeurIPS 2020, eq. 4).
+        Natural log odds that this is no pattern of one crystalline phase but of a
+        mixture, or of no crystal at all: -12 to 12, where one phase, two phases and no
+        crystal are as frequent as each other. Structure types never seen in training
+        are one phase. Weights without a fitted head give the energy score
+        -logsumexp(logits) (Liu et al., NeurIPS 2020, eq. 4), which ranks less well.
+    novel : bool
+        Whether novelty exceeds the model card's threshold, which one in twenty
+        patterns of one phase does. False where the card has none.
+    embedding : (64,) float32
+        The last hidden layer of the network along its 64 widest directions, each of
+        unit variance over simulated patterns; NaN where the weights have none. Two
+        patterns compare only under the same weights. Left out of ``==``.
     """
 
     classes: tuple[ClassProbability, ...]
@@ -85,6 +98,66 @@ class Prediction:
     coverage: float
     unsure: bool
     novelty: float
+    novel: bool = False
+    embedding: NDArray[np.float32] = field(
+        default_factory=absent, compare=False, repr=False
+    )
+
+    @classmethod
+    def of(
+        cls,
+        groups: NDArray[np.float64],
+        classes: NDArray[np.float64],
+        systems: NDArray[np.float64],
+        *,
+        chosen: NDArray[np.integer],
+        coverage: float,
+        unsure: bool,
+        novelty: float,
+        novel: bool,
+        embedding: NDArray[np.float32],
+    ) -> Prediction:
+        """Name and sort the probabilities of one pattern.
+
+        Parameters
+        ----------
+        groups, classes, systems : ndarray, (230,), (97,) and (7,)
+            In the order of their numbers, of `POWDER_CLASSES` and `CRYSTAL_SYSTEMS`.
+        chosen : ndarray of int
+            Indices of the classes of the label set.
+        coverage, unsure, novelty, novel, embedding
+            As they are kept.
+        """
+
+        def falling(p: NDArray[np.float64]) -> NDArray[np.intp]:
+            return np.argsort(-p, kind="stable")
+
+        return cls(
+            classes=tuple(
+                ClassProbability(
+                    number=POWDER_CLASSES[k].number,
+                    symbol=POWDER_CLASSES[k].symbol,
+                    probability=float(classes[k]),
+                )
+                for k in falling(classes)
+            ),
+            space_groups=tuple(
+                SpaceGroupProbability(number=int(k) + 1, probability=float(groups[k]))
+                for k in falling(groups)
+            ),
+            crystal_systems=tuple(
+                SystemProbability(
+                    name=CRYSTAL_SYSTEMS[k], probability=float(systems[k])
+                )
+                for k in falling(systems)
+            ),
+            label_set=tuple(POWDER_CLASSES[k].symbol for k in chosen),
+            coverage=coverage,
+            unsure=unsure,
+            novelty=novelty,
+            novel=novel,
+            embedding=embedding,
+        )
 
     @property
     def label(self) -> str:

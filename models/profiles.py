@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LN2 = math.log(2.0)
-_NARROWEST = 1.3
+NARROWEST = 1.3
 """Least width in grid points: narrower lines lose area between the points."""
 
 
@@ -152,16 +152,17 @@ def _stamp(
         top = 0.0
         for r in range(start[b], start[b + 1]):
             scale = q[r] if logarithmic else 1.0
-            top = max(top, area[r] / max(fwhm[r], _NARROWEST * spacing * scale))
+            top = max(top, area[r] / max(fwhm[r], NARROWEST * spacing * scale))
         if top <= 0.0:
             continue
         for r in range(start[b], start[b + 1]):
             scale = q[r] if logarithmic else 1.0
-            width = max(fwhm[r] / scale, _NARROWEST * spacing)
+            width = max(fwhm[r] / scale, NARROWEST * spacing)
             relative = area[r] / scale / width / (cutoff * top)
             if relative < 0.3:
                 continue
-            x = math.log(q[r]) if logarithmic else q[r]
+            # In double precision: numba would take a float32 logarithm.
+            x = math.log(np.float64(q[r])) if logarithmic else np.float64(q[r])
             height = area[r] / scale
             _stamp_line(out[b], x, height, width, eta[b], relative, origin, spacing)
 

@@ -162,39 +162,38 @@ def _powers(x: NDArray[np.float64], highest: int) -> NDArray[np.float32]:
     return table
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
 def _sums(
     p: NDArray[np.float32],
     q: NDArray[np.float32],
-    c: NDArray[np.float32],
-    s: NDArray[np.float32],
+    f: NDArray[np.float32],
+    powers: NDArray[np.float32],
+    m: int,
     sign: np.float32,
-    low: int,
-    high: int,
 ) -> tuple[np.float32, np.float32]:
-    """Real and imaginary part of the phase sum over atoms low..high-1."""
+    """Real and imaginary part of the sum over atoms: f (p + iq) exp(2 pi i m x)."""
     real = np.float32(0)
     imaginary = np.float32(0)
-    for j in range(low, high):
-        real += p[j] * c[j] - sign * q[j] * s[j]
-        imaginary += p[j] * sign * s[j] + q[j] * c[j]
+    for j in range(len(f)):
+        c, s = powers[0, m, j], sign * powers[1, m, j]
+        real += f[j] * (p[j] * c - q[j] * s)
+        imaginary += f[j] * (p[j] * s + q[j] * c)
     return real, imaginary
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
 def _cosine_sum(
     p: NDArray[np.float32],
     q: NDArray[np.float32],
-    c: NDArray[np.float32],
-    s: NDArray[np.float32],
+    f: NDArray[np.float32],
+    powers: NDArray[np.float32],
+    m: int,
     sign: np.float32,
-    low: int,
-    high: int,
 ) -> np.float32:
-    """Real part of the phase sum; all there is when an inversion is at the origin."""
+    """Real part of `_sums`; all there is when an inversion is at the origin."""
     real = np.float32(0)
-    for j in range(low, high):
-        real += p[j] * c[j] - sign * q[j] * s[j]
+    for j in range(len(f)):
+        real += f[j] * (p[j] * powers[0, m, j] - sign * (q[j] * powers[1, m, j]))
     return real
 
 
@@ -210,9 +209,13 @@ def squared_structure_factors(
     s2: NDArray[np.float64],
     factors: NDArray[np.float32],
     step: float,
+    f_double: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
     """|F|^2 of one primitive cell's folded atoms, in single precision (1e-5).
+
+    With an imaginary part f'' of the form factors it is the mean over Friedel pairs,
+    ``|sum f e|^2 + |sum f'' e|^2`` with e the phases: the mixed terms cancel.
 
     Parameters
     ----------
@@ -230,6 +233,8 @@ def squared_structure_factors(
         Miller indices, ordered by h, then k, and 1/d^2 in 1/A^2.
     factors, step : (99, k) float32, float
         See `ringwatch.models.form_factors.form_factor_table`.
+    f_double : (99,) float64
+        f'' in electrons by atomic number.
     out : (m,) float64
         Filled with |F|^2 in electrons^2, before the factor of centring.
     """
@@ -243,6 +248,10 @@ def squared_structure_factors(
     powers_l = _powers(positions[2], highest[2])
     p = np.empty(n, np.float32)
     q = np.empty(n, np.float32)
+    # Factors by atom: one loop over all atoms is faster than one over each element's.
+    f = np.empty(n, np.float32)
+    g = np.empty(n, np.float32)
+    absorbing = np.any(f_double[z] != 0.0)
     last_h = last_k = _BIG
     for r in range(len(s2)):
         h, k, l = hkl[r, 0], hkl[r, 1], hkl[r, 2]  # noqa: E741
@@ -255,22 +264,27 @@ def squared_structure_factors(
             for j in range(n):
                 p[j] = (ch[j] * ck[j] - sign_h * sign_k * sh[j] * sk[j]) * weight[j]
                 q[j] = (sign_k * ch[j] * sk[j] + sign_h * sh[j] * ck[j]) * weight[j]
-        cl, sl = powers_l[0, abs(l)], powers_l[1, abs(l)]
+        m = abs(l)
         sign = np.float32(-1 if l < 0 else 1)
         s_squared = s2[r] * 0.25
         place = s_squared / step
         node = int(place)
         part = place - node
-        real = imaginary = 0.0
         for e in range(len(z)):
-            if slots[e] == slots[e + 1]:
-                continue
-            f = factors[z[e], node] * (1.0 - part) + factors[z[e], node + 1] * part
-            f *= math.exp(-b_iso[e] * s_squared)
-            if inversion:
-                real += f * _cosine_sum(p, q, cl, sl, sign, slots[e], slots[e + 1])
-            else:
-                x, y = _sums(p, q, cl, sl, sign, slots[e], slots[e + 1])
-                real += f * x
-                imaginary += f * y
+            factor = factors[z[e], node] * (1.0 - part) + factors[z[e], node + 1] * part
+            factor *= math.exp(-b_iso[e] * s_squared)
+            for j in range(slots[e], slots[e + 1]):
+                f[j] = factor
+        if inversion:
+            real, imaginary = _cosine_sum(p, q, f, powers_l, m, sign), np.float32(0)
+        else:
+            real, imaginary = _sums(p, q, f, powers_l, m, sign)
         out[r] = real * real + imaginary * imaginary
+        if absorbing:
+            for e in range(len(z)):
+                g[slots[e] : slots[e + 1]] = f_double[z[e]] * math.exp(
+                    -b_iso[e] * s_squared
+                )
+            real, imaginary = _sums(p, q, g, powers_l, m, sign)
+            # The folded atoms of an inversion group have cosines alone.
+            out[r] += real * real + (0.0 if inversion else imaginary * imaginary)

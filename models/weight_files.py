@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ __all__ = [
     "SHIPPED",
     "WeightsError",
     "WeightsFile",
+    "join",
     "read_weights",
     "write_card",
     "write_weights",
@@ -28,6 +30,7 @@ SHIPPED = Path(__file__).resolve().parent / "weights" / "ringwatch-first.safeten
 """The weights that come with Ringwatch."""
 
 _FORMAT = 1
+_NO_LAYERS = ("prior.", "embedding.", "novelty.", "calibration.")
 _MAX_BYTES = 256 * 2**20
 
 
@@ -42,10 +45,14 @@ class WeightsFile:
     Attributes
     ----------
     tensors : dict of str to ndarray
-        By layer name, float32 once read; ``prior.training`` and ``prior.natural``,
-        (230,) each, are frequencies of the space groups in training and in nature.
+        By layer name, float32 once read; of several networks the name begins with the
+        network's number, such as ``1.hidden.weight``. Beside them ``prior.training``
+        and ``prior.natural``, (230,) each, the frequencies of the space groups in
+        training and in nature, and what was fitted afterwards: ``embedding.*``,
+        ``novelty.*`` and ``calibration.*``.
     card : dict
-        The machine-readable model card.
+        The machine-readable model card; ``network`` is the shape of the network, or
+        ``networks`` a list of shapes.
     digest : str
         SHA-256 of the weights file, hex; empty before it is written.
     """
@@ -56,8 +63,72 @@ class WeightsFile:
 
     @property
     def network(self) -> NetworkConfig:
-        """Shape of the network."""
-        return NetworkConfig.from_dict(self.card["network"])
+        """Shape of the network, of several of the first."""
+        return self.networks[0]
+
+    @property
+    def networks(self) -> tuple[NetworkConfig, ...]:
+        """Shapes of all networks."""
+        shapes = self.card.get("networks") or [self.card["network"]]
+        return tuple(NetworkConfig.from_dict(shape) for shape in shapes)
+
+    def members(self) -> list[tuple[NetworkConfig, dict[str, NDArray[np.float32]]]]:
+        """Shape and weights of each network, by the layer names of ``Network``."""
+        shapes = self.networks
+        if "networks" not in self.card:
+            return [(shapes[0], self.tensors)]
+        found = []
+        for i, shape in enumerate(shapes):
+            mine = f"{i}."
+            own = {
+                name.removeprefix(mine): value
+                for name, value in self.tensors.items()
+                if name.startswith(mine)
+            }
+            found.append((shape, own))
+        return found
+
+
+def join(files: Sequence[WeightsFile]) -> WeightsFile:
+    """Make one weights file of several: their logits will be averaged.
+
+    Parameters
+    ----------
+    files : sequence of WeightsFile
+        One network or more in each. Priors, and what the card says beside the networks,
+        are taken from the first. What was fitted to one network alone - embedding,
+        novelty, calibration - is left out: fit it anew.
+
+    Raises
+    ------
+    WeightsError
+        If there is no file, or they were trained with other priors or over other grids.
+    """
+    if not files:
+        raise WeightsError("nothing to join: name one weights file at least")
+    first = files[0]
+    prior = first.tensors["prior.training"]
+    for file in files:
+        both = (*first.networks, *file.networks)
+        one_grid = len({(n.n_bins, n.q_min, n.q_max) for n in both}) == 1
+        if not one_grid or not np.allclose(file.tensors["prior.training"], prior):
+            raise WeightsError(
+                "the networks were trained with other frequencies of the space groups "
+                "or over other grids: only equals can be averaged"
+            )
+    members = [member for file in files for member in file.members()]
+    tensors = {
+        f"{i}.{name}": value
+        for i, (_, weights) in enumerate(members)
+        for name, value in weights.items()
+        if not name.startswith(_NO_LAYERS)
+    }
+    tensors |= {n: v for n, v in first.tensors.items() if n.startswith("prior.")}
+    card = {key: value for key, value in first.card.items() if key != "network"}
+    card["networks"] = [shape.to_dict() for shape, _ in members]
+    runs = [file.card.get("trained") or [file.card["training"]] for file in files]
+    card["trained"] = [run for several in runs for run in several]
+    return WeightsFile(tensors=tensors, card={**card, "scores": {}})
 
 
 def write_weights(path: Path, weights: WeightsFile) -> WeightsFile:
@@ -72,6 +143,7 @@ def write_weights(path: Path, weights: WeightsFile) -> WeightsFile:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(tensors, partial)
+    partial.chmod(0o644)  # safetensors makes it private; others install and read it
     partial.replace(path)
     write_card(path, weights.card)
     return read_weights(path)

@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
             "show."
         ),
         "replay": ("Analyse stored runs again, with the code that analyses them live."),
-        "train": "Train a network on random crystals, from a recipe.",
+        "train": "Train a network on random crystals and decorated structure types.",
         "evaluate": ("Score a classifier on real structures and on measured patterns."),
     }
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import fabio
 import typer
@@ -18,13 +18,15 @@ from ringwatch.agent.agent import load_classifier
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.cli.present import as_object, word_style
 from ringwatch.agent.darks import DarkBook
-from ringwatch.agent.errors import RingwatchError
+from ringwatch.agent.errors import RingwatchError, SettingsError
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.images import read_image
 from ringwatch.agent.measured import Unit, is_pattern_file, read_pattern
 from ringwatch.agent.nouns import FrameRef, LostLocator, MemoryLocator, Verdict
 from ringwatch.agent.run_analysis import RunAnalysis, unknown_verdict
 from ringwatch.agent.settings import load_settings
+from ringwatch.models.inputs import PatternError
+from ringwatch.models.nearest import Library, LibraryError, Neighbours
 
 __all__ = ["classify"]
 
@@ -50,6 +52,13 @@ def classify(
         float | None, typer.Option(help="Of patterns over 2theta, Angstrom.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings (TOML).")] = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(
+            help="Known structures to search for a second opinion; make one with "
+            "`python -m ringwatch.models.known_structures LIBRARY.npz CIF...`."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a list, one object per file.")
     ] = False,
@@ -65,6 +74,7 @@ def classify(
     `ringwatch classify quartz.xy --wavelength 1.5406 --json`.
     """
     settings = load_settings(config, poni=poni, mask=mask, dark=dark)
+    known = _read_library(library) if library else None
     analysis = Analysis(settings, load_classifier(settings))
     verdicts = []
     read = 0
@@ -81,10 +91,13 @@ def classify(
             verdict = unknown_verdict(ref, str(error), analysis.analysis_id, arrived)
         verdicts.append((path, verdict))
     if as_json:
-        objects = [{"file": str(path), **as_object(v)} for path, v in verdicts]
+        objects = [
+            {"file": str(path), **as_object(v), **_as_nearest(known, v)}
+            for path, v in verdicts
+        ]
         sys.stdout.write(json.dumps(objects, indent=2) + "\n")
     else:
-        _print(verdicts)
+        _print(verdicts, known)
     if not read:
         raise typer.Exit(1)
 
@@ -131,7 +144,44 @@ def _judge_pattern(
     return analysis.judge_pattern(ref, pattern, arrived)
 
 
-def _print(verdicts: list[tuple[Path, Verdict]]) -> None:
+def _read_library(path: Path) -> Library:
+    try:
+        return Library.read(path)
+    except LibraryError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _nearest(library: Library, verdict: Verdict) -> Neighbours:
+    """Known structures most alike to a verdict's pattern; none without a pattern."""
+    pattern = verdict.pattern
+    if pattern is None:
+        return ()
+    try:
+        return library.search(pattern.q, pattern.intensity, k=3, sigma=pattern.sigma)
+    except PatternError:
+        return ()
+
+
+def _as_nearest(library: Library | None, verdict: Verdict) -> dict[str, Any]:
+    """What JSON says of the known structures, if there is a library."""
+    if library is None:
+        return {}
+    return {"nearest": [asdict(found) for found in _nearest(library, verdict)]}
+
+
+def _second_opinion(library: Library, verdict: Verdict) -> str:
+    """Name the nearest known structure in a few words."""
+    found = _nearest(library, verdict)
+    if not found:
+        return ""
+    best = found[0]
+    if not best.known:
+        return f"; like no known structure (nearest {best.name})"
+    group = f", space group {best.space_group}" if best.space_group else ""
+    return f"; nearest known: {best.name}{group}, distance {best.distance:.2f}"
+
+
+def _print(verdicts: list[tuple[Path, Verdict]], library: Library | None) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("file", "verdict", "label", "probability", "why"):
         table.add_column(column, overflow="fold")
@@ -147,6 +197,6 @@ def _print(verdicts: list[tuple[Path, Verdict]]) -> None:
             f"[{word_style(verdict.word)}]{verdict.word.value}[/]",
             label,
             probability,
-            verdict.reason,
+            verdict.reason + (_second_opinion(library, verdict) if library else ""),
         )
     Console().print(table)

@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from ringwatch.agent.errors import SettingsError
 from ringwatch.models.classifier import Classifier
-from ringwatch.models.datasets import DatasetError
-from ringwatch.models.evaluation import Scores, collect, score_all
-from ringwatch.models.model_card import record_calibration, record_scores
-from ringwatch.models.recalibration import cross_fitted
+from ringwatch.models.datasets import DatasetError, Part, count_structures
+from ringwatch.models.evaluation import (
+    LabelledLogits,
+    Scores,
+    collect,
+    evaluation_sets,
+    score_all,
+)
+from ringwatch.models.evaluation_report import (
+    adaptation_scores,
+    build_report,
+    write_report,
+)
+from ringwatch.models.evaluation_scaling import LogError, read_log
+from ringwatch.models.evaluation_sweeps import n_steps, sweep_all
+from ringwatch.models.model_card import record_report
+from ringwatch.models.recalibration import recalibrate
 from ringwatch.models.weight_files import SHIPPED, WeightsError
 
 __all__ = ["evaluate"]
+
+Tick = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What is scored."""
+
+    structures: Path | None
+    patterns: Path | None
+    part: Part
+    limit: int
 
 
 def evaluate(
@@ -38,81 +67,220 @@ def evaluate(
     prior: Annotated[
         str, typer.Option(help="natural, balanced or training.")
     ] = "natural",
+    part: Annotated[
+        str,
+        typer.Option(
+            help="Of files that tell structure types or groups: report (never used for "
+            "a choice), all, train, choose, seen or test. Others are scored whole."
+        ),
+    ] = "report",
     limit: Annotated[
         int, typer.Option(min=0, help="A random choice of so many structures; 0: all.")
     ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for evaluation.json and figures; takes a minute."),
+    ] = None,
+    sweeps: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Structures to disturb in one way at a time, with --out or --card; "
+            "0: none.",
+        ),
+    ] = 400,
+    adapt: Annotated[
+        bool,
+        typer.Option(
+            "--adapt",
+            help="Score the measured patterns also as one unlabelled beamtime that the "
+            "classifier adapts to.",
+        ),
+    ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="log.jsonl of a training run: its scaling curve, to --out."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     card: Annotated[
-        bool, typer.Option("--card", help="Write the scores to the model card.")
+        bool, typer.Option("--card", help="Write what is found to the model card.")
     ] = False,
     calibrate: Annotated[
         bool,
         typer.Option(
             "--calibrate",
-            help="Fit temperature and label sets on these patterns and keep them; each "
-            "pattern is scored with a fit to the other half.",
+            help="First fit calibration, novelty and embedding on the part 'choose', "
+            "and keep them. Rows of no part are scored by a fit to the others.",
         ),
     ] = False,
+    simulated: Annotated[
+        int,
+        typer.Option(min=256, help="Simulated patterns that --calibrate learns from."),
+    ] = 12_288,
 ) -> None:
     """Score a classifier on real structures and on measured patterns.
 
     Structures are drawn clean (Cu K-alpha) and as a beamline sees them. Percent with
-    95 % Wilson intervals.
+    95 % intervals, a bootstrap over structure types and groups of measurements.
 
     Example:
 
       ringwatch evaluate --structures structures.parquet --patterns patterns.parquet
     """
+    _check(prior, part, structures, patterns, log, out)
+    data = _Data(structures, patterns, part, limit)  # type: ignore[arg-type]
+    path = weights or SHIPPED
+    try:
+        others = _recalibrated(path, data, simulated) if calibrate else {}
+        classifier = Classifier.load(path, prior=prior)  # type: ignore[arg-type]
+        report: dict[str, Any] = {"tables": {}}
+        scores: dict[str, Scores] = {}
+        if structures or patterns:
+            sets = _collected(classifier, data)
+            scores = score_all(classifier, sets)
+            scores |= {n: s for n, s in others.items() if _without_parts(sets[n])}
+            report = build_report(classifier, sets, part=data.part, scores=scores)
+        if structures and sweeps and (out or card):
+            report["sweeps"] = _swept(classifier, data, sweeps)
+        adapted = _adapted(classifier, data) if adapt else {}
+        if adapted:
+            report["adaptation"] = {name: s.to_dict() for name, s in adapted.items()}
+        if log:
+            report["training"] = read_log(log)
+    except (DatasetError, WeightsError, LogError, ValueError) as error:
+        raise SettingsError(str(error)) from error
+    if card or calibrate:
+        record_report(path, report)
+    files = _written(report, out) if out else []
+    if as_json:
+        found = {name: s.to_dict() for name, s in scores.items()}
+        typer.echo(json.dumps(found | _if_any("adaptation", report), indent=1))
+        return
+    console = Console()
+    if scores:
+        console.print(_table(scores, f"part {part}, prior {prior}"))
+    if adapted:
+        console.print(_table(adapted, "measured patterns, as an unlabelled beamtime"))
+    for file in files:
+        console.print(f"wrote {file}", highlight=False, soft_wrap=True)
+
+
+def _check(
+    prior: str,
+    part: str,
+    structures: Path | None,
+    patterns: Path | None,
+    log: Path | None,
+    out: Path | None,
+) -> None:
+    """Refuse what makes no sense, with the remedy."""
     if prior not in ("natural", "balanced", "training"):
         raise SettingsError(f"prior {prior!r}: choose natural, balanced or training")
-    if structures is None and patterns is None:
+    if part not in get_args(Part):
+        raise SettingsError(f"part {part!r}: choose one of {', '.join(get_args(Part))}")
+    if structures is None and patterns is None and log is None:
         raise SettingsError("nothing to evaluate on: name --structures or --patterns")
-    try:
-        classifier = Classifier.load(weights, prior=prior)  # type: ignore[arg-type]
-        sets = collect(
-            classifier, structures=structures, patterns=patterns, limit=limit
+    if log is not None and out is None:
+        raise SettingsError("--log makes a figure: name the folder for it with --out")
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Tick]:
+    """Show a progress bar on a terminal's stderr; gives what moves it on."""
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    with Progress(console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
+
+
+def _recalibrated(path: Path, data: _Data, simulated: int) -> dict[str, Scores]:
+    """Fit and keep a calibration; cross-fitted scores."""
+    n_batches = -(-simulated // 256)
+    with _progress("calibrating", n_batches) as tick:
+        _, scores = recalibrate(
+            path,
+            structures=data.structures,
+            patterns=data.patterns,
+            count=256 * n_batches,
+            tick=tick,
         )
-        if calibrate:
-            found, scores = cross_fitted(classifier, sets)
-        else:
-            scores = score_all(classifier, sets)
-    except (DatasetError, WeightsError, ValueError) as error:
-        raise SettingsError(str(error)) from error
-    path = weights or SHIPPED
-    if calibrate:
-        source = (
-            f"{', '.join(sets)} patterns; each is scored by a fit to the other half"
+    return scores
+
+
+def _without_parts(found: LabelledLogits) -> bool:
+    """Whether rows belong to no part, so that calibration has seen what is scored."""
+    return not any(fact.part for fact in found.facts)
+
+
+def _collected(classifier: Classifier, data: _Data) -> dict[str, LabelledLogits]:
+    """Logits of all tables."""
+    n = 0
+    if data.structures:
+        n = count_structures(data.structures, part=data.part, limit=data.limit)
+    with _progress("patterns", 3 * n) as tick:
+        return collect(
+            classifier,
+            structures=data.structures,
+            patterns=data.patterns,
+            part=data.part,
+            limit=data.limit,
+            tick=tick,
         )
-        record_calibration(path, found, source)
-    if card or calibrate:
-        record_scores(path, scores, prior=prior)
-    if as_json:
-        typer.echo(
-            json.dumps({name: s.to_dict() for name, s in scores.items()}, indent=1)
+
+
+def _swept(classifier: Classifier, data: _Data, n: int) -> dict[str, Any]:
+    """Scores under one disturbance at a time."""
+    limit = min(n, data.limit) if data.limit else n
+    assert data.structures is not None
+    with _progress("disturbances", n_steps()) as tick:
+        return sweep_all(
+            classifier, data.structures, part=data.part, limit=limit, tick=tick
         )
-    else:
-        Console().print(_table(scores))
+
+
+def _adapted(classifier: Classifier, data: _Data) -> dict[str, Scores]:
+    """Scores of the measured patterns, adapted to them and not."""
+    if data.patterns is None:
+        raise SettingsError("--adapt needs a beamtime: name its --patterns")
+    found = evaluation_sets(None, data.patterns, part=data.part, grid=classifier.grid)
+    return adaptation_scores(classifier, found["measured"])
+
+
+def _written(report: Mapping[str, Any], out: Path) -> list[Path]:
+    """Write report and figures."""
+    from ringwatch.models.figures import draw_figures  # noqa: PLC0415 - a second's load
+
+    return [write_report(report, out), *draw_figures(report, out)]
+
+
+def _if_any(key: str, report: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: report[key]} if key in report else {}
 
 
 _RATES = {
     "class, top 1": "class_top1",
+    "class, top 3": "class_top3",
     "class, top 5": "class_top5",
     "crystal system": "system",
     "space group, top 1": "space_group",
     "space group, top 5": "space_group_top5",
+    "surest half, class": "surest_half",
     "label set holds it": "coverage",
 }
 _NUMBERS = {
     "classes in a label set": "mean_set_size",
     "calibration error": "ece",
-    "surest half, top 1": "surest_half",
+    "  beyond chance": "ece_excess",
     "commonest class": "majority",
+    "  five commonest": "majority_top5",
+    "  commonest system": "majority_system",
 }
 
 
-def _table(scores: dict[str, Scores]) -> Table:
+def _table(scores: Mapping[str, Scores], title: str) -> Table:
     """One column per set of patterns, narrow enough for a terminal."""
-    table = Table(title="percent, with 95 % intervals", box=SIMPLE)
+    table = Table(title=f"percent, with 95 % intervals: {title}", box=SIMPLE)
     table.add_column("", no_wrap=True)
     for name in scores:
         table.add_column(name, justify="right")
@@ -125,5 +293,6 @@ def _table(scores: dict[str, Scores]) -> Table:
     for label, key in _NUMBERS.items():
         table.add_row(label, *(f"{s[key]:.1f}" for s in found))
     table.add_row("patterns", *(str(s["class_top1"]["n"]) for s in found))
+    table.add_row("types or groups", *(str(s["class_top1"]["clusters"]) for s in found))
     table.add_row("rows skipped", *(str(s["skipped"]) for s in found))
     return table

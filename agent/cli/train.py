@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from ringwatch.agent.errors import SettingsError
 from ringwatch.models.checkpoint import CheckpointError
-from ringwatch.models.model_card import calibrate
-from ringwatch.models.recipe import RecipeError, read_recipe
+from ringwatch.models.datasets import DatasetError
+from ringwatch.models.evaluation import evaluation_sets, quick_scores
+from ringwatch.models.prototype_sources import aflow_prototypes, training_prototypes
+from ringwatch.models.prototypes import PrototypePool
+from ringwatch.models.recalibration import recalibrate
+from ringwatch.models.recipe import Recipe, RecipeError, read_recipe
 from ringwatch.models.training import train as train_network
 
+if TYPE_CHECKING:
+    from ringwatch.models.network import Network
+    from ringwatch.models.trainer import Trainer
+
 __all__ = ["train"]
+
+Examine = Callable[["Network", "Trainer"], Mapping[str, float]]
 
 
 def train(
@@ -28,34 +40,130 @@ def train(
     hours: Annotated[
         float | None, typer.Option(min=0.001, help="Budget instead of the recipe's.")
     ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Samples instead of the recipe's.")
+    ] = None,
+    structures: Annotated[
+        Path | None,
+        typer.Option(
+            help="Parquet of real structures: the types of its part 'train' are "
+            "decorated; the part 'choose' is scored at each checkpoint."
+        ),
+    ] = None,
+    patterns: Annotated[
+        Path | None,
+        typer.Option(help="Parquet of measured patterns; 'choose' is scored only."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Threads that draw batches ahead [default: all but one of a GPU's "
+            "share of cores, none without a GPU].",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option(help="Go on from a checkpoint in --out, if there is one.")
     ] = True,
+    calibrate: Annotated[
+        bool,
+        typer.Option(help="Fit calibration, novelty and embedding when it is done."),
+    ] = True,
 ) -> None:
-    """Train a network on random crystals, from a recipe.
+    """Train a network on random crystals and decorated structure types.
 
-    Ctrl-C saves and ends; the same command goes on. A run ends when its hours are used.
+    Ctrl-C saves and ends; the same command goes on. A run ends when its samples are
+    seen or its hours used. Several processes or GPUs: start it with torchrun.
 
     Example:
 
       ringwatch train models/recipes/first.toml --out runs/first --hours 1.5
+
+      torchrun --nproc-per-node 2 --no-python ringwatch train RECIPE --out runs/two
     """
-    console = Console()
+    first = int(os.environ.get("RANK", "0")) == 0  # of torchrun's processes
+    console = Console(quiet=not first)
     try:
-        steps = read_recipe(recipe)
-        if hours is not None:
-            budget = dataclasses.replace(steps.training, hours=hours)
-            steps = dataclasses.replace(steps, training=budget)
+        steps = _with_budget(read_recipe(recipe), hours, samples)
         if not resume and (out / "checkpoint.safetensors").exists():
             raise SettingsError(
                 f"{out} holds a checkpoint: leave out --no-resume to go on from it, or "
                 "name another --out"
             )
-        trainer = train_network(steps, out, console=console)
-    except (RecipeError, CheckpointError) as error:
+        trainer = train_network(
+            steps,
+            out,
+            prototypes=_prototypes(steps, structures),
+            threads=_threads_beside_gpu() if threads is None else threads,
+            examine=_examination(steps, structures, patterns) if first else None,
+            console=console,
+        )
+    except (RecipeError, CheckpointError, DatasetError) as error:
         raise SettingsError(str(error)) from error
-    found = calibrate(trainer.weights_path)
-    console.print(
-        f"{trainer.weights_path}: {trainer.samples:,} samples, "
-        f"temperature {found.temperature:.2f}, 90 % sets reach {found.threshold:.3f}"
-    )
+    if first and calibrate and trainer.progress >= 1:
+        found, _ = recalibrate(
+            trainer.weights_path, structures=structures, patterns=patterns
+        )
+        console.print(
+            f"{trainer.weights_path}: {trainer.samples:,} samples, "
+            f"temperature {found.temperature:.2f}, 90 % sets reach "
+            f"{found.threshold:.3f}"
+        )
+
+
+def _with_budget(steps: Recipe, hours: float | None, samples: int | None) -> Recipe:
+    """Take the budget of the command line where it names one."""
+    budget = steps.training
+    if hours is not None:
+        budget = dataclasses.replace(budget, hours=hours)
+    if samples is not None:
+        budget = dataclasses.replace(budget, samples=samples)
+    return dataclasses.replace(steps, training=budget)
+
+
+def _prototypes(steps: Recipe, structures: Path | None) -> PrototypePool | None:
+    """Structure types that the recipe has decorated."""
+    if steps.crystals.prototype_share == 0:
+        return None
+    if structures is None:
+        return aflow_prototypes()
+    try:
+        return training_prototypes(structures)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _examination(
+    steps: Recipe, structures: Path | None, patterns: Path | None
+) -> Examine | None:
+    """Make the scoring of development data at checkpoints, if any is named."""
+    if structures is None and patterns is None:
+        return None
+    sets = evaluation_sets(structures, patterns, part="choose", grid=steps.grid)
+
+    def examine(network: Network, trainer: Trainer) -> dict[str, float]:
+        import torch  # noqa: PLC0415 - only where there is training
+
+        def logits(x):  # type: ignore[no-untyped-def]
+            with torch.no_grad():
+                return network(torch.from_numpy(x)).float().numpy()
+
+        prior = trainer.crystals.space_group_prior
+        found = quick_scores(logits, sets, training_prior=prior)
+        values = {}
+        for name, score in found.items():
+            values[f"real_{name}_top1"] = score.class_top1.percent
+            values[f"real_{name}_top5"] = score.class_top5.percent
+            values[f"real_{name}_system"] = score.system.percent
+            values[f"real_{name}_nll"] = score.nll
+        return values
+
+    return examine
+
+
+def _threads_beside_gpu() -> int:
+    """Count the threads that keep a GPU fed; on a CPU the step needs the core."""
+    if not Path("/dev/nvidiactl").exists():
+        return 0
+    share = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(share - 1, 1)

@@ -16,6 +16,7 @@ from ringwatch.agent.cli import app
 from ringwatch.agent.errors import FrameReadError, SettingsError
 from ringwatch.agent.measured import is_pattern_file, read_pattern
 from ringwatch.models.diffraction import lorentz_polarization
+from ringwatch.models.known_structures import main as make_library
 
 KEYS = {
     "file",
@@ -37,12 +38,14 @@ KEYS = {
 }
 
 
-def classify(*arguments: object, readable: bool = True) -> list[dict[str, Any]]:
+def classify(
+    *arguments: object, readable: bool = True, more: frozenset[str] = frozenset()
+) -> list[dict[str, Any]]:
     result = CliRunner().invoke(app, ["classify", *map(str, arguments), "--json"])
     assert result.exit_code == (0 if readable else 1), result.output
     objects: list[dict[str, Any]] = json.loads(result.stdout)
     for each in objects:
-        assert set(each) == KEYS
+        assert set(each) == KEYS | more
     return objects
 
 
@@ -298,3 +301,55 @@ def test_points_at_infinity_are_left_out(unit: Any, tmp_path: Path) -> None:
     (tmp_path / "inf.xy").write_text(rows + "inf 5\nnan 5\n")
     pattern = read_pattern(tmp_path / "inf.xy", unit=unit, wavelength=1.0)
     assert pattern.q.size == 20
+
+
+_CIF = """data_{name}
+_symmetry_space_group_name_H-M '{group}'
+_cell_length_a {a}
+_cell_length_b {a}
+_cell_length_c {a}
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+{one} {one} 0 0 0
+{other} {other} {x} {x} {x}
+"""
+
+
+def test_a_library_gives_a_second_opinion(frames: Path, tmp_path: Path) -> None:
+    """Ceria's own structure among others is the nearest of a measured frame of it."""
+    known = {
+        "ceria": ("F m -3 m", 5.40, "Ce", "O", 0.25),
+        "salt": ("F m -3 m", 5.64, "Na", "Cl", 0.5),
+        "caesium chloride": ("P m -3 m", 4.12, "Cs", "Cl", 0.5),
+    }
+    cifs = []
+    for name, (group, a, one, other, x) in known.items():
+        cifs.append(tmp_path / f"{name}.cif")
+        values = {"name": name.split()[0], "group": group, "a": a, "x": x}
+        cifs[-1].write_text(_CIF.format(one=one, other=other, **values))
+    library = tmp_path / "library.npz"
+    make_library([str(library), *map(str, cifs)])
+    arguments = (
+        frames / "CeO2_Pilatus1M.cbf.gz",
+        "--poni",
+        frames / "CeO2_Pilatus1M.poni",
+        "--library",
+        library,
+    )
+    (found,) = classify(*arguments, more=frozenset({"nearest"}))
+    best = found["nearest"][0]
+    assert best["name"] == "ceria"
+    assert best["known"]
+    assert best["distance"] < 0.5 * found["nearest"][1]["distance"]
+    printed = CliRunner().invoke(app, ["classify", *map(str, arguments)])
+    assert "nearest known" in " ".join(printed.stdout.split())
+    library.write_bytes(b"no library")
+    with pytest.raises(SettingsError, match="library"):
+        app(["classify", *map(str, arguments)], standalone_mode=False)

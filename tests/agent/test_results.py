@@ -71,6 +71,7 @@ def a_prediction() -> Prediction:
         coverage=0.8,
         unsure=False,
         novelty=-4.0,
+        embedding=np.arange(64, dtype=np.float32),
     )
 
 
@@ -190,6 +191,7 @@ def test_values_of_a_verdict() -> None:
     assert data["class_numbers"].tolist() == [225, 227, 221, 229, 1]
     assert data["class_probs"].tolist() == [0.6, 0.2, 0.1, 0.05, 0.03]
     assert data["crystal_system_probs"].tolist() == [0.05, 0, 0, 0, 0, 0, 0.95]
+    assert data["embedding"].tolist() == list(range(64))
     assert np.array_equal(data["intensity"], np.sin(Q) + 3)
 
 
@@ -197,7 +199,8 @@ def test_absence_is_said_in_band() -> None:
     data = a_run().event(bare_verdict(0))[1][1]["data"]
     assert (data["label"], data["label_set"], data["unsure"]) == ("", "", True)
     assert data["class_numbers"].tolist() == [-1] * 5
-    for name in ("class_probs", "crystal_system_probs", "intensity", "sigma"):
+    floats = ("class_probs", "crystal_system_probs", "embedding", "intensity", "sigma")
+    for name in floats:
         assert np.isnan(data[name]).all(), name
 
 

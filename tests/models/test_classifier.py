@@ -149,8 +149,10 @@ def test_another_prior_moves_the_odds_by_bayes_rule(weights):
         number = POWDER_CLASSES[k].number
         reference = POWDER_CLASSES[10].number
         odds = [found[p][number] / found[p][reference] for p in ("natural", "balanced")]
-        # Balanced: natural within a class, every class alike.
-        assert odds[0] / odds[1] == pytest.approx(natural[k] / natural[10], rel=1e-4)
+        # Balanced: natural within a class, every class alike. The temperature, 1.7,
+        # flattens what Bayes' rule gave.
+        ratio = (odds[0] / odds[1]) ** 1.7
+        assert ratio == pytest.approx(natural[k] / natural[10], rel=1e-4)
     assert found["training"] != found["natural"]
 
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import gemmi
 import numpy as np
@@ -17,8 +16,10 @@ import spglib
 
 from ringwatch.models.crystals import CrystalGenerator, natural_prior, training_prior
 from ringwatch.models.diffraction import lorentz_polarization, reflections
-from ringwatch.models.form_factors import form_factor_coefficients
+from ringwatch.models.form_factors import dispersion_corrections
 from ringwatch.models.philox import begin, choose, fill_block, normal, uniform
+from ringwatch.models.powder_lines import powder_lines
+from ringwatch.models.priors import build_priors
 from ringwatch.models.reflection_conditions import index_box, systematic_absences
 from ringwatch.models.structure_factors import (
     box_size,
@@ -165,6 +166,7 @@ def test_absences_of_all_groups_agree_with_gemmi():
                 s2,
                 flat,
                 1e-3,
+                np.zeros(99),
                 out,
             )
             strongest = np.maximum(strongest, np.sqrt(out) / weight.sum())
@@ -295,57 +297,110 @@ def axes(crystal):
     return np.array(directions) * np.array(crystal.cell[:3])[:, None]
 
 
-def test_spglib_finds_the_labelled_group(generator):
-    partner = {a: b for pair in ENANTIOMORPHIC_PAIRS for a, b in (pair, pair[::-1])}
-    confirmed = 0
-    for i in range(150):
-        crystal = generator.crystal(i)
-        numbers = [gemmi.Element(symbol).atomic_number for symbol in crystal.elements]
-        atoms = (axes(crystal), crystal.positions, numbers)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = spglib.get_symmetry_dataset(atoms, symprec=1e-4).number
-        group = crystal.space_group
-        confirmed += found in (group, partner.get(group))
-    assert confirmed >= 0.9 * 150
-
-
-def test_one_element_versions_agree_with_pymatgen(generator):
+def spglib_number(crystal):
+    """Space group that spglib finds; elements of two occupancies are two species."""
+    pairs = list(zip(crystal.elements, crystal.occupancies.tolist(), strict=True))
+    species = sorted(set(pairs))
+    numbers = [species.index(pair) + 1 for pair in pairs]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pymatgen.analysis.diffraction import xrd  # noqa: PLC0415
+        return spglib.get_symmetry_dataset(
+            (axes(crystal), crystal.positions, numbers), symprec=1e-4
+        ).number
+
+
+def test_spglib_finds_the_labelled_group(generator):
+    partner = {a: b for pair in ENANTIOMORPHIC_PAIRS for a, b in (pair, pair[::-1])}
+    for i in range(400):
+        crystal = generator.crystal(i)
+        group = crystal.space_group
+        assert spglib_number(crystal) in (group, partner.get(group)), i
+
+
+def pymatgen_factors(s2):
+    """pymatgen's form factors, (99, n); 0 for elements that it lacks."""
+    from pymatgen.analysis.diffraction import xrd  # noqa: PLC0415
+
+    table = np.zeros((99, len(s2)))
+    for symbol, terms in xrd.ATOMIC_SCATTERING_PARAMS.items():
+        fit, z = np.array(terms), gemmi.Element(symbol).atomic_number
+        if 0 < z < 99:
+            damped = fit[:, 0] * np.exp(-np.outer(s2, fit[:, 1]))
+            table[z] = z - 41.78214 * s2 * damped.sum(axis=1)
+    return table
+
+
+def test_intensities_agree_with_pymatgen():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pymatgen.analysis.diffraction.xrd import XRDCalculator  # noqa: PLC0415
         from pymatgen.core import Structure  # noqa: PLC0415
-    # Form factors are other tables there; with one element alone they divide out.
-    fit = np.array(xrd.ATOMIC_SCATTERING_PARAMS["Fe"])
-    calculator = xrd.XRDCalculator(wavelength=1.0, symprec=0)
-    groups = set()
-    for i in range(12):
+    generator = CrystalGenerator(seed=11, partial=0.3)
+    priors = build_priors(
+        TABLES, generator.space_group_prior, joint=0.75, contact_draws=6, partial=0.3
+    )
+    step = (4.5 / (4 * np.pi)) ** 2 / 16_384
+    factors = pymatgen_factors(step * np.arange(16_386)).astype(np.float32)
+    s_range = (0.4 / (2 * np.pi), 4.4 / (2 * np.pi))
+    groups, partly, compared = set(), 0, 0
+    for i in range(40):
         drawn = generator.crystal(i)
-        n = len(drawn.elements)
-        if n > 60:
-            continue  # pymatgen takes seconds
-        iron = replace(drawn, elements=("Fe",) * n, b_iso=np.zeros(n))
-        structure = Structure(axes(iron), ["Fe"] * n, iron.positions)
-        theirs = calculator.get_pattern(
-            structure, scaled=False, two_theta_range=(4, 40)
+        z = [gemmi.Element(symbol).atomic_number for symbol in drawn.elements]
+        if len(z) > 50 or not factors[z, 0].all():
+            continue  # pymatgen takes seconds, or lacks the element
+        _, _, q, strength = powder_lines(
+            11, i, 1, TABLES, priors, s_range, factors, step, np.zeros(99)
         )
-        q = 4 * np.pi * np.sin(np.radians(theirs.x / 2))
-        s2 = (q / (4 * np.pi)) ** 2
-        damped = fit[:, 0] * np.exp(-np.outer(s2, fit[:, 1]))
-        f = 26 - 41.78214 * s2 * damped.sum(axis=1)
-        expected = theirs.y / lorentz_polarization(q, 1.0) / 2 / f**2
-        lines = reflections(iron, q_min=0.4, q_max=4.4)
-        a, b = form_factor_coefficients()
-        s2 = (lines.q / (4 * np.pi)) ** 2
-        own = (a[26] * np.exp(-np.outer(s2, b[26]))).sum(axis=1)
-        strength = lines.f_squared * lines.multiplicity / own**2
-        # pymatgen merges lines within 1e-5 degrees; here those within 1e-6 1/A.
-        near = abs(lines.q[:, None] - q) < 1e-6 * q
-        strong = expected > 0.01 * expected.max()
+        shares = drawn.occupancies.tolist()
+        species = [{e: o} for e, o in zip(drawn.elements, shares, strict=True)]
+        partly += min(shares) < 1
+        calculator = XRDCalculator(
+            wavelength=1.0,
+            symprec=0,
+            debye_waller_factors=dict(zip(drawn.elements, drawn.b_iso, strict=True)),
+        )
+        theirs = calculator.get_pattern(
+            Structure(axes(drawn), species, drawn.positions),
+            scaled=False,
+            two_theta_range=(4, 40),
+        )
+        at = 4 * np.pi * np.sin(np.radians(theirs.x / 2))
+        expected = theirs.y / lorentz_polarization(at, 1.0) / 2
+        # pymatgen merges lines within 1e-5 degrees.
+        near = abs(q[:, None] - at) < 2e-6 * at
         merged = np.where(near, strength[:, None], 0).sum(axis=0)
-        np.testing.assert_allclose(merged[strong], expected[strong], rtol=1e-3)
+        strong = theirs.y > 0.01 * theirs.y.max()
+        np.testing.assert_allclose(merged[strong], expected[strong], rtol=1e-4)
         groups.add(drawn.space_group)
-    assert len(groups) >= 6
+        compared += int(strong.sum())
+    assert len(groups) >= 8
+    assert partly >= 1
+    assert compared > 300
+
+
+def test_dispersion_is_that_of_each_atom():
+    # At 1.743 A, just short of iron's edge, f' is -5 electrons or so.
+    generator = CrystalGenerator(seed=3, wavelength=1.743)
+    peaks = generator.peaks(0, 25)
+    for i in range(25):
+        crystal = generator.crystal(i)
+        lines = reflections(crystal, q_min=0.29, q_max=6.1, wavelength=1.743)
+        rows = slice(peaks.start[i], peaks.start[i + 1])
+        middle = (lines.q[1:] + lines.q[:-1]) / 2
+        line = np.searchsorted(middle, peaks.q[rows])
+        merged = np.bincount(line, peaks.strength[rows], len(lines.q))
+        expected = lines.f_squared * lines.multiplicity
+        strong = expected > 1e-2 * expected.max()
+        np.testing.assert_allclose(merged[strong], expected[strong], rtol=1e-4)
+    plain = CrystalGenerator(seed=3).peaks(0, 25)
+    np.testing.assert_array_equal(plain.q, peaks.q)
+    strong = plain.strength > plain.strength.max() * 1e-4
+    assert abs(peaks.strength[strong] / plain.strength[strong] - 1).max() > 0.05
+    f_prime, f_double = dispersion_corrections(1.5418)
+    assert f_prime[26] == pytest.approx(-1.13, abs=0.02)  # Int. Tables C, 4.2.6.8
+    assert f_double[26] == pytest.approx(3.20, abs=0.02)
+    with pytest.raises(ValueError, match=r"expected 0\.1 to 4"):
+        dispersion_corrections(15.0)
 
 
 def test_live_imports_need_neither_torch_nor_pyxtal():
@@ -382,6 +437,10 @@ def test_cells_obey_their_group_and_stay_in_bounds(generator):
         {"seed": -1},
         {"seed": 0, "q_min": 2.0, "q_max": 1.0},
         {"seed": 0, "joint": 1.5},
+        {"seed": 0, "partial": -0.5},
+        {"seed": 0, "prototype_share": 1.1},
+        {"seed": 0, "contact_draws": 0},
+        {"seed": 0, "wavelength": 40.0},
         {"seed": 0, "class_balance": -0.1},
         {"seed": 0, "space_groups": []},
         {"seed": 0, "space_groups": [231]},

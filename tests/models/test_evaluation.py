@@ -1,253 +1,151 @@
-"""Scores and calibration against numbers worked out by hand."""
+"""Evaluation: real networks over tables, reports and figures."""
 
 from __future__ import annotations
 
 import json
-from typing import ClassVar
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from ringwatch.agent.cli.evaluate import evaluate as evaluate_command
-from ringwatch.agent.errors import SettingsError
-from ringwatch.models.calibration import (
-    coverage_threshold,
-    expected_calibration_error,
-    fit_temperature,
-    smallest_set,
-    sum_over,
-    wilson_interval,
-)
 from ringwatch.models.classifier import Classifier
-from ringwatch.models.datasets import (
-    CLEAN,
-    DatasetError,
-    draw,
-    read_patterns,
-    read_structures,
+from ringwatch.models.datasets import read_patterns, read_structures
+from ringwatch.models.evaluation import (
+    collect,
+    evaluation_sets,
+    logits_of_inputs,
+    quick_scores,
+    score_all,
 )
-from ringwatch.models.evaluation import LabelledLogits, collect, score, score_all
-from ringwatch.models.recalibration import cross_fitted
-from ringwatch.models.symmetry import CLASS_INDEX
-from ringwatch.models.weight_files import SHIPPED
+from ringwatch.models.evaluation_report import adaptation_scores, build_report
+from ringwatch.models.evaluation_scaling import PUBLISHED, LogError, read_log
+from ringwatch.models.evaluation_sweeps import SWEEPS, sweep_all
+from ringwatch.models.figures import draw_figures
 
 
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"),
-    [(8, 10, 0.4902, 0.9433), (0, 10, 0.0, 0.2775), (50, 100, 0.4038, 0.5962)],
-)
-def test_wilson_interval(hits, n, low, high):
-    assert wilson_interval(hits, n) == pytest.approx((low, high), abs=1e-4)
-
-
-def test_calibration_error_by_hand():
-    confidence = np.array([0.95, 0.95, 0.95, 0.95, 0.55, 0.55])
-    correct = np.array([True, True, True, False, True, False])
-    expected = 4 / 6 * abs(0.75 - 0.95) + 2 / 6 * abs(0.5 - 0.55)
-    assert expected_calibration_error(confidence, correct) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("true_temperature", [0.6, 1.0, 2.5])
-def test_temperature_is_found_again(true_temperature):
-    rng = np.random.default_rng(0)
-    honest = 3 * rng.normal(size=(6000, 230))
-    p = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
-    group = 1 + (p.cumsum(axis=1) > rng.random((6000, 1))).argmax(axis=1)
-    found = fit_temperature(
-        true_temperature * honest, CLASS_INDEX[group], CLASS_INDEX[1:]
-    )
-    assert found == pytest.approx(true_temperature, rel=0.06)
-
-
-def test_label_sets_reach_their_coverage_on_new_data():
-    rng = np.random.default_rng(1)
-    z = 2 * rng.normal(size=(8000, 20))
-    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    # Overconfident by a factor two in the logits: sets must grow to make up for it.
-    truth = ((z / 2 + rng.gumbel(size=z.shape)).argmax(axis=1)).astype(int)
-    threshold = coverage_threshold(p[:4000], truth[:4000], 0.9)
-    held = [
-        t in smallest_set(row, threshold)
-        for row, t in zip(p[4000:], truth[4000:], strict=True)
+@pytest.fixture(scope="module")
+def report(tiny_weights, small_tables):
+    """Everything that a report can hold."""
+    structures, patterns = small_tables
+    classifier = Classifier.load(tiny_weights, backend="onnx")
+    sets = collect(classifier, structures=structures, patterns=patterns)
+    found = build_report(classifier, sets, part="all")
+    found["sweeps"] = sweep_all(classifier, structures, part="all", limit=4)
+    measured = evaluation_sets(None, patterns, part="all", grid=classifier.grid)
+    adapted = adaptation_scores(classifier, measured["measured"])
+    found["adaptation"] = {name: s.to_dict() for name, s in adapted.items()}
+    found["training"] = [
+        {"samples": 1000.0 * n, "clean_top1": 10.0 * n, "real_clean_top1": 5.0 * n}
+        for n in (1, 2, 4)
     ]
-    assert np.mean(held) == pytest.approx(0.9, abs=0.02)
-    assert threshold > 0.9
+    return found
 
 
-def test_sets_weigh_alike_in_a_coverage_threshold():
-    p = np.tile([0.6, 0.3, 0.1], (110, 1))
-    truth = np.array([0] * 100 + [2] * 10)  # one large set, one small and hard
-    weights = np.array([1 / 100] * 100 + [1 / 10] * 10)
-    assert coverage_threshold(p, truth, 0.85) < 0.1
-    assert coverage_threshold(p, truth, 0.85, weights=weights) > 0.85
+def test_sets_hold_what_the_tables_hold(small_tables):
+    structures, patterns = small_tables
+    sets = evaluation_sets(structures, patterns, part="all")
+    assert list(sets) == ["clean", "beamline", "measured"]
+    assert sets["clean"].x.shape == (8, 3, 2048)
+    assert sets["measured"].x.shape == (6, 3, 2048)
+    assert sets["measured"].skipped == 1
+    assert sets["clean"].space_group.tolist() == [225, 221, 225, 123] * 2
+    assert len(set(sets["clean"].cluster)) == 4
+    assert sets["measured"].cluster == ("g0", "g0", "g1", "g1", "g2", "g2")
+    again = evaluation_sets(structures, patterns, part="all")
+    np.testing.assert_array_equal(sets["beamline"].x, again["beamline"].x)
+    with pytest.raises(ValueError, match="nothing to evaluate"):
+        evaluation_sets()
 
 
-class _Classifier:
-    """What a fit asks of a classifier: two priors and a stated coverage."""
-
-    training_prior = np.full(230, 1 / 230)
-    space_group_prior = training_prior
-    card: ClassVar = {"coverage": {"stated": 0.9}}
-
-
-def test_cross_fitting_repairs_overconfidence():
-    rng = np.random.default_rng(4)
-    honest = 2.5 * rng.normal(size=(3000, 230))
-    group = 1 + (honest + rng.gumbel(size=honest.shape)).argmax(axis=1)
-    sets = {"loud": LabelledLogits((2 * honest).astype(np.float32), group, 3)}
-    found, scores = cross_fitted(_Classifier(), sets)
-    assert found.temperature == pytest.approx(2.0, rel=0.06)
-    loud = scores["loud"]
-    assert loud.ece < 4
-    assert loud.coverage.low < 90 < loud.coverage.high
-    assert loud.skipped == 3
-    assert loud.class_top1.n == 3000
-    none = LabelledLogits(np.empty((0, 230), np.float32), np.empty(0, int), 1)
-    with pytest.raises(ValueError, match="nothing to calibrate"):
-        cross_fitted(_Classifier(), {"none": none})
+def test_a_structure_is_drawn_alike_whatever_is_drawn_with_it(small_tables):
+    structures, _ = small_tables
+    few = evaluation_sets(structures, part="all", limit=3)["beamline"]
+    whole = evaluation_sets(structures, part="all")["beamline"]
+    rows = [s.row for s in read_structures(structures, limit=3)]
+    np.testing.assert_array_equal(few.x, whole.x[rows])
 
 
-def test_scores_by_hand():
-    p = np.full((4, 230), 1e-6)
-    # Fm-3m right; F-43m: same class, other group; P2_1/c for C2/c; 62 second.
-    p[0, 224] = p[1, 215] = p[2, 13] = 1.0
-    p[3, 18], p[3, 61] = 0.7, 0.3
-    p /= p.sum(axis=1, keepdims=True)
-    s = score(p, np.array([225, 225, 15, 62]), threshold=0.9)
-    assert s.class_top1.percent == 50
-    assert s.space_group.percent == 25
-    assert s.system.percent == 100
-    assert s.space_group_top5.percent >= 50
-    assert s.class_top5.percent >= 75
-    assert s.coverage.percent == 75
-    assert s.majority == 50
-    assert s.surest_half in (50.0, 100.0)
-    assert s.class_top1.n == 4
-    with pytest.raises(ValueError, match="nothing to score"):
-        score(p[:0], np.array([], int), threshold=0.9)
-    assert sum_over(p, CLASS_INDEX[1:], 97).sum() == pytest.approx(4)
+def test_quick_scores_are_those_of_the_classifier(tiny_weights, small_tables):
+    structures, patterns = small_tables
+    classifier = Classifier.load(tiny_weights, backend="onnx")
+    sets = evaluation_sets(structures, patterns, part="all", grid=classifier.grid)
+    prior = np.concatenate([[0.0], classifier.training_prior])
+    quick = quick_scores(classifier.logits, sets, training_prior=prior)
+    full = score_all(
+        classifier,
+        collect(classifier, structures=structures, patterns=patterns),
+    )
+    for name, scores in full.items():
+        assert quick[name].nll == pytest.approx(scores.nll, rel=1e-5)
+        assert quick[name].to_dict() == scores.to_dict()
 
 
-def structure_row(**change):
-    row = {
-        "space_group": 221,
-        "a": 2.88,
-        "b": 2.88,
-        "c": 2.88,
-        "alpha": 90.0,
-        "beta": 90.0,
-        "gamma": 90.0,
-        "site_element": ["Ni", "Al"],
-        "site_occ": [1.0, 1.0],
-        "site_frac": [0.0, 0.0, 0.0, 0.5, 0.5, 0.5],
-    }
-    return {**row, **change}
+def test_what_is_scored_is_what_predict_says(tiny_weights, small_tables):
+    classifier = Classifier.load(tiny_weights, backend="onnx")
+    patterns = [p for p in read_patterns(small_tables[1]) if p is not None]
+    sets = collect(classifier, patterns=small_tables[1])["measured"]
+    p = classifier.probabilities(sets.logits, sets.noise)
+    for pattern, row in zip(patterns, p, strict=True):
+        said = classifier.predict(pattern.q, pattern.intensity)
+        assert said.space_groups[0].number == row.argmax() + 1
+        assert said.space_groups[0].probability == pytest.approx(row.max(), rel=1e-5)
 
 
-def pattern_row(**change):
-    two_theta = np.arange(10, 90, 0.05)
-    y = np.exp(-(((two_theta - 44.36) / 0.1) ** 2)) + 0.01
-    row = {
-        "x": two_theta.tolist(),
-        "intensity": y.tolist(),
-        "x_unit": "2theta_deg",
-        "wavelength_A": "1.5406+1.5444",
-        "space_group": 221.0,
-        "usable_for_sg_scoring": 1,
-    }
-    return {**row, **change}
+def test_some_of_the_logits_keep_their_facts(tiny_weights, small_tables):
+    classifier = Classifier.load(tiny_weights, backend="onnx")
+    sets = evaluation_sets(small_tables[0], part="all", grid=classifier.grid)
+    whole = logits_of_inputs(classifier, [sets["clean"]])
+    rows = whole.space_group == 221
+    part = whole.take(rows)
+    np.testing.assert_array_equal(part.logits, whole.logits[rows])
+    np.testing.assert_array_equal(part.noise, whole.noise[rows])
+    assert part.cluster == ("type 0", "type 2")
+    assert whole.take(slice(0, 2)).cluster == ("type 0", "type 0")
 
 
-def write(path, rows):
-    pq.write_table(pa.Table.from_pylist(rows), path)
-    return path
+def test_a_report_holds_every_section_and_is_json(report):
+    assert json.loads(json.dumps(report)) == report
+    assert list(report["tables"]) == ["clean", "beamline", "measured"]
+    assert set(report["sweeps"]) == set(SWEEPS)
+    width = report["sweeps"]["width"]["points"]
+    assert [point["class_top1"]["n"] for point in width] == [4] * len(width)
+    assert report["tables"]["clean"]["q_range"] == [0.356, 5.76]
+    plain = report["adaptation"]["as shipped"]
+    assert plain == report["tables"]["measured"]["scores"]
 
 
-def test_structures_are_drawn_where_bragg_puts_them(tmp_path):
-    rows = [structure_row(), structure_row(site_element=["Xx", "Al"])]
-    good, bad = read_structures(write(tmp_path / "s.parquet", rows))
-    assert bad is None
-    pattern = draw(good, CLEAN, seed=0)
-    strongest = pattern.q[pattern.intensity.argmax()]
-    assert strongest == pytest.approx(2 * np.pi / 2.88 * np.sqrt(2), abs=0.002)
-    assert pattern.q[0] == pytest.approx(0.356)
-    assert pattern.q[-1] == pytest.approx(5.76)
+def test_figures_show_what_the_report_holds(report, tmp_path):
+    written = draw_figures(report, tmp_path / "new")
+    names = {path.stem for path in written}
+    assert {"accuracy", "systems", "classes", "selectivity", "reliability"} <= names
+    assert {"lattices", "sweeps", "scaling", "volumes", "parts"} <= names
+    for path in written:
+        assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        assert 5_000 < path.stat().st_size < 500_000
+    alone = {"tables": {}, "training": report["training"]}
+    assert [p.name for p in draw_figures(alone, tmp_path)] == ["scaling.png"]
 
 
-def test_structures_that_are_not_recommended_are_left_out(tmp_path):
-    rows = [structure_row(recommended=True), structure_row(recommended=False)]
-    assert len(list(read_structures(write(tmp_path / "s.parquet", rows)))) == 1
-
-
-def test_measured_rows_are_converted_or_skipped(tmp_path):
+def test_training_logs_are_read_or_refused(tmp_path):
+    path = tmp_path / "log.jsonl"
     rows = [
-        pattern_row(),
-        pattern_row(x_unit="tof"),
-        pattern_row(wavelength_A="?"),
-        pattern_row(space_group=float("nan")),
-        pattern_row(usable_for_sg_scoring=0),
+        {"samples": 200, "clean_top1": 2.0, "real_clean_top5": 3.0, "seconds": 9},
+        {"samples": 100, "loss": 1.0},
+        {"samples": 100, "clean_top1": 1.0},
     ]
-    found = list(read_patterns(write(tmp_path / "p.parquet", rows)))
-    assert [p is None for p in found] == [False, True, True, True]
-    wavelength = (2 * 1.5406 + 1.5444) / 3
-    line = found[0].q[found[0].intensity.argmax()]
-    two_theta = np.radians(44.35)
-    assert line == pytest.approx(
-        4 * np.pi / wavelength * np.sin(two_theta / 2), rel=1e-3
-    )
-
-
-def test_files_that_are_no_data_set_are_refused(tmp_path):
-    with pytest.raises(DatasetError, match="no readable Parquet"):
-        list(read_structures(tmp_path / "none.parquet"))
-    text = tmp_path / "text.parquet"
-    text.write_text("not a table")
-    with pytest.raises(DatasetError, match="no readable Parquet"):
-        list(read_patterns(text))
-    row = structure_row()
-    del row["site_frac"]
-    short = write(tmp_path / "short.parquet", [row])
-    with pytest.raises(DatasetError, match=r"lacks the columns \['site_frac'\]"):
-        list(read_structures(short))
-
-
-def test_the_command_prints_json_and_counts_skipped_rows(tmp_path):
-    app = typer.Typer()
-    app.command()(evaluate_command)
-    patterns = write(tmp_path / "p.parquet", [pattern_row(), pattern_row(x_unit="tof")])
-    structures = write(tmp_path / "s.parquet", [structure_row()])
-    files = ["--patterns", str(patterns), "--structures", str(structures)]
-    result = CliRunner().invoke(app, [*files, "--json"])
-    assert result.exit_code == 0, result.output
-    scores = json.loads(result.output)
-    assert set(scores) == {"clean", "beamline", "measured"}
-    assert scores["measured"]["skipped"] == 1
-    assert scores["measured"]["class_top1"]["n"] == 1
-    table = CliRunner().invoke(app, files)
-    assert "space group, top 5" in table.output
-    assert "rows skipped" in table.output
-    own = tmp_path / "own.safetensors"
-    own.write_bytes(SHIPPED.read_bytes())
-    own.with_suffix(".json").write_text(SHIPPED.with_suffix(".json").read_text())
-    more = write(tmp_path / "m.parquet", [pattern_row()] * 4)
-    arguments = ["--patterns", str(more), "--weights", str(own), "--calibrate"]
-    kept = CliRunner().invoke(app, arguments)
-    assert kept.exit_code == 0, kept.output
-    card = json.loads(own.with_suffix(".json").read_text())
-    assert card["calibration"].startswith("measured patterns")
-    assert card["scores"]["natural"]["measured"]["class_top1"]["n"] == 4
-    text = (tmp_path / "MODEL_CARD.md").read_text()
-    assert f"| temperature | {card['temperature']:.3f} |" in text
-    assert "{" not in text
-    missing = CliRunner().invoke(app, ["--patterns", str(tmp_path / "none")])
-    assert isinstance(missing.exception, SettingsError)
-    nothing = CliRunner().invoke(app, [])
-    assert isinstance(nothing.exception, SettingsError)
-    assert "name --structures" in str(nothing.exception)
+    path.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    assert read_log(path) == [
+        {"samples": 100.0, "clean_top1": 1.0},
+        {"samples": 200.0, "clean_top1": 2.0, "real_clean_top5": 3.0},
+    ]
+    path.write_text('{"samples": 100, "loss": 1.0}\n')
+    with pytest.raises(LogError, match="no scores"):
+        read_log(path)
+    path.write_text("no json")
+    with pytest.raises(LogError, match="no readable"):
+        read_log(path)
+    with pytest.raises(LogError, match="no readable"):
+        read_log(tmp_path / "none")
+    assert [top1 for _, top1 in PUBLISHED] == sorted(top1 for _, top1 in PUBLISHED)
 
 
 def test_shipped_weights_beat_the_majority_on_real_structures(shared_data):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -39,7 +41,9 @@ def softmax(z):
     return p / p.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("config", [SMALL, NetworkConfig()])
+@pytest.mark.parametrize(
+    "config", [SMALL, dataclasses.replace(SMALL, head_blocks=2), NetworkConfig()]
+)
 def test_onnx_agrees_with_torch(config):
     network = trained_like(config)
     weights = {name: v.numpy() for name, v in network.learned().items()}
@@ -97,3 +101,24 @@ def test_weights_of_another_network_are_refused():
 def test_impossible_shapes_are_refused(make):
     with pytest.raises(ValueError, match=r"odd kernel|must divide"):
         make()
+
+
+@pytest.mark.parametrize("family", ["convnext", "transformer"])
+def test_rivals_learn_a_batch_and_have_no_onnx_form(family):
+    stages = (Stage(32, 1, 16, 1),) + (
+        () if family == "transformer" else (Stage(48, 1, 2, 1),)
+    )
+    config = NetworkConfig(stages=stages, hidden=64, n_bins=512, family=family)
+    torch.manual_seed(0)
+    network = Network(config)
+    x, truth = torch.rand(16, 3, 512), torch.arange(16)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(60):
+        loss = torch.nn.functional.cross_entropy(network(x), truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.1
+    assert NetworkConfig.from_dict(config.to_dict()) == config
+    with pytest.raises(ValueError, match="no ONNX form"):
+        build_graph(config, {})

@@ -24,11 +24,12 @@ from ringwatch.agent.errors import SettingsError
 from ringwatch.models.architecture import NetworkConfig, Stage
 from ringwatch.models.checkpoint import CheckpointError, read_checkpoint
 from ringwatch.models.classifier import Classifier
-from ringwatch.models.model_card import calibrate
-from ringwatch.models.objective import membership, rate_factor, symmetry_loss
+from ringwatch.models.objective import SymmetryLoss, rate_factor
+from ringwatch.models.recalibration import recalibrate
 from ringwatch.models.recipe import Recipe, RecipeError, TrainingSettings, read_recipe
-from ringwatch.models.symmetry import CLASS_INDEX, SYSTEM_INDEX
-from ringwatch.models.training import Trainer, train
+from ringwatch.models.symmetry import BRAVAIS_INDEX, CLASS_INDEX, SYSTEM_INDEX
+from ringwatch.models.trainer import Trainer
+from ringwatch.models.training import train
 from ringwatch.models.weight_files import read_weights
 
 RECIPES = Path(ringwatch.models.__path__[0]) / "recipes"
@@ -46,23 +47,25 @@ def quiet():
     return Console(file=io.StringIO())
 
 
-def test_loss_is_the_sum_of_three_negative_log_likelihoods():
+LEVELS = [
+    (1.0, CLASS_INDEX),
+    (0.3, np.arange(-1, 230)),
+    (0.2, BRAVAIS_INDEX),
+    (0.3, SYSTEM_INDEX),
+]
+
+
+def test_loss_is_the_sum_of_the_levels_negative_log_likelihoods():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(6, 230))
     groups = np.array([1, 14, 62, 166, 198, 225])
     p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = 0.0
     for row, group in zip(p, groups, strict=True):
-        of_class = row[CLASS_INDEX[1:] == CLASS_INDEX[group]].sum()
-        of_system = row[SYSTEM_INDEX[1:] == SYSTEM_INDEX[group]].sum()
-        expected -= np.log(of_class) + 0.3 * np.log(of_system)
         expected -= 0.3 * np.log(row[group - 1])
-    found = symmetry_loss(
-        torch.tensor(logits),
-        torch.tensor(groups),
-        membership(CLASS_INDEX),
-        membership(SYSTEM_INDEX),
-    )
+        for weight, index in (LEVELS[0], LEVELS[2], LEVELS[3]):
+            expected -= weight * np.log(row[index[1:] == index[group]].sum())
+    found = SymmetryLoss(LEVELS)(torch.tensor(logits), torch.tensor(groups))
     assert float(found) == pytest.approx(expected / 6, rel=1e-5)
 
 
@@ -70,22 +73,22 @@ def test_loss_stays_finite_when_the_truth_has_no_probability_left():
     logits = torch.full((1, 230), 0.0)
     logits[0, 0] = 500.0
     logits.requires_grad_()
-    loss = symmetry_loss(
-        logits, torch.tensor([225]), membership(CLASS_INDEX), membership(SYSTEM_INDEX)
-    )
+    loss = SymmetryLoss(LEVELS)(logits, torch.tensor([225]))
     loss.backward()
     assert float(loss.detach()) > 500
     assert torch.isfinite(logits.grad).all()
     assert logits.grad[0, 224] < 0  # pulls the true group up
 
 
-def test_the_learning_rate_rises_then_falls():
-    rates = [rate_factor(x, 0.1) for x in np.linspace(0, 1, 101)]
+@pytest.mark.parametrize("decay", [0.9, 0.2])
+def test_the_learning_rate_rises_stays_and_falls(decay):
+    rates = [rate_factor(x, 0.1, decay) for x in np.linspace(0, 1, 101)]
+    fall = 100 - round(100 * decay)
     assert rates[0] == 0.0
-    assert max(rates) == rates[10] == pytest.approx(1.0)
+    assert max(rates) == rates[10] == rates[fall] == pytest.approx(1.0)
     assert rates[-1] == pytest.approx(0.01)
     assert (np.diff(rates[:11]) > 0).all()
-    assert (np.diff(rates[10:]) < 0).all()
+    assert (np.diff(rates[fall:]) < 0).all()
 
 
 def test_a_run_learns_writes_and_ends(tmp_path):
@@ -97,7 +100,7 @@ def test_a_run_learns_writes_and_ends(tmp_path):
     assert "clean_top1" in lines[-1]
     card = read_weights(trainer.weights_path).card
     assert card["training"]["samples"] == 2048
-    found = calibrate(trainer.weights_path, count=256)
+    found, _ = recalibrate(trainer.weights_path, count=512)
     assert 0.25 <= found.temperature <= 8
     assert 0 < found.threshold <= 1
     card = read_weights(trainer.weights_path).card
@@ -114,7 +117,7 @@ def test_one_batch_can_be_learned_by_heart(tmp_path):
     trainer = Trainer(settings, tmp_path)
     losses = []
     for _ in range(40):
-        losses.append(trainer.step())
+        losses.append(trainer.step()[0])
         trainer.samples = 32  # the same 32 crystals again, at a high learning rate
     assert losses[1] > 5
     assert losses[-1] < 1

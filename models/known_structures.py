@@ -1,0 +1,153 @@
+"""Structures that a library of known ones is made of: CIF files and Parquet tables.
+
+``python -m ringwatch.models.known_structures LIBRARY.npz FILE...`` makes a library.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pyarrow.parquet as pq
+
+from ringwatch.models.datasets import read_structures
+from ringwatch.models.diffraction import Crystal, reflections
+from ringwatch.models.fingerprints import GRID, Float, of_lines
+from ringwatch.models.nearest import Library, LibraryError
+
+__all__ = ["Entry", "main", "read_cif", "read_table"]
+
+Entry = tuple[str, str, int, Float]
+"""Name, structure type, space group and fingerprint."""
+
+_MAX_BYTES = 2**25
+_B_ISO = 0.4
+"""Angstrom^2, where a file says nothing of displacements."""
+
+
+def read_cif(path: Path) -> Entry:
+    """Read the first crystal structure of a CIF.
+
+    Its name is the chemical name or formula the file gives, else the file's own; its
+    type what ``_chemical_name_structure_type`` says. Any setting will do: the atoms
+    of the whole cell are what counts.
+
+    Raises
+    ------
+    LibraryError
+        If the file is missing, too large, no CIF, or holds no atoms.
+    """
+    if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+        raise LibraryError(f"{path} is missing or larger than {_MAX_BYTES} bytes")
+    try:
+        document = gemmi.cif.read(str(path))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise LibraryError(f"{path} is no readable CIF: {error}") from error
+    for block in document:
+        structure = gemmi.make_small_structure_from_block(block)
+        if structure.sites:
+            break
+    else:
+        raise LibraryError(f"{path} holds no atoms: a crystal structure is needed")
+    try:
+        lines = reflections(_crystal(structure), q_min=GRID.q_min, q_max=GRID.q_max)
+    except ValueError as error:
+        raise LibraryError(f"{path}: {error}") from error
+    group = structure.spacegroup
+    return (
+        _value(block, "_chemical_name_common", "_chemical_formula_sum") or path.stem,
+        _value(block, "_chemical_name_structure_type"),
+        group.number if group is not None else 0,
+        of_lines(lines),
+    )
+
+
+def _value(block: gemmi.cif.Block, *tags: str) -> str:
+    """The first of the tags that has a value, in plain text."""
+    for tag in tags:
+        found = block.find_value(tag)
+        if found and found not in ("?", "."):
+            return str(gemmi.cif.as_string(found)).strip()
+    return ""
+
+
+def _crystal(structure: gemmi.SmallStructure) -> Crystal:
+    """All atoms of the cell."""
+    cell = structure.cell
+    sites = structure.get_all_unit_cell_sites()
+    group = structure.spacegroup
+    return Crystal(
+        space_group=group.number if group is not None else 1,
+        a=cell.a,
+        b=cell.b,
+        c=cell.c,
+        alpha=cell.alpha,
+        beta=cell.beta,
+        gamma=cell.gamma,
+        elements=tuple(
+            "H" if site.element.name == "D" else site.element.name for site in sites
+        ),
+        positions=np.array([site.fract.tolist() for site in sites]),
+        occupancies=np.array([site.occ for site in sites]),
+        b_iso=np.array([_b_iso(site.u_iso) for site in sites]),
+    )
+
+
+def _b_iso(u_iso: float) -> float:
+    """8 pi^2 U (Int. Tables C, 2004, chapter 6.1), where U makes sense."""
+    return 8 * math.pi**2 * u_iso if 0 < u_iso < 0.1 else _B_ISO
+
+
+def read_table(path: Path) -> Iterator[Entry]:
+    """Read a Parquet table of structures; rows that make no crystal are left out.
+
+    Names are formulas where the table has them.
+
+    Raises
+    ------
+    DatasetError
+        If the file or a column is missing.
+    """
+    formulas: list[str] = []
+    for row, structure in enumerate(read_structures(path)):
+        if row == 0:
+            formulas = _formulas(path)
+        if structure is None:
+            continue
+        at = structure.row
+        name = formulas[at] if at < len(formulas) else f"row {at}"
+        lines = structure.lines
+        yield name, structure.cluster, structure.space_group, of_lines(lines)
+
+
+def _formulas(path: Path) -> list[str]:
+    """Formulas of the rows that may be used, in their order; none: empty."""
+    names = set(pq.read_schema(path).names)
+    if "formula" not in names:
+        return []
+    wanted = [name for name in ("formula", "recommended") if name in names]
+    rows = pq.read_table(path, columns=wanted).to_pylist()
+    return [str(r["formula"]) for r in rows if r.get("recommended") is not False]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make a library: its path, then CIFs and Parquet tables."""
+    out, *files = arguments if arguments is not None else sys.argv[1:]
+    tables = [Path(file) for file in files if file.endswith(".parquet")]
+    cifs = [Path(file) for file in files if not file.endswith(".parquet")]
+    parts = [Library.from_structures(table) for table in tables]
+    parts += [Library.from_cifs(cifs)] if cifs else []
+    if not parts:
+        raise LibraryError("no structures: name CIFs or Parquet tables")
+    library = parts[0]
+    for part in parts[1:]:
+        library = library.joined(part)
+    library.write(Path(out))
+
+
+if __name__ == "__main__":
+    main()

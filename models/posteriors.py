@@ -1,0 +1,93 @@
+"""From logits to probabilities: prior, sums over classes, temperature. numpy only."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["flattened", "posterior", "sum_over", "tempered"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.integer]
+
+
+def posterior(
+    logits: NDArray[np.floating],
+    temperature: float,
+    training_prior: NDArray[np.floating],
+    prior: NDArray[np.floating],
+) -> Floats:
+    """Space-group probabilities under another prior than that of training.
+
+    The temperature comes first: it makes the training posterior honest, and only an
+    honest posterior may be moved by Bayes' rule (Saerens et al., Neural Computation 14
+    (2002) 21, eq. 2.4). The other order costs most of the gain.
+
+    Parameters
+    ----------
+    logits : ndarray, (..., 230)
+        Of the network.
+    temperature : float
+        Positive (Guo et al., ICML 2017, eq. 9).
+    training_prior, prior : ndarray, (230,)
+        Frequencies in training, and where the pattern comes from; positive.
+
+    Returns
+    -------
+    ndarray, (..., 230)
+        Sums to 1 over the last axis.
+    """
+    z = np.asarray(logits, np.float64) / temperature
+    z = z + np.log(
+        np.asarray(prior, np.float64) / np.asarray(training_prior, np.float64)
+    )
+    p = np.exp(z - z.max(axis=-1, keepdims=True))
+    return np.asarray(p / p.sum(axis=-1, keepdims=True))
+
+
+def sum_over(probabilities: Floats, index: Ints, n: int) -> Floats:
+    """Sum space-group probabilities (B, 230) over classes ``index`` (230,): (B, n)."""
+    members = np.zeros((probabilities.shape[-1], n))
+    members[np.arange(len(index)), index] = 1
+    return np.asarray(probabilities @ members)
+
+
+def tempered(probabilities: Floats, index: Ints, temperature: Floats) -> Floats:
+    """Flatten class probabilities, and leave the shares within a class as they are.
+
+    A class gets p^(1/T) of its former probability p, and all are scaled to sum to 1
+    (Guo et al., ICML 2017, eq. 9, applied to the posterior). No class overtakes
+    another: whatever the temperature, the order of classes stays.
+
+    Parameters
+    ----------
+    probabilities : ndarray, (B, 230)
+        Of the space groups.
+    index : ndarray, (230,)
+        Class of each space group.
+    temperature : ndarray, (B,)
+        Positive.
+
+    Returns
+    -------
+    ndarray, (B, 230)
+    """
+    classes = sum_over(probabilities, index, int(index.max()) + 1)
+    flat = flattened(classes, temperature)
+    return np.asarray(
+        probabilities * (flat / np.maximum(classes, 1e-300))[..., index], np.float64
+    )
+
+
+def flattened(classes: Floats, temperature: Floats) -> Floats:
+    """Class probabilities (B, n) to the power 1 / temperature (B,), scaled to one.
+
+    Parameters
+    ----------
+    classes : ndarray, (B, n)
+    temperature : ndarray, (B,)
+        Positive; 1 changes nothing.
+    """
+    log = np.log(np.maximum(classes, 1e-300)) / temperature[:, None]
+    p = np.exp(log - log.max(axis=1, keepdims=True))
+    return np.asarray(p / p.sum(axis=1, keepdims=True))

@@ -1,0 +1,105 @@
+"""Neighbouring classes: their table against the operations, and ranges too short."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from ringwatch.models.ambiguity import ambiguities, neighbours
+from ringwatch.models.classifier import Classifier
+from ringwatch.models.extinction import bravais_lattice, derive_neighbours
+from ringwatch.models.reflection_conditions import systematic_absences
+from ringwatch.models.symmetry import POWDER_CLASSES
+
+
+@pytest.fixture(scope="module")
+def predicted():
+    """A prediction whose best class is the one asked for."""
+    q = np.linspace(0.5, 5.5, 2000)
+    found = Classifier.load(backend="onnx").predict(q, np.exp(-(((q - 2) / 0.02) ** 2)))
+
+    def of(number):
+        classes = sorted(found.classes, key=lambda c: c.number != number)
+        return dataclasses.replace(found, classes=tuple(classes))
+
+    return of
+
+
+def test_deciding_lines_are_shown_by_one_class_and_absent_in_the_other():
+    checked = 0
+    for pair in neighbours():
+        first, second = pair.classes
+        assert bravais_lattice(first) == bravais_lattice(second)
+        assert 1 <= len(pair.lines) <= min(pair.count, 4)
+        assert pair.absent_in in pair.classes
+        # Lines are those of the first class's setting.
+        members = np.array(pair.lines[:1])
+        if pair.absent_in == first:
+            assert systematic_absences(first, members).all(), pair
+        else:
+            assert not systematic_absences(first, members).any(), pair
+        checked += 1
+    assert checked == 56
+    named = {(pair.classes, pair.absent_in) for pair in neighbours()}
+    assert ((3, 4), 4) in named  # a screw axis
+    assert ((7, 14), 14) in named
+    assert ((195, 198), 198) in named
+    assert not any({3, 14} == set(pair.classes) for pair in neighbours())
+
+
+@pytest.mark.slow
+def test_the_table_is_what_the_operations_give():
+    derived = derive_neighbours(most=12)
+    assert len(derived) == len(neighbours())
+    for row, pair in zip(derived, neighbours(), strict=True):
+        assert tuple(row["classes"]) == pair.classes
+        assert row["count"] == pair.count
+        assert tuple(tuple(line) for line in row["lines"]) == pair.lines
+        assert row["absent_in"] == pair.absent_in
+
+
+def test_a_screw_axis_is_told_by_its_axis(predicted):
+    [found] = ambiguities(predicted(4), (0.5, 5.5))
+    assert (found.number, found.symbol) == (3, "P1-1")
+    assert found.lines[:2] == ("010", "030")
+    # 010 lies at 2 pi / b, 050 at five times that.
+    assert found.edges == pytest.approx((2 * math.pi / 5.5, 10 * math.pi / 0.5))
+    assert not found.outside
+    assert "differ in 7 lines, 010, 030, 050, 070, ..." in found.sentence
+    assert "010 is absent in P1211" in found.sentence
+    probability = {c.number: c.probability for c in predicted(4).classes}
+    assert found.probability == probability[3]
+
+
+@pytest.mark.parametrize("q_range", [(0.001, 0.2), (20.0, 25.0)])
+def test_a_range_that_misses_the_deciding_lines_is_said_to(predicted, q_range):
+    [found] = ambiguities(predicted(4), q_range)
+    assert found.outside
+    assert found.sentence.endswith("so this pattern cannot tell.")
+
+
+def test_orders_of_lines_in_each_metric(predicted):
+    """100 of a cube at 2 pi / a; 110 at sqrt(2) times that; 300 hexagonal on c."""
+    of_212 = {a.number: a for a in ambiguities(predicted(212), (0.5, 5.5))}
+    assert set(of_212) == {195, 198, 201, 205}
+    assert of_212[205].edges[0] == pytest.approx(math.sqrt(2) * 2 * math.pi / 5.5)
+    of_144 = {a.number: a for a in ambiguities(predicted(144), (0.5, 5.5))}
+    assert of_144[169].lines == ("003", "009")
+    assert of_144[169].edges[0] == pytest.approx(3 * 2 * math.pi / 5.5)
+
+
+def test_neighbours_come_by_falling_probability(predicted):
+    found = [a.probability for a in ambiguities(predicted(94), (0.5, 5.5))]
+    assert len(found) == 5
+    assert found == sorted(found, reverse=True)
+    assert ambiguities(predicted(22), (0.5, 5.5)) == ()
+    assert len(POWDER_CLASSES) == 97
+
+
+@pytest.mark.parametrize("q_range", [(2.0, 1.0), (0.0, 3.0)])
+def test_no_range_is_refused(predicted, q_range):
+    with pytest.raises(ValueError, match="0 < low < high"):
+        ambiguities(predicted(4), q_range)
