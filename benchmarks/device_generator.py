@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ringwatch.models.batches import Batches
 from ringwatch.models.crystals import CrystalGenerator, Peaks
-from ringwatch.models.device_disturbances import DeviceDisturbances
-from ringwatch.models.device_profiles import render_on_device
 from ringwatch.models.diffraction import Grid, render
-from ringwatch.models.disturbance_settings import DisturbanceSettings
+from ringwatch.models.disturbances.device_patterns import DeviceDisturbances
+from ringwatch.models.disturbances.device_profiles import render_on_device
+from ringwatch.models.disturbances.settings import DisturbanceSettings
+from ringwatch.models.training.batches import Batches
 
 LaboratoryLines = Callable[
     [Peaks, np.random.Generator], tuple[np.ndarray, np.ndarray, np.ndarray]

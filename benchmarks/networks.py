@@ -30,12 +30,15 @@ from rich.table import Table
 import ringwatch.models
 from ringwatch.models.architecture import Stage
 from ringwatch.models.crystals import CrystalGenerator
-from ringwatch.models.datasets import Facts
-from ringwatch.models.evaluation import InputSet, evaluation_sets, quick_scores
+from ringwatch.models.crystals.prototype_sources import (
+    aflow_prototypes,
+    training_prototypes,
+)
+from ringwatch.models.evaluation.datasets import Facts
+from ringwatch.models.evaluation.scoring import InputSet, evaluation_sets, quick_scores
 from ringwatch.models.network import Network
-from ringwatch.models.prototype_sources import aflow_prototypes, training_prototypes
-from ringwatch.models.recipe import Recipe, read_recipe
-from ringwatch.models.trainer import Trainer
+from ringwatch.models.training.recipe import Recipe, read_recipe
+from ringwatch.models.training.trainer import Trainer
 
 RECIPE = Path(next(iter(ringwatch.models.__path__))) / "recipes" / "second.toml"
 COMMON = {"hours": 1.0, "samples": 0, "warm_up": 0.05, "decay": 0.95}

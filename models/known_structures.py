@@ -14,8 +14,8 @@ import gemmi
 import numpy as np
 import pyarrow.parquet as pq
 
-from ringwatch.models.datasets import read_structures
 from ringwatch.models.diffraction import Crystal, reflections
+from ringwatch.models.evaluation.datasets import read_structures
 from ringwatch.models.fingerprints import GRID, Float, of_lines
 from ringwatch.models.nearest import Library, LibraryError
 

@@ -17,23 +17,23 @@ from rich.table import Table
 
 from ringwatch.agent.errors import SettingsError
 from ringwatch.models.classifier import Classifier
-from ringwatch.models.datasets import DatasetError, Part, count_structures
-from ringwatch.models.evaluation import (
+from ringwatch.models.evaluation.datasets import DatasetError, Part, count_structures
+from ringwatch.models.evaluation.model_card import record_report
+from ringwatch.models.evaluation.recalibration import recalibrate
+from ringwatch.models.evaluation.report import (
+    adaptation_scores,
+    build_report,
+    write_report,
+)
+from ringwatch.models.evaluation.scaling import LogError, read_log
+from ringwatch.models.evaluation.scoring import (
     LabelledLogits,
     Scores,
     collect,
     evaluation_sets,
     score_all,
 )
-from ringwatch.models.evaluation_report import (
-    adaptation_scores,
-    build_report,
-    write_report,
-)
-from ringwatch.models.evaluation_scaling import LogError, read_log
-from ringwatch.models.evaluation_sweeps import n_steps, sweep_all
-from ringwatch.models.model_card import record_report
-from ringwatch.models.recalibration import recalibrate
+from ringwatch.models.evaluation.sweeps import n_steps, sweep_all
 from ringwatch.models.weight_files import SHIPPED, WeightsError
 
 __all__ = ["evaluate"]
@@ -249,7 +249,7 @@ def _adapted(classifier: Classifier, data: _Data) -> dict[str, Scores]:
 
 def _written(report: Mapping[str, Any], out: Path) -> list[Path]:
     """Write report and figures."""
-    from ringwatch.models.figures import draw_figures  # noqa: PLC0415 - a second's load
+    from ringwatch.models.evaluation.figures import draw_figures  # noqa: PLC0415 - a second's load
 
     return [write_report(report, out), *draw_figures(report, out)]
 

@@ -12,18 +12,21 @@ import typer
 from rich.console import Console
 
 from ringwatch.agent.errors import SettingsError
-from ringwatch.models.checkpoint import CheckpointError
-from ringwatch.models.datasets import DatasetError
-from ringwatch.models.evaluation import evaluation_sets, quick_scores
-from ringwatch.models.prototype_sources import aflow_prototypes, training_prototypes
-from ringwatch.models.prototypes import PrototypePool
-from ringwatch.models.recalibration import recalibrate
-from ringwatch.models.recipe import Recipe, RecipeError, read_recipe
-from ringwatch.models.training import train as train_network
+from ringwatch.models.crystals.prototype_sources import (
+    aflow_prototypes,
+    training_prototypes,
+)
+from ringwatch.models.crystals.prototypes import PrototypePool
+from ringwatch.models.evaluation.datasets import DatasetError
+from ringwatch.models.evaluation.recalibration import recalibrate
+from ringwatch.models.evaluation.scoring import evaluation_sets, quick_scores
+from ringwatch.models.training.checkpoint import CheckpointError
+from ringwatch.models.training.loop import train as train_network
+from ringwatch.models.training.recipe import Recipe, RecipeError, read_recipe
 
 if TYPE_CHECKING:
     from ringwatch.models.network import Network
-    from ringwatch.models.trainer import Trainer
+    from ringwatch.models.training.trainer import Trainer
 
 __all__ = ["train"]
 

@@ -11,7 +11,7 @@ import torch
 from ringwatch.models.architecture import NetworkConfig, Stage
 from ringwatch.models.crystals import natural_prior, training_prior
 from ringwatch.models.network import Network
-from ringwatch.models.recipe import Recipe
+from ringwatch.models.training.recipe import Recipe
 from ringwatch.models.weight_files import WeightsFile, write_weights
 
 CONFIG = NetworkConfig(

@@ -17,10 +17,10 @@ from ringwatch.models.calibration import (
     smallest_set,
     wilson_interval,
 )
-from ringwatch.models.datasets import Facts
-from ringwatch.models.evaluation import LabelledLogits
+from ringwatch.models.evaluation.datasets import Facts
+from ringwatch.models.evaluation.recalibration import cross_fitted
+from ringwatch.models.evaluation.scoring import LabelledLogits
 from ringwatch.models.posteriors import posterior, sum_over, tempered
-from ringwatch.models.recalibration import cross_fitted
 
 
 @pytest.mark.parametrize(

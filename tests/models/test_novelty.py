@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from ringwatch.models.crystals import CrystalGenerator, Peaks
-from ringwatch.models.datasets import Facts, LabelledPattern, RealStructure
 from ringwatch.models.diffraction import Reflections
-from ringwatch.models.foreign_patterns import (
+from ringwatch.models.disturbances.foreign_patterns import (
     _container,
     _halo,
     _leak,
     mixture,
     without_crystal,
 )
-from ringwatch.models.head_training import Examples, fit_novelty
+from ringwatch.models.evaluation.datasets import Facts, LabelledPattern, RealStructure
+from ringwatch.models.evaluation.novelty_check import area_under_curve, mixed, summed
 from ringwatch.models.inputs import InputGrid
 from ringwatch.models.novelty import NoveltyHead, features
-from ringwatch.models.novelty_check import area_under_curve, mixed, summed
+from ringwatch.models.training.head_training import Examples, fit_novelty
 
 
 def test_features_are_hidden_layer_energy_and_entropy():

@@ -1,0 +1,143 @@
+"""Prototypes: a pool of real structures, from which decorated crystals are drawn."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from ringwatch.models.crystals.prototype_sites import Template
+
+
+class PrototypePool(NamedTuple):
+    """Templates of T real structures, sorted by space group.
+
+    Attributes
+    ----------
+    first : (232,) int64
+        Templates of space group n are ``first[n]:first[n + 1]``.
+    weights : (T,) float64
+        Running sum of the weights of templates: a type of structure that n of them
+        share has weight sqrt(n) in all.
+    kind : (T,) int64
+        Hash of the structure type: space group, and of each element its composition
+        and Wyckoff multiplicities.
+    cell : (T, 6) float64
+        a, b, c in A, alpha, beta, gamma in degrees.
+    slot_first, site_first : (T + 1,) int64
+        Slices of the arrays below by template.
+    slot_z : (E,) int64
+        Atomic numbers of the elements.
+    site_position : (S,) int64
+        Wyckoff position, see `ringwatch.models.wyckoff.WyckoffTables`.
+    site_slot : (S,) int64
+        Element of a site, counted within its template.
+    site_coordinates : (S, 3) float64
+        Parameters x, y, z of the position.
+    site_occupancy : (S,) float64
+        Above 0, at most 1.
+    site_shared : (S,) bool
+        Whether the site has the place of the one before it, with another element.
+    """
+
+    first: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    kind: NDArray[np.int64]
+    cell: NDArray[np.float64]
+    slot_first: NDArray[np.int64]
+    site_first: NDArray[np.int64]
+    slot_z: NDArray[np.int64]
+    site_position: NDArray[np.int64]
+    site_slot: NDArray[np.int64]
+    site_coordinates: NDArray[np.float64]
+    site_occupancy: NDArray[np.float64]
+    site_shared: NDArray[np.bool_]
+
+    def types(self) -> NDArray[np.int64]:
+        """Number of structure types of each space group, (231,)."""
+        groups = np.repeat(np.arange(231), np.diff(self.first))
+        distinct = np.unique(np.stack([groups, self.kind]), axis=1)
+        return np.bincount(distinct[0], minlength=231)
+
+    def digest(self) -> str:
+        """Hash of all that is drawn from: 64 hex digits, for a recipe's identity."""
+        digest = hashlib.sha256()
+        for name, array in self._asdict().items():
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def write(self, path: Path) -> None:
+        """Write the pool as a compressed .npz file."""
+        with path.open("wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **self._asdict())
+
+    @classmethod
+    def read(cls, path: Path) -> PrototypePool:
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is no pool, or one that contradicts itself.
+        OSError
+            If it cannot be read.
+        """
+        with np.load(path, allow_pickle=False) as stored:
+            if missing := sorted(set(cls._fields) - set(stored.files)):
+                msg = f"{path} lacks {missing}: expected a file of PrototypePool.write"
+                raise ValueError(msg)
+            pool = cls(**{name: stored[name] for name in cls._fields})
+        counts = (len(pool.weights), len(pool.slot_z), len(pool.site_slot))
+        ends = (pool.first[-1], pool.slot_first[-1], pool.site_first[-1])
+        if counts != ends or len(pool.first) != 232:
+            msg = f"{path}: {counts} templates, slots, sites, but slices end at {ends}"
+            raise ValueError(msg)
+        return pool
+
+
+def build_pool(templates: Sequence[Template]) -> PrototypePool:
+    """Pack templates.
+
+    Parameters
+    ----------
+    templates : sequence of Template
+        In any order; the pool does not depend on it but for ties.
+
+    Returns
+    -------
+    PrototypePool
+        Sorted by space group and type.
+    """
+    ordered = sorted(templates, key=lambda t: (t.space_group, t.kind))
+    kind = np.array([t.kind for t in ordered], np.int64)
+    _, inverse, count = np.unique(kind, return_inverse=True, return_counts=True)
+    sites = [site for t in ordered for site in t.sites]
+    elements = [t.elements for t in ordered]
+    groups = np.array([t.space_group for t in ordered], np.int64)
+    return PrototypePool(
+        first=np.searchsorted(groups, np.arange(232)),
+        weights=np.cumsum(count[inverse] ** -0.5),
+        kind=kind,
+        cell=np.array([t.cell for t in ordered], np.float64).reshape(-1, 6),
+        slot_first=np.cumsum([0, *(len(z) for z in elements)]),
+        site_first=np.cumsum([0, *(len(t.sites) for t in ordered)]),
+        slot_z=np.array([z for zs in elements for z in zs], np.int64),
+        site_position=np.array([site.position for site in sites], np.int64),
+        site_slot=np.array([site.slot for site in sites], np.int64),
+        site_coordinates=np.array([site.coordinates for site in sites]).reshape(-1, 3),
+        site_occupancy=np.array([site.occupancy for site in sites], np.float64),
+        site_shared=np.array([site.shared for site in sites], np.bool_),
+    )
+
+
+def empty_pool() -> PrototypePool:
+    """Pool without templates: no crystal is drawn from it."""
+    return build_pool(())

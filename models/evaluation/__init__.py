@@ -1,0 +1,1 @@
+"""How good a classifier is: data, scores, report, card, calibration."""

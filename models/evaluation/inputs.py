@@ -1,0 +1,214 @@
+"""Network inputs of evaluation: structures drawn in two ways, and measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch.models.evaluation.datasets import (
+    Facts,
+    LabelledPattern,
+    Part,
+    RealStructure,
+    read_patterns,
+    read_structures,
+)
+from ringwatch.models.evaluation.views import BEAMLINE, CLEAN, View, draw
+from ringwatch.models.inputs import InputGrid, PatternError, network_input
+
+__all__ = [
+    "BATCH",
+    "VIEWS",
+    "InputSet",
+    "Tick",
+    "batches",
+    "drawn",
+    "evaluation_sets",
+    "no_tick",
+    "tables",
+]
+
+Tick = Callable[[], None]
+"""Called once per piece of work, for a progress bar."""
+
+VIEWS: Mapping[str, View] = {"clean": CLEAN, "beamline": BEAMLINE}
+"""How real structures are drawn, by name of the table."""
+
+BATCH = 256
+"""Patterns that go through a network at once."""
+
+
+def no_tick() -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class InputSet:
+    """Network inputs of labelled patterns.
+
+    Attributes
+    ----------
+    x : ndarray, (B, 3, n_bins), float32
+        As `ringwatch.models.inputs.network_input` makes them.
+    space_group : ndarray, (B,), int64
+        1 to 230.
+    facts : tuple of Facts, (B,)
+        What else is known of each.
+    skipped : int
+        Rows that could not be used.
+    """
+
+    x: NDArray[np.float32]
+    space_group: NDArray[np.int64]
+    facts: tuple[Facts, ...] = ()
+    skipped: int = 0
+
+    @property
+    def cluster(self) -> tuple[str, ...]:
+        """What intervals are resampled over, (B,)."""
+        return tuple(fact.cluster for fact in self.facts)
+
+
+def batches(
+    patterns: Iterable[LabelledPattern | None], grid: InputGrid
+) -> Iterator[InputSet]:
+    """Network inputs, a batch at a time.
+
+    Parameters
+    ----------
+    patterns : iterable of LabelledPattern or None
+        None, and what is no pattern, counts as skipped.
+    grid : InputGrid
+        The network's.
+
+    Yields
+    ------
+    InputSet
+        Of `BATCH` patterns; the last one is smaller, and may be empty.
+    """
+    inputs: list[NDArray[np.float32]] = []
+    kept: list[LabelledPattern] = []
+    skipped = 0
+
+    def batch() -> InputSet:
+        x = np.stack(inputs) if inputs else np.empty((0, 3, grid.n_bins), np.float32)
+        groups = np.array([p.space_group for p in kept], np.int64)
+        return InputSet(x, groups, tuple(p.facts for p in kept), skipped)
+
+    for pattern in patterns:
+        try:
+            if pattern is None:
+                raise PatternError("unusable row")
+            inputs.append(network_input(pattern.q, pattern.intensity, grid=grid))
+        except PatternError:
+            skipped += 1
+            continue
+        kept.append(pattern)
+        if len(inputs) == BATCH:
+            yield batch()
+            inputs, kept, skipped = [], [], 0
+    yield batch()
+
+
+def drawn(
+    structures: Sequence[RealStructure | None], view: View, tick: Tick = no_tick
+) -> Iterator[LabelledPattern | None]:
+    """Patterns of structures, as a view shows them; None stays None."""
+    for structure in structures:
+        tick()
+        yield None if structure is None else draw(structure, view)
+
+
+def tables(
+    structures: Path | None,
+    patterns: Path | None,
+    *,
+    part: Part,
+    limit: int = 0,
+    tick: Tick = no_tick,
+) -> Iterator[tuple[str, Iterable[LabelledPattern | None]]]:
+    """Name and patterns of each table, one after the other.
+
+    Parameters
+    ----------
+    structures, patterns : Path or None
+        Parquet files; either may be left out.
+    part : str
+        See `ringwatch.models.datasets.Part`.
+    limit : int
+        A random choice of so many structures; 0: all.
+    tick : callable
+        Called once per structure read or drawn: three times in all.
+
+    Yields
+    ------
+    (str, iterable of LabelledPattern or None)
+        ``clean`` and ``beamline`` for structures, ``measured`` for patterns.
+
+    Raises
+    ------
+    DatasetError
+        If a file or a column is missing, or the part is empty.
+    ValueError
+        If neither file is named.
+    """
+    if structures is None and patterns is None:
+        raise ValueError("nothing to evaluate on: name structures, patterns or both")
+    if structures is not None:
+        found = []
+        for structure in read_structures(structures, part=part, limit=limit):
+            found.append(structure)
+            tick()
+        for name, view in VIEWS.items():
+            yield name, drawn(found, view, tick)
+    if patterns is not None:
+        yield "measured", read_patterns(patterns, part=part)
+
+
+def evaluation_sets(
+    structures: Path | None = None,
+    patterns: Path | None = None,
+    *,
+    part: Part = "choose",
+    limit: int = 0,
+    grid: InputGrid | None = None,
+) -> dict[str, InputSet]:
+    """Inputs to score any network on, kept in memory: 25 kB a pattern and table.
+
+    Parameters
+    ----------
+    structures, patterns : Path, optional
+        Parquet files; either may be left out.
+    part : str
+        See `ringwatch.models.datasets.Part`.
+    limit : int
+        A random choice of so many structures; 0: all.
+    grid : InputGrid, optional
+        The network's.
+
+    Returns
+    -------
+    dict of str to InputSet
+        ``clean`` and ``beamline`` for structures, ``measured`` for patterns.
+
+    Raises
+    ------
+    DatasetError
+        If a file or a column is missing, or the part is empty.
+    ValueError
+        If neither file is named.
+    """
+    sets = {}
+    for name, found in tables(structures, patterns, part=part, limit=limit):
+        pieces = list(batches(found, grid or InputGrid()))
+        sets[name] = InputSet(
+            np.concatenate([piece.x for piece in pieces]),
+            np.concatenate([piece.space_group for piece in pieces]),
+            tuple(fact for piece in pieces for fact in piece.facts),
+            sum(piece.skipped for piece in pieces),
+        )
+    return sets

@@ -1,0 +1,176 @@
+"""How well the novelty score tells what it should: areas under the ROC curve.
+
+Known are real structures, clean and as at a beamline, and measured patterns: mostly of
+structure types never trained on. Novel are mixtures of two real structures by equal
+heights, drawn the same way, sums of two measured patterns, and patterns without a
+crystal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+
+from ringwatch.models.classifier import Classifier
+from ringwatch.models.diffraction import Reflections
+from ringwatch.models.disturbances.foreign_patterns import (
+    KINDS_WITHOUT_CRYSTAL,
+    without_crystal,
+)
+from ringwatch.models.evaluation.datasets import (
+    LabelledPattern,
+    Part,
+    RealStructure,
+    read_patterns,
+    read_structures,
+)
+from ringwatch.models.evaluation.inputs import VIEWS, batches
+from ringwatch.models.evaluation.views import draw
+
+__all__ = ["area_under_curve", "mixed", "novelty_figures", "summed"]
+
+Floats = NDArray[np.float64]
+
+_SEED = 20_271
+_WITHOUT = 3072
+
+
+def area_under_curve(novel: ArrayLike, known: ArrayLike) -> float:
+    """Chance that a novel pattern scores above a known one, ties counting half: 0..1.
+
+    The area under the receiver operating characteristic (Hanley and McNeil, Radiology
+    143 (1982) 29). NaN where there is nothing to compare.
+    """
+    first, second = np.asarray(novel), np.asarray(known)
+    if not len(first) or not len(second):
+        return float("nan")
+    ranks = rankdata(np.concatenate([first, second]))[: len(first)]
+    above = ranks.sum() - len(first) * (len(first) + 1) / 2
+    return float(above / (len(first) * len(second)))
+
+
+def mixed(one: RealStructure, other: RealStructure) -> RealStructure:
+    """Lines of two structures in one pattern, their highest lines about alike.
+
+    Row, label and all else are those of ``one``.
+    """
+    parts = (one.lines, other.lines)
+    highest = [float((p.f_squared * p.multiplicity / p.q**2).max()) for p in parts]
+    strengths = [p.f_squared / top for p, top in zip(parts, highest, strict=True)]
+    q = np.concatenate([p.q for p in parts])
+    order = np.argsort(q, kind="stable")
+    lines = Reflections(
+        q=q[order],
+        d_spacing=2 * np.pi / q[order],
+        hkl=np.concatenate([p.hkl for p in parts])[order],
+        multiplicity=np.concatenate([p.multiplicity for p in parts])[order],
+        f_squared=np.concatenate(strengths)[order],
+    )
+    return replace(one, lines=lines)
+
+
+def summed(one: LabelledPattern, other: LabelledPattern) -> LabelledPattern | None:
+    """Sum of two measured patterns of equal highest points, where both were measured.
+
+    None where they are of one group of near-duplicates, or do not overlap.
+    """
+    low, high = max(one.q.min(), other.q.min()), min(one.q.max(), other.q.max())
+    inside = (one.q >= low) & (one.q <= high)
+    if one.facts.cluster == other.facts.cluster or inside.sum() < 100:
+        return None
+    order = np.argsort(other.q, kind="stable")
+    q, added = one.q[inside], other.intensity[order]
+    y = one.intensity[inside] / one.intensity[inside].max()
+    y = y + np.interp(q, other.q[order], added) / added.max()
+    return replace(one, q=q, intensity=y)
+
+
+def novelty_figures(
+    classifier: Classifier,
+    structures: Path,
+    patterns: Path | None = None,
+    *,
+    part: Part = "report",
+    limit: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Measure the areas, and how often known patterns count as novel.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        With a fitted novelty head.
+    structures, patterns : Path
+        Parquet files; the patterns may be left out.
+    part : str
+        See `ringwatch.models.datasets.Part`.
+    limit : int
+        A random choice of so many structures; 0: all.
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        By set of known patterns - ``clean``, ``beamline``, ``measured`` - the area for
+        ``mixture`` and each kind without crystal (names as in `KINDS_WITHOUT_CRYSTAL`),
+        and ``flagged``, the share of the known that exceed the card's threshold.
+
+    Raises
+    ------
+    DatasetError
+        If a file or column is missing, or the part is empty.
+    """
+    found = [
+        structure
+        for structure in read_structures(structures, part=part, limit=limit)
+        if structure is not None
+    ]
+    rng = np.random.default_rng(_SEED)
+    partner = rng.permutation(len(found))
+    pairs = [mixed(one, found[k]) for one, k in zip(found, partner, strict=True)]
+    known: dict[str, Floats] = {}
+    mixtures: dict[str, Floats] = {}
+    for name, view in VIEWS.items():
+        known[name] = _scores(classifier, (draw(s, view) for s in found))
+        mixtures[name] = _scores(classifier, (draw(s, view) for s in pairs))
+    if patterns is not None:
+        measured = [p for p in read_patterns(patterns, part=part) if p is not None]
+        known["measured"] = _scores(classifier, measured)
+        order = rng.permutation(len(measured))
+        sums = (summed(p, measured[k]) for p, k in zip(measured, order, strict=True))
+        mixtures["measured"] = _scores(classifier, sums)
+    x, kind = without_crystal(rng, classifier.grid, _WITHOUT)
+    empty = classifier.novelty(*classifier.outputs(x))
+    threshold = float(classifier.card.get("novel_above", np.inf))
+    return {
+        name: _figures(values, mixtures[name], empty, kind, threshold)
+        for name, values in known.items()
+    }
+
+
+def _scores(
+    classifier: Classifier, patterns: Iterable[LabelledPattern | None]
+) -> Floats:
+    """Novelty of patterns, (B,)."""
+    values = [
+        classifier.novelty(*classifier.outputs(batch.x))
+        for batch in batches(patterns, classifier.grid)
+    ]
+    return np.concatenate(values)
+
+
+def _figures(
+    known: Floats,
+    mixtures: Floats,
+    empty: Floats,
+    kind: NDArray[np.int64],
+    threshold: float,
+) -> dict[str, float]:
+    """Areas and the share flagged of one set of known patterns."""
+    areas = {"mixture": area_under_curve(mixtures, known)}
+    for k, name in enumerate(KINDS_WITHOUT_CRYSTAL):
+        areas[name] = area_under_curve(empty[kind == k], known)
+    return {**areas, "flagged": float((known > threshold).mean())}
