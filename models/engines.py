@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -73,10 +74,13 @@ def torch_engine(weights: WeightsFile, device: str | None) -> Engine:
         network.logits = torch.nn.Identity()  # type: ignore[assignment]
         members.append((network, last))
 
+    turn = threading.Lock()
+
     def run(x: Float) -> tuple[Float, Float]:
-        # TF32 would round what the calibration was made with.
-        exact = torch.backends.cudnn.flags(allow_tf32=False)
-        with torch.inference_mode(), exact:
+        # TF32 would round what the calibration was made with. The flags are the whole
+        # process's: threads take turns, or one would end another's.
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with turn, torch.inference_mode(), exact:
             pattern = torch.from_numpy(x).to(place)
             hidden = [network(pattern) for network, _ in members]
             logits = [last(h) for (_, last), h in zip(members, hidden, strict=True)]

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ringwatch.models.diffraction import Crystal, reflections
-from ringwatch.models.evaluation.datasets import read_structures
+from ringwatch.models.evaluation.datasets import DatasetError, read_structures
 from ringwatch.models.fingerprints import GRID, Float, of_lines
 from ringwatch.models.nearest import Library, LibraryError
 
@@ -135,8 +135,19 @@ def _formulas(path: Path) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make a library: its path, then CIFs and Parquet tables."""
-    out, *files = arguments if arguments is not None else sys.argv[1:]
+    """Make a library: its path, then CIFs and Parquet tables.
+
+    Raises
+    ------
+    LibraryError
+        If nothing is named, or a CIF or all structures cannot be used.
+    DatasetError
+        If a table or one of its columns is missing.
+    """
+    given = list(arguments if arguments is not None else sys.argv[1:])
+    if not given:
+        raise LibraryError("nothing named: give LIBRARY.npz, then CIFs or tables")
+    out, *files = given
     tables = [Path(file) for file in files if file.endswith(".parquet")]
     cifs = [Path(file) for file in files if not file.endswith(".parquet")]
     parts = [Library.from_structures(table) for table in tables]
@@ -150,4 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (LibraryError, DatasetError) as problem:
+        sys.exit(f"known_structures: {problem}")

@@ -69,8 +69,9 @@ class Prediction:
     crystal_systems : tuple of SystemProbability, (7,)
         Sorted by falling probability.
     label_set : tuple of str
-        Extinction symbols of the smallest set of classes whose probabilities sum to
-        at least ``coverage``.
+        Extinction symbols of the fewest classes, best first, whose probabilities sum
+        to the threshold at which such sets held the truth in a share ``coverage`` of
+        the calibration data.
     coverage : float
         Stated coverage of ``label_set``, in 0..1.
     unsure : bool

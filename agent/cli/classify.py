@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import fabio
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ringwatch.agent.agent import load_classifier
@@ -192,11 +193,12 @@ def _print(verdicts: list[tuple[Path, Verdict]], library: Library | None) -> Non
             sure = "?" if prediction.unsure else ""
             label = f"{prediction.label}{sure}"
             probability = f"{prediction.label_prob:.2f}"
+        opinion = _second_opinion(library, verdict) if library else ""
         table.add_row(
-            path.name,
+            escape(path.name),
             f"[{word_style(verdict.word)}]{verdict.word.value}[/]",
             label,
             probability,
-            verdict.reason + (_second_opinion(library, verdict) if library else ""),
+            escape(verdict.reason + opinion),  # names may hold square brackets
         )
     Console().print(table)

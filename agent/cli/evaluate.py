@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from rich.table import Table
 from ringwatch.agent.errors import SettingsError
 from ringwatch.models.classifier import Classifier
 from ringwatch.models.evaluation.datasets import DatasetError, Part, count_structures
+from ringwatch.models.evaluation.inputs import Tick
 from ringwatch.models.evaluation.model_card import record_report
 from ringwatch.models.evaluation.recalibration import recalibrate
 from ringwatch.models.evaluation.report import (
@@ -38,8 +39,6 @@ from ringwatch.models.weight_files import SHIPPED, WeightsError
 
 __all__ = ["evaluate"]
 
-Tick = Callable[[], None]
-
 
 @dataclass(frozen=True)
 class _Data:
@@ -54,11 +53,17 @@ class _Data:
 def evaluate(
     structures: Annotated[
         Path | None,
-        typer.Option(help="Parquet of real structures: space_group, cell, site_*."),
+        typer.Option(
+            help="Parquet of real structures: space_group, cell (a to gamma), "
+            "site_element, site_frac, site_occ; structure_type, formula tell the part."
+        ),
     ] = None,
     patterns: Annotated[
         Path | None,
-        typer.Option(help="Parquet of measured patterns: x, intensity, x_unit, ..."),
+        typer.Option(
+            help="Parquet of measured patterns: x, x_unit, wavelength_A, intensity, "
+            "space_group, usable_for_sg_scoring; group tells the part."
+        ),
     ] = None,
     weights: Annotated[
         Path | None,
@@ -85,16 +90,14 @@ def evaluate(
         int,
         typer.Option(
             min=0,
-            help="Structures to disturb in one way at a time, with --out or --card; "
-            "0: none.",
+            help="Structures to disturb, one way at a time, for --out and --card.",
         ),
     ] = 400,
     adapt: Annotated[
         bool,
         typer.Option(
             "--adapt",
-            help="Score the measured patterns also as one unlabelled beamtime that the "
-            "classifier adapts to.",
+            help="Score the measured patterns adapted to, too: an unlabelled beamtime.",
         ),
     ] = False,
     log: Annotated[
@@ -128,6 +131,8 @@ def evaluate(
       ringwatch evaluate --structures structures.parquet --patterns patterns.parquet
     """
     _check(prior, part, structures, patterns, log, out)
+    if card and not (structures or patterns):
+        raise SettingsError("--card keeps scores: name --structures or --patterns")
     data = _Data(structures, patterns, part, limit)  # type: ignore[arg-type]
     path = weights or SHIPPED
     try:
@@ -149,12 +154,13 @@ def evaluate(
             report["training"] = read_log(log)
     except (DatasetError, WeightsError, LogError, ValueError) as error:
         raise SettingsError(str(error)) from error
-    if card or calibrate:
+    if scores and (card or calibrate):
         record_report(path, report)
     files = _written(report, out) if out else []
     if as_json:
         found = {name: s.to_dict() for name, s in scores.items()}
-        typer.echo(json.dumps(found | _if_any("adaptation", report), indent=1))
+        extra = {"adaptation": report["adaptation"]} if adapted else {}
+        typer.echo(json.dumps(found | extra, indent=1))
         return
     console = Console()
     if scores:
@@ -252,10 +258,6 @@ def _written(report: Mapping[str, Any], out: Path) -> list[Path]:
     from ringwatch.models.evaluation.figures import draw_figures  # noqa: PLC0415 - a second's load
 
     return [write_report(report, out), *draw_figures(report, out)]
-
-
-def _if_any(key: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: report[key]} if key in report else {}
 
 
 _RATES = {

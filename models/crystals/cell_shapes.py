@@ -136,7 +136,7 @@ def draw_cell(
     Parameters
     ----------
     state : (11,) uint64
-        Stream of `ringwatch.models.philox.begin`; advanced.
+        Stream of `ringwatch.models.crystals.philox.begin`; advanced.
     group : int
         Space group, 1 to 230.
     shapes : (231, 6) float64

@@ -47,7 +47,7 @@ def displacements(state: NDArray[np.uint64], n: int) -> NDArray[np.float64]:
     Parameters
     ----------
     state : (11,) uint64
-        Stream of `ringwatch.models.philox.begin`; advanced.
+        Stream of `ringwatch.models.crystals.philox.begin`; advanced.
     n : int
         How many.
 
@@ -114,7 +114,7 @@ def decorate(
     Parameters
     ----------
     state : (11,) uint64
-        Stream of `ringwatch.models.philox.begin`; advanced.
+        Stream of `ringwatch.models.crystals.philox.begin`; advanced.
     group : int
         Space group; the pool must have a template of it.
     tables, priors : WyckoffTables, Priors

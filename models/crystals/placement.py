@@ -131,7 +131,7 @@ def place_sites(
     Parameters
     ----------
     state : (11,) uint64
-        Stream of `ringwatch.models.philox.begin`; advanced.
+        Stream of `ringwatch.models.crystals.philox.begin`; advanced.
     group : int
         Space group.
     tables : WyckoffTables

@@ -189,7 +189,7 @@ def powder_lines(
     s_range : (float, float)
         Least and greatest 1/d in 1/A.
     factors, step : (99, k) float32, float
-        See `ringwatch.models.form_factors.form_factor_table`.
+        See `ringwatch.models.diffraction.form_factors.form_factor_table`.
     f_double : (99,) float64
         f'' in electrons by atomic number; see `dispersion_corrections` there.
 

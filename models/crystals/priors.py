@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Priors(NamedTuple):
-    """What `ringwatch.models.sampling.draw` draws from.
+    """What `ringwatch.models.crystals.sampling.draw` draws from.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Priors(NamedTuple):
     radii : (99,) float64
         Covalent radii in A.
     shapes : (231, 6) float64
-        See `ringwatch.models.cell_shapes.shape_table`.
+        See `ringwatch.models.crystals.cell_shapes.shape_table`.
     contact_draws : int
         Most draws of a site's free coordinates, of which the best is kept.
     partial : float

@@ -50,7 +50,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One real structure; see `ringwatch.models.prototypes.PrototypePool`."""
+    """One real structure; see `ringwatch.models.crystals.prototypes.PrototypePool`."""
 
     space_group: int
     cell: tuple[float, ...]

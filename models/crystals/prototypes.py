@@ -36,7 +36,7 @@ class PrototypePool(NamedTuple):
     slot_z : (E,) int64
         Atomic numbers of the elements.
     site_position : (S,) int64
-        Wyckoff position, see `ringwatch.models.wyckoff.WyckoffTables`.
+        Wyckoff position, see `ringwatch.models.crystals.wyckoff.WyckoffTables`.
     site_slot : (S,) int64
         Element of a site, counted within its template.
     site_coordinates : (S, 3) float64

@@ -62,7 +62,7 @@ def enumerate_reflections(
     Parameters
     ----------
     code : int
-        Laue class, an index into `ringwatch.models.wyckoff.LAUE_CLASSES`.
+        Laue class, an index into `ringwatch.models.crystals.wyckoff.LAUE_CLASSES`.
     metric : (6,) float64
         Reciprocal metric a*^2, b*^2, c*^2, 2 a*b*, 2 a*c*, 2 b*c* (dot products),
         1/A^2.
@@ -73,7 +73,7 @@ def enumerate_reflections(
     s_range : (float, float)
         Least and greatest 1/d in 1/A.
     line_multiplicity : (12, 128) float64
-        Orbit sizes, see `ringwatch.models.wyckoff.WyckoffTables`.
+        Orbit sizes, see `ringwatch.models.crystals.wyckoff.WyckoffTables`.
     hkl, s2, multiplicity : (m, 3) int32, (m,) float64, (m,) float64
         Filled: indices, 1/d^2 in 1/A^2, orbit size. m must hold `box_size`.
 
@@ -233,7 +233,7 @@ def squared_structure_factors(
     hkl, s2 : (m, 3) int32, (m,) float64
         Miller indices, ordered by h, then k, and 1/d^2 in 1/A^2.
     factors, step : (99, k) float32, float
-        See `ringwatch.models.form_factors.form_factor_table`.
+        See `ringwatch.models.diffraction.form_factors.form_factor_table`.
     f_double : (99,) float64
         f'' in electrons by atomic number.
     out : (m,) float64

@@ -45,7 +45,7 @@ class Conditions:
     counts : per step at the top of the strongest line.
     loss : counting loss at the top of the strongest line; 0: none.
     ceiling : where the detector saturates, relative to the strongest line.
-    treatment, base : see `ringwatch.models.counting.Counting`.
+    treatment, base : see `ringwatch.models.disturbances.counting.Counting`.
     """
 
     kind: NDArray[np.int64]

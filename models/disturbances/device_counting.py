@@ -89,7 +89,8 @@ def count_on_device(
     ----------
     source : torch.Generator
         Source of randomness, of the patterns' device. The numbers depend on the device
-        and the batch; their distribution is that of `ringwatch.models.counting.count`.
+        and the batch; their distribution is that of
+        `ringwatch.models.disturbances.counting.count`.
     y, background : (D, n) float32
         Intensity with background, strongest line near 1; the background in it.
     edges : (n + 1,) float64

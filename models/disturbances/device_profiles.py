@@ -179,7 +179,9 @@ def render_on_device(
     *,
     cutoff: float = 1e-4,
 ) -> Tensor:
-    """Draw B patterns where the tensors are, as `ringwatch.models.profiles.render`.
+    """Draw B patterns where the tensors are, as the kernel for a CPU does.
+
+    That is `ringwatch.models.diffraction.profiles.render`.
 
     Parameters
     ----------

@@ -131,7 +131,11 @@ class DisturbanceSettings:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            pair = value if isinstance(value, tuple) else (value, value)
+            ranged = isinstance(getattr(type(self), name), tuple)
+            if ranged != (isinstance(value, tuple) and len(value) == 2):
+                expected = "a pair (low, high)" if ranged else "one number"
+                raise ValueError(f"{name} = {value}: {expected} is needed")
+            pair = value if ranged else (value, value)
             if not 0 <= pair[0] <= pair[1]:
                 raise ValueError(f"{name} = {value}: 0 <= low <= high is needed")
             if name.endswith("_share") and pair[1] > 1:

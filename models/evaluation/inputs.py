@@ -138,7 +138,7 @@ def tables(
     structures, patterns : Path or None
         Parquet files; either may be left out.
     part : str
-        See `ringwatch.models.datasets.Part`.
+        See `ringwatch.models.evaluation.datasets.Part`.
     limit : int
         A random choice of so many structures; 0: all.
     tick : callable
@@ -184,7 +184,7 @@ def evaluation_sets(
     structures, patterns : Path, optional
         Parquet files; either may be left out.
     part : str
-        See `ringwatch.models.datasets.Part`.
+        See `ringwatch.models.evaluation.datasets.Part`.
     limit : int
         A random choice of so many structures; 0: all.
     grid : InputGrid, optional

@@ -107,7 +107,7 @@ def novelty_figures(
     structures, patterns : Path
         Parquet files; the patterns may be left out.
     part : str
-        See `ringwatch.models.datasets.Part`.
+        See `ringwatch.models.evaluation.datasets.Part`.
     limit : int
         A random choice of so many structures; 0: all.
 

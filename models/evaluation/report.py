@@ -46,7 +46,7 @@ def build_report(
     classifier : Classifier
         With its prior and calibration.
     sets : mapping of str to LabelledLogits
-        Of `ringwatch.models.evaluation.collect`.
+        Of `ringwatch.models.evaluation.scoring.collect`.
     part : str
         Which part of the data they are.
     scores : mapping of str to Scores, optional

@@ -141,7 +141,7 @@ def collect(
     structures, patterns : Path, optional
         Parquet files; either may be left out.
     part : str
-        See `ringwatch.models.datasets.Part`.
+        See `ringwatch.models.evaluation.datasets.Part`.
     limit : int
         A random choice of so many structures; 0: all.
     tick : callable

@@ -112,7 +112,7 @@ def sweep_all(
     structures : Path
         Parquet file.
     part : str
-        See `ringwatch.models.datasets.Part`.
+        See `ringwatch.models.evaluation.datasets.Part`.
     limit : int
         How many structures; 0: all.
     tick : callable

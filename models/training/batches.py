@@ -32,8 +32,10 @@ class Batch:
 class Batches:
     """Batches in the order they are asked for, whatever draws them.
 
-    Crystal and disturbance of a pattern depend on its number and the seeds alone, so
-    threads change nothing but the time it takes.
+    A crystal depends on its number and the seed alone; its disturbance on the seed, the
+    number of its batch's first crystal, the batch's size and the clean share. Threads
+    that draw ahead change nothing but the time, and that a falling clean share comes
+    ``2 * threads`` batches late.
 
     Parameters
     ----------

@@ -131,7 +131,11 @@ class _Checkpoints:
             self._console.print(
                 f"{trainer.samples:,} samples, {trainer.seconds / 60:.1f} min: {scores}"
             )
-        trainer.seconds += time.perf_counter() - started
+        # All processes go by the first one's time: clocks that differ would have some
+        # save, or end, while others still exchange gradients.
+        spent = [time.perf_counter() - started if trainer.processes.first else 0.0]
+        trainer.processes.mean((), spent)
+        trainer.seconds += spent[0] * trainer.processes.size
 
 
 def _log(trainer: Trainer, **values: float) -> None:

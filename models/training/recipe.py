@@ -110,6 +110,11 @@ class TrainingSettings:
         for name in ("warm_up", "decay", "clean_until"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must lie in 0..1")
+        shares = self.clean_share
+        if not (isinstance(shares, tuple) and len(shares) == 2) or not (
+            0 <= min(shares) <= max(shares) <= 1
+        ):
+            raise ValueError(f"clean_share = {shares}: two shares in 0..1 are needed")
         if self.warm_up + self.decay > 1 + 1e-9 or not 0 <= self.average < 1:
             raise ValueError("warm_up + decay and average must lie in 0..1")
         if min(self.group_loss, self.lattice_loss, self.system_loss) < 0:

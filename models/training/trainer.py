@@ -190,15 +190,15 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()
         sent = self._clock()
-        seconds = self.seconds + self._rest + sent - started
-        shared = [float(loss.detach()), float(stop), seconds]
+        # What passed, not the time of day: the message has single precision.
+        shared = [float(loss.detach()), float(stop), self._rest + sent - started]
         processes.mean(self.network.parameters(), shared)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimizer.step()
         self.step_count += 1
         self.samples += together
         self._update_average()
-        self.seconds = shared[2]  # the same everywhere, as the learning rate must be
+        self.seconds += shared[2]  # the same everywhere, as the learning rate must be
         self._rest = self._clock() - sent
         return shared[0], shared[1] > 0
 

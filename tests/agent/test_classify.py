@@ -325,7 +325,7 @@ _atom_site_fract_z
 def test_a_library_gives_a_second_opinion(frames: Path, tmp_path: Path) -> None:
     """Ceria's own structure among others is the nearest of a measured frame of it."""
     known = {
-        "ceria": ("F m -3 m", 5.40, "Ce", "O", 0.25),
+        "ceria [red]": ("F m -3 m", 5.40, "Ce", "O", 0.25),
         "salt": ("F m -3 m", 5.64, "Na", "Cl", 0.5),
         "caesium chloride": ("P m -3 m", 4.12, "Cs", "Cl", 0.5),
     }
@@ -345,11 +345,12 @@ def test_a_library_gives_a_second_opinion(frames: Path, tmp_path: Path) -> None:
     )
     (found,) = classify(*arguments, more=frozenset({"nearest"}))
     best = found["nearest"][0]
-    assert best["name"] == "ceria"
+    assert best["name"] == "ceria [red]"
     assert best["known"]
     assert best["distance"] < 0.5 * found["nearest"][1]["distance"]
     printed = CliRunner().invoke(app, ["classify", *map(str, arguments)])
     assert "nearest known" in " ".join(printed.stdout.split())
+    assert "[red]" in printed.stdout  # a name, no colour
     library.write_bytes(b"no library")
     with pytest.raises(SettingsError, match="library"):
         app(["classify", *map(str, arguments)], standalone_mode=False)

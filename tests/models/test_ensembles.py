@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -81,6 +82,18 @@ def test_logits_are_averaged_and_hidden_layers_stand_side_by_side(files, x, engi
     np.testing.assert_allclose(hidden, both, rtol=1e-4, atol=1e-4)
     assert (hidden >= 0).all()
     assert hidden.std() > 0.01
+
+
+def test_threads_leave_torch_as_they_found_it(files, x):
+    """The switch that keeps single precision whole belongs to the whole process."""
+    run = torch_engine(files[0], "cpu")
+    alone = run(x)[0]
+    before = torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32
+    with ThreadPoolExecutor(4) as pool:
+        for logits, _ in pool.map(run, [x] * 200):
+            np.testing.assert_allclose(logits, alone, rtol=1e-5, atol=1e-5)
+    after = torch.backends.cudnn.enabled, torch.backends.cudnn.allow_tf32
+    assert after == before == (True, True)
 
 
 def test_onnx_and_torch_agree_on_an_ensemble(files, x):

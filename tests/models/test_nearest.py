@@ -219,6 +219,18 @@ def test_the_command_joins_tables_and_cifs(
     assert isinstance(crystals[0], Reflections)
     with pytest.raises(LibraryError, match="no structures"):
         main([str(out)])
+    with pytest.raises(LibraryError, match="nothing named"):
+        main([])
+    module = "ringwatch.models.known_structures"
+    done = subprocess.run(
+        [sys.executable, "-m", module, str(out), str(tmp_path / "none.cif")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("known_structures: ")
+    assert "none.cif is missing" in done.stderr
 
 
 SPEED = """

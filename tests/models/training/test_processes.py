@@ -104,6 +104,19 @@ def test_torchrun_trains_resumes_and_writes_once(tmp_path):
     )
 
 
+def test_a_busy_first_process_keeps_checkpoints_and_end_in_step(tmp_path):
+    # The first process alone scores what it saved: its clock must not run ahead.
+    recipe, out = tmp_path / "timed.toml", tmp_path / "out"
+    timed = "[training]\nhours = 0.003\ncheckpoint_minutes = 0.02\nbatch = 16\n"
+    recipe.write_text(RECIPE.replace("[training]\nbatch = 16\nsamples = 128\n", timed))
+    ringwatch = str(Path(sys.executable).with_name("ringwatch"))
+    train = ("--no-python", ringwatch, "train", str(recipe), "--out", str(out))
+    torchrun(*train, "--no-calibrate")
+    lines = [json.loads(t) for t in (out / "log.jsonl").read_text().splitlines()]
+    assert sum("clean_top1" in line for line in lines) >= 3
+    assert lines[-1]["progress"] == 1.0
+
+
 def test_threads_that_draw_ahead_change_nothing():
     crystals = CrystalGenerator(seed=3)
     disturbances = Disturbances(

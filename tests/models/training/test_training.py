@@ -208,7 +208,12 @@ def test_the_first_recipe_reads_and_defaults_fill_in(tmp_path):
         ("[trainings]\nhours = 1\n", "unknown tables"),
         ("[training]\nepochs = 3\n", "epochs"),
         ("[training]\nhours = -1\n", "must be positive"),
+        ("[training]\nclean_share = 0.5\n", "two shares"),
+        ("[training]\nclean_share = [1.0, 3.0]\n", "two shares"),
         ("[disturbances]\nwidth = [2.0, 1.0]\n", "width"),
+        ("[disturbances]\nimpurity_height = 0.1\n", "a pair"),
+        ("[disturbances]\nwidth = [0.1, 0.2, 0.3]\n", "a pair"),
+        ("[disturbances]\nstrain = [0.1, 0.2]\n", "one number"),
         ("[network]\nhidden = 3\n", "stages"),
     ],
 )
