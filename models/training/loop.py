@@ -72,6 +72,7 @@ def train(
     smooth: float | None = None
     checkpoint = _Checkpoints(trainer, examine, console)
     logged, since = time.monotonic(), trainer.samples
+    steps_before = trainer.step_count
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with stop_on_signals() as stops, Progress(*columns, console=console) as bar:
         task = bar.add_task("training", total=1.0)
@@ -87,7 +88,8 @@ def train(
                 text = f"{trainer.samples:,} samples, loss {smooth:.3f}, {rate:.0f}/s"
                 bar.update(task, completed=trainer.progress, description=text)
                 checkpoint.write_if_due()
-    checkpoint.write()
+    if trainer.step_count > steps_before:  # else calibrated weights would be undone
+        checkpoint.write()
     trainer.batches.close()
     trainer.processes.leave()
     if stop:

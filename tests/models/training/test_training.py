@@ -150,6 +150,16 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path):
         )
 
 
+def test_a_finished_run_is_left_as_it_is(tmp_path):
+    settings = recipe(samples=64)
+    trainer = train(settings, tmp_path, console=quiet())
+    recalibrate(trainer.weights_path, count=256)
+    files = sorted(path for path in tmp_path.iterdir() if path.is_file())
+    before = [path.read_bytes() for path in files]
+    train(settings, tmp_path, console=quiet())
+    assert [path.read_bytes() for path in files] == before
+
+
 def test_an_interrupt_saves_and_ends(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
