@@ -154,15 +154,16 @@ class Library:
 
     def write(self, path: Path) -> None:
         """Write an ``.npz``, fingerprints in half precision: 1 kB a structure."""
-        np.savez_compressed(
-            path,
-            format=_FORMAT,
-            names=np.array(self.names),
-            structure_types=np.array(self.structure_types),
-            space_groups=self.space_groups.astype(np.int16),
-            fingerprints=self.fingerprints.astype(np.float16),
-            reject_above=self.reject_above,
-        )
+        with path.open("wb") as opened:  # numpy would add a suffix to a bare name
+            np.savez_compressed(
+                opened,
+                format=_FORMAT,
+                names=np.array(self.names),
+                structure_types=np.array(self.structure_types),
+                space_groups=self.space_groups.astype(np.int16),
+                fingerprints=self.fingerprints.astype(np.float16),
+                reject_above=self.reject_above,
+            )
 
     @classmethod
     def read(cls, path: Path) -> Library:
@@ -181,6 +182,10 @@ class Library:
         if path.stat().st_size > _MAX_BYTES:
             raise LibraryError(f"{path} is larger than {_MAX_BYTES} bytes: no library")
         try:
+            with zipfile.ZipFile(path) as packed:
+                unpacked = sum(entry.file_size for entry in packed.infolist())
+            if unpacked > _MAX_BYTES:
+                raise LibraryError(f"{path} unpacks to {unpacked} bytes: no library")
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 if int(file["format"]) != _FORMAT:
                     raise LibraryError(f"{path}: format {_FORMAT} is needed; make anew")

@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ringwatch.models.calibration import Calibration
 from ringwatch.models.evaluation.card_text import card_text
 from ringwatch.models.weight_files import read_weights, write_card
 
 __all__ = [
     "card_text",
-    "record_calibration",
     "record_report",
 ]
 
@@ -29,14 +27,6 @@ _ON_CARD = (
     "q_range",
 )
 """What of a table's breakdown the card keeps; the rest fills pages."""
-
-
-def record_calibration(weights: Path, found: Calibration, source: str) -> None:
-    """Write a calibration to the card; ``source`` says what it was fitted on."""
-    card = {**read_weights(weights).card, **found.to_card(), "calibration": source}
-    card["scores"] = {}  # those of another calibration
-    card.pop("evaluation", None)
-    write_card(weights, card)
 
 
 def record_report(weights: Path, report: Mapping[str, Any]) -> None:

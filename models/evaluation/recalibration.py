@@ -206,6 +206,7 @@ def recalibrate(
     logits = {name: logits_of_inputs(classifier, [x]) for name, x in sets.items()}
     found, scores = cross_fitted(classifier, logits)
     card = {**file.card, **found.to_card(), "calibration": source, "scores": {}}
+    card.pop("evaluation", None)  # of another calibration, as the scores
     card["novel_above"] = _novelty_threshold(classifier, sets)
     card["novelty"] = {}
     if structures is not None:

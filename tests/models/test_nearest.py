@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -264,3 +265,19 @@ def test_ten_thousand_are_searched_in_a_millisecond_on_one_core():
         check=True,
     )
     assert float(done.stdout) < 2e-3
+
+
+def test_a_name_without_suffix_and_a_bomb(library, tmp_path):
+    bare = tmp_path / "known"
+    library.write(bare)
+    assert Library.read(bare).names == library.names
+    bomb = tmp_path / "bomb.npz"
+    with (
+        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed,
+        packed.open("names.npy", "w", force_zip64=True) as member,
+    ):
+        for _ in range(1025):
+            member.write(bytes(2**20))
+    assert bomb.stat().st_size < 2**22
+    with pytest.raises(LibraryError, match="unpacks to"):
+        Library.read(bomb)

@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 
 from ringwatch.agent.cli.evaluate import evaluate as evaluate_command
 from ringwatch.agent.errors import SettingsError
-from ringwatch.models.calibration import Calibration
-from ringwatch.models.evaluation.model_card import record_calibration
+from ringwatch.models.evaluation.recalibration import recalibrate
 from ringwatch.models.weight_files import read_weights, write_card
 
 
@@ -170,8 +169,11 @@ def test_a_new_calibration_forgets_the_scores_of_the_old(
     for prior in ("natural", "balanced"):
         assert run(*arguments, "--card", "--prior", prior).exit_code == 0
     assert set(read_weights(own).card["scores"]) == {"natural", "balanced"}
-    record_calibration(own, Calibration(2.0, 0.7), "two guesses")
+    found, _ = recalibrate(own, count=256)
     card = read_weights(own).card
     assert card["scores"] == {}
     assert "evaluation" not in card
-    assert (card["temperature"], card["coverage"]["threshold"]) == (2.0, 0.7)
+    assert (card["temperature"], card["coverage"]["threshold"]) == (
+        found.temperature,
+        found.threshold,
+    )
