@@ -14,7 +14,7 @@ from scipy.ndimage import grey_opening
 from ringwatch.models.diffraction import (
     Grid,
     Reflections,
-    lorentz_polarization,
+    line_areas,
     render,
 )
 from ringwatch.models.inputs import InputGrid, channels, network_input
@@ -98,8 +98,7 @@ def of_pattern(
 
 def of_lines(lines: Reflections) -> Float:
     """Fingerprint (512,) of a crystal's lines, as Cu K-alpha shows them."""
-    strength = lines.f_squared * lines.multiplicity
-    area = strength * lorentz_polarization(lines.q, _WAVELENGTH)
+    area = line_areas(lines, _WAVELENGTH)
     drawing = Grid(
         n_bins=GRID.n_bins, q_min=GRID.q_min, q_max=GRID.q_max, logarithmic=True
     )

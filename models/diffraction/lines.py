@@ -30,6 +30,7 @@ __all__ = [
     "Reflections",
     "cell_volume",
     "direct_metric",
+    "line_areas",
     "lorentz_polarization",
     "reflections",
     "render",
@@ -101,6 +102,31 @@ def lorentz_polarization(
     polarized = (1.0 + share * (1.0 - 2.0 * sine2) ** 2) / (1.0 + share)
     factor: NDArray[np.float64] = polarized / (sine2 * np.sqrt(1.0 - sine2))
     return np.where(reached, factor, 0.0)
+
+
+def line_areas(
+    lines: Reflections, wavelength: float, polarization: float = 1.0
+) -> NDArray[np.float64]:
+    """Areas of powder lines drawn over q, in any unit.
+
+    `lorentz_polarization` belongs to areas over 2theta; dq = k / 2 cos(theta) d2theta
+    with k = 4 pi / wavelength.
+
+    Parameters
+    ----------
+    lines : Reflections
+        M lines.
+    wavelength, polarization : float
+        As `lorentz_polarization` takes them.
+
+    Returns
+    -------
+    (M,) float64
+        0 where the wavelength cannot reach q.
+    """
+    sine = np.minimum(lines.q * wavelength / (4.0 * np.pi), 1.0)
+    strength = lines.f_squared * lines.multiplicity * np.sqrt(1.0 - sine**2)
+    return strength * lorentz_polarization(lines.q, wavelength, polarization)
 
 
 def reflections(

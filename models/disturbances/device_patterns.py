@@ -115,7 +115,9 @@ class DeviceDisturbances:
         total += self._render(exposure.foreign)
         total += background
         # A counter that is dead after each count.
-        total /= 1.0 + self._put(exposure.loss[:, None]) * total
+        loss = self._put(exposure.loss[:, None])
+        total /= 1.0 + loss * total
+        background = background / (1.0 + loss * background)
         source = torch.Generator(self.device).manual_seed(seed)
         return count_on_device(
             source, total, background, self._on_cpu.edges, exposure.counting

@@ -107,6 +107,8 @@ class Disturbances:
         total += self._render(exposure.foreign)
         total += exposure.background
         # A counter that is dead after each count.
-        total /= 1.0 + exposure.loss[:, None] * total
-        count(rng, total, exposure.background, self.edges, exposure.counting)
+        loss = exposure.loss[:, None]
+        total /= 1.0 + loss * total
+        background = exposure.background / (1.0 + loss * exposure.background)
+        count(rng, total, background, self.edges, exposure.counting)
         return total

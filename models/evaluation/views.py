@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.models.diffraction import Grid, lorentz_polarization, render
+from ringwatch.models.diffraction import Grid, line_areas, render
 from ringwatch.models.evaluation.datasets import Facts, LabelledPattern, RealStructure
 
 __all__ = ["BEAMLINE", "CLEAN", "View", "draw"]
@@ -156,8 +156,7 @@ def _lines(structure: RealStructure, view: View, rng: np.random.Generator) -> Fl
     lines = structure.lines
     fwhm = _between(rng, view.fwhm)
     shift = view.zero_shift * rng.standard_normal()
-    area = lines.f_squared * lines.multiplicity
-    area = area * lorentz_polarization(lines.q, view.wavelength, view.polarization)
+    area = line_areas(lines, view.wavelength, view.polarization)
     if view.texture:
         area = area * np.exp(view.texture * rng.standard_normal(len(area)))
     q = lines.q + shift

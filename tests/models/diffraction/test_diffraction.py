@@ -12,7 +12,9 @@ import pytest
 from ringwatch.models.diffraction import (
     Crystal,
     Grid,
+    Reflections,
     cell_volume,
+    line_areas,
     lorentz_polarization,
     reflections,
     render,
@@ -317,3 +319,25 @@ def test_render_refuses_what_does_not_fit():
     empty = render(grid, [0, 0], [], [], [], [0.5])
     assert empty.shape == (1, 100)
     assert not empty.any()
+
+
+def test_areas_over_q_are_those_over_angle_times_the_step():
+    """The same area counted in steps of 2theta and in steps of q: dq/d2theta."""
+    q = np.array([1.0, 4.0, 5.76, 9.0])  # the last is beyond Cu K-alpha
+    ones = np.ones(4)
+    lines = Reflections(
+        q=q,
+        d_spacing=2 * np.pi / q,
+        hkl=np.ones((4, 3), np.int64),
+        multiplicity=np.ones(4, np.int64),
+        f_squared=ones,
+    )
+    k = 4 * np.pi / 1.5418
+    two_theta = 2 * np.arcsin(q[:3] / k)
+    step = 1e-6
+    slope = k * (np.sin((two_theta + step) / 2) - np.sin(two_theta / 2)) / step
+    over_angle = lorentz_polarization(q[:3], 1.5418)
+    expected = over_angle * slope / slope[0]
+    found = line_areas(lines, 1.5418)
+    np.testing.assert_allclose(found[:3] / found[0], expected / expected[0], rtol=1e-5)
+    assert found[3] == 0
