@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ringwatch.models.calibration import noise_level, sum_over
+from ringwatch.models.calibration import sum_over
 from ringwatch.models.classifier import Classifier
 from ringwatch.models.inputs import Float, network_input
 from ringwatch.models.symmetry import CLASS_INDEX, POWDER_CLASSES
@@ -77,9 +77,7 @@ def attribution(
 
 def _log_odds(classifier: Classifier, x: Float, number: int | None) -> Floats:
     """Log odds (B,) of a class, by default of the first pattern's most probable one."""
-    # One noise for all: taking a peak away makes no pattern better measured.
-    noise = np.repeat(noise_level(x[:1]), len(x))
-    p = classifier.probabilities(classifier.logits(x), noise)
+    p = classifier.probabilities(classifier.logits(x))
     classes = sum_over(p, CLASS_INDEX[1:], len(POWDER_CLASSES))
     if number is None:
         index = int(classes[0].argmax())

@@ -18,8 +18,7 @@ __all__ = [
     "calibration_excess",
     "coverage_threshold",
     "expected_calibration_error",
-    "fit_temperature",
-    "noise_level",
+    "fit_calibration",
     "posterior",
     "smallest_set",
     "sum_over",
@@ -31,13 +30,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.integer]
 
 
-_CENTRE = -5.0
-"""Noise level that the stated temperature belongs to: between clean and measured."""
-_NOISE = (-8.5, -2.0)
-"""Noise levels that calibration data have; beyond them the temperature stays put."""
-_FLOOR = 1e-4
-_RIDGE = 0.05
-"""Holds the slope near zero where all patterns are equally noisy."""
+_TEMPERATURES = (0.25, 8.0)
+_DOUBTS = (1e-4, 0.2)
 
 
 @dataclass(frozen=True)
@@ -47,22 +41,21 @@ class Calibration:
     Attributes
     ----------
     temperature : float
-        Flattens the class probabilities of a pattern of the usual noise; see
-        `tempered`.
+        Flattens the class probabilities; see `tempered`.
     threshold : float
         Sum of probabilities at which a label set holds the truth in a share
         ``coverage`` of cases.
     coverage : float
         That share.
-    noise_slope : float
-        How much ln(temperature) rises with the `noise_level`: measured patterns are
-        less like the training than clean ones, and noise is what shows it.
+    doubt : float
+        Share of patterns whose class nothing in the answer tells - wrong labels, other
+        phases - and which are spread evenly over the classes.
     """
 
     temperature: float
     threshold: float
     coverage: float = 0.9
-    noise_slope: float = 0.0
+    doubt: float = 0.0
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> Calibration:
@@ -71,87 +64,57 @@ class Calibration:
             temperature=float(card["temperature"]),
             threshold=float(card["coverage"]["threshold"]),
             coverage=float(card["coverage"]["stated"]),
-            noise_slope=float(card.get("noise_slope", 0.0)),
+            doubt=float(card.get("doubt", 0.0)),
         )
 
     def to_card(self) -> dict[str, Any]:
         """What belongs on the model card."""
         return {
             "temperature": self.temperature,
-            "noise_slope": self.noise_slope,
+            "doubt": self.doubt,
             "coverage": {"stated": self.coverage, "threshold": self.threshold},
         }
 
-    def temperatures(self, noise: NDArray[np.floating] | None, n: int) -> Floats:
-        """Temperatures (n,) of patterns with noise levels (n,); None: the usual."""
-        levels = np.full(n, _CENTRE) if noise is None else np.clip(noise, *_NOISE)
-        excess = self.noise_slope * (levels - _CENTRE)
-        return np.asarray(self.temperature * np.exp(excess))
 
-
-def noise_level(x: NDArray[np.floating]) -> Floats:
-    """How noisy patterns are: a logarithm, about -8 if not at all, -3 if very.
-
-    The median absolute second difference of neighbouring bins sees noise, not lines,
-    which are few and wider than a bin.
-
-    Parameters
-    ----------
-    x : ndarray, (B, 3, n_bins)
-        Network inputs; channel 0 is the root of the intensity, 1 at its highest point.
-
-    Returns
-    -------
-    ndarray, (B,)
-        ln(1e-4 + median); -9.2 where less than three bins in a row are covered.
-    """
-    found = np.full(len(x), math.log(_FLOOR))
-    for i, (root, _, covered) in enumerate(x):
-        inside = (covered[:-2] > 0) & (covered[1:-1] > 0) & (covered[2:] > 0)
-        if inside.any():
-            bend = root[:-2] - 2 * root[1:-1] + root[2:]
-            found[i] = math.log(_FLOOR + float(np.median(np.abs(bend[inside]))))
-    return found
-
-
-def fit_temperature(
+def fit_calibration(
     classes: Floats,
     truth: Ints,
-    noise: Floats | None = None,
+    coverage: float,
     *,
     weights: Floats | None = None,
-) -> tuple[float, float]:
-    """Temperature, and its slope over noise, of the least negative log-likelihood.
+) -> Calibration:
+    """Temperature and doubt of the least negative log-likelihood, and the threshold.
 
     Parameters
     ----------
     classes : ndarray, (B, n)
-        Class probabilities that are to be flattened or sharpened.
+        Class probabilities under the prior of these patterns.
     truth : ndarray, (B,)
         True classes.
-    noise : ndarray, (B,), optional
-        Noise levels; default: unknown, which makes the slope 0.
+    coverage : float
+        What label sets shall reach, in 0..1.
     weights : ndarray, (B,), optional
         Weight of each pattern; default: alike.
 
     Returns
     -------
-    temperature, noise_slope : float
-        As `Calibration` has them; temperature in 0.25..8, slope in -0.5..0.5.
+    Calibration
+        Temperature in 0.25..8, doubt in 0.0001..0.2.
     """
     row = np.arange(len(truth))
 
     def loss(values: Floats) -> float:
-        trial = Calibration(math.exp(values[0]), 1.0, noise_slope=float(values[1]))
-        flat = flattened(classes, trial.temperatures(noise, len(truth)))
-        p = flat[row, truth]
-        nll = float(np.average(-np.log(np.maximum(p, 1e-30)), weights=weights))
-        return nll + _RIDGE * float(values[1]) ** 2
+        flat = flattened(classes, math.exp(values[0]), math.exp(values[1]))
+        nll = -np.log(np.maximum(flat[row, truth], 1e-30))
+        return float(np.average(nll, weights=weights))
 
-    slopes = (0.0, 0.0) if noise is None else (-0.5, 0.5)
-    bounds = [(math.log(0.25), math.log(8.0)), slopes]
-    found = minimize(loss, [0.0, 0.0], method="L-BFGS-B", bounds=bounds)
-    return math.exp(float(found.x[0])), float(found.x[1])
+    bounds = [tuple(map(math.log, ends)) for ends in (_TEMPERATURES, _DOUBTS)]
+    start = [0.0, math.log(0.01)]
+    found = minimize(loss, start, method="L-BFGS-B", bounds=bounds)
+    temperature, doubt = (math.exp(value) for value in found.x)
+    flat = flattened(classes, temperature, doubt)
+    threshold = coverage_threshold(flat, truth, coverage, weights=weights)
+    return Calibration(temperature, threshold, coverage, doubt)
 
 
 def expected_calibration_error(
@@ -230,8 +193,10 @@ def coverage_threshold(
     order = np.argsort(before, kind="stable")
     weight = np.ones(len(before)) if weights is None else weights[order]
     share = np.cumsum(weight) / weight.sum()
-    # One pattern more, unseen and held last, makes the coverage hold for new data.
-    rank = int(np.searchsorted(share, min(coverage * (1 + 1 / len(share)), 1.0)))
+    # One pattern more, unseen, of the greatest weight and held last, makes the
+    # coverage hold for new data.
+    more = float(weight.max() / weight.sum())
+    rank = int(np.searchsorted(share, min(coverage * (1 + more), 1.0)))
     return float(min(before[order][min(rank, len(order) - 1)] + 1e-9, 1.0))
 
 

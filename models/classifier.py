@@ -18,7 +18,6 @@ from scipy.special import logsumexp
 
 from ringwatch.models.calibration import (
     Calibration,
-    noise_level,
     posterior,
     smallest_set,
     sum_over,
@@ -170,23 +169,11 @@ class Classifier:
         """Logits (B, 230) of network inputs (B, 3, n_bins)."""
         return self.outputs(x)[0]
 
-    def probabilities(self, logits: Float, noise: Floats | None = None) -> Floats:
-        """Calibrated space-group probabilities.
-
-        Parameters
-        ----------
-        logits : ndarray, (B, 230)
-            Of the networks.
-        noise : ndarray, (B,), optional
-            Of `ringwatch.models.calibration.noise_level`; default: as usual.
-
-        Returns
-        -------
-        ndarray, (B, 230)
-            Sums to 1 over the last axis.
-        """
+    def probabilities(self, logits: Float) -> Floats:
+        """Calibrated space-group probabilities (B, 230) of logits (B, 230)."""
         p = posterior(logits, 1.0, self.training_prior, self.space_group_prior)
-        return tempered(p, _OF_CLASS, self.calibration.temperatures(noise, len(p)))
+        how = self.calibration
+        return tempered(p, _OF_CLASS, how.temperature, how.doubt)
 
     @overload
     def predict(
@@ -250,7 +237,7 @@ class Classifier:
     def _predictions(self, x: Float) -> list[Prediction]:
         """Predictions of network inputs (B, 3, n_bins)."""
         logits, hidden = self.outputs(x)
-        p = self.probabilities(logits, noise_level(x))
+        p = self.probabilities(logits)
         classes = sum_over(p, _OF_CLASS, len(POWDER_CLASSES))
         systems = sum_over(p, _OF_SYSTEM, len(CRYSTAL_SYSTEMS))
         novelty = self.novelty(logits, hidden)

@@ -52,12 +52,10 @@ def sum_over(probabilities: Floats, index: Ints, n: int) -> Floats:
     return np.asarray(probabilities @ members)
 
 
-def tempered(probabilities: Floats, index: Ints, temperature: Floats) -> Floats:
-    """Flatten class probabilities, and leave the shares within a class as they are.
-
-    A class gets p^(1/T) of its former probability p, and all are scaled to sum to 1
-    (Guo et al., ICML 2017, eq. 9, applied to the posterior). No class overtakes
-    another: whatever the temperature, the order of classes stays.
+def tempered(
+    probabilities: Floats, index: Ints, temperature: float, doubt: float = 0.0
+) -> Floats:
+    """Make class probabilities honest, and leave the shares within a class as they are.
 
     Parameters
     ----------
@@ -65,29 +63,39 @@ def tempered(probabilities: Floats, index: Ints, temperature: Floats) -> Floats:
         Of the space groups.
     index : ndarray, (230,)
         Class of each space group.
-    temperature : ndarray, (B,)
-        Positive.
+    temperature, doubt : float
+        As `flattened` takes them.
 
     Returns
     -------
     ndarray, (B, 230)
     """
     classes = sum_over(probabilities, index, int(index.max()) + 1)
-    flat = flattened(classes, temperature)
+    flat = flattened(classes, temperature, doubt)
     return np.asarray(
         probabilities * (flat / np.maximum(classes, 1e-300))[..., index], np.float64
     )
 
 
-def flattened(classes: Floats, temperature: Floats) -> Floats:
-    """Class probabilities (B, n) to the power 1 / temperature (B,), scaled to one.
+def flattened(classes: Floats, temperature: float, doubt: float = 0.0) -> Floats:
+    """Flatten class probabilities; the order of the classes stays as it is.
+
+    A class gets p^(1/T) of its former probability p, scaled to sum to 1 (Guo et al.,
+    ICML 2017, eq. 9, applied to the posterior); a share of all is then spread evenly.
 
     Parameters
     ----------
     classes : ndarray, (B, n)
-    temperature : ndarray, (B,)
+    temperature : float
         Positive; 1 changes nothing.
+    doubt : float
+        The share, 0..1.
+
+    Returns
+    -------
+    ndarray, (B, n)
     """
-    log = np.log(np.maximum(classes, 1e-300)) / temperature[:, None]
+    log = np.log(np.maximum(classes, 1e-300)) / temperature
     p = np.exp(log - log.max(axis=1, keepdims=True))
-    return np.asarray(p / p.sum(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    return np.asarray((1 - doubt) * p + doubt / p.shape[1])

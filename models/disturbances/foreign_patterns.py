@@ -1,8 +1,7 @@
 """Patterns that are not of one crystalline phase: what the novelty score learns from.
 
 Mixtures of two crystals, and what a detector sees where there is no crystal: the halo
-of an amorphous sample, an empty container, a leak of the direct beam. Drawn at once on
-the network's grid.
+of an amorphous sample, an empty container, a leak of the direct beam.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.models.crystals import Peaks
-from ringwatch.models.inputs import Float, InputGrid, channels
+from ringwatch.models.inputs import N_CHANNELS, Float, InputGrid, network_input
 
 __all__ = ["KINDS_WITHOUT_CRYSTAL", "mixture", "without_crystal"]
 
@@ -74,27 +73,25 @@ def without_crystal(
     Returns
     -------
     x : ndarray, (n, 3, n_bins), float32
-        With the counting noise of 10 to 3e6 counts a point at the highest point, and
-        ranges from 0.3..1.0 to 3.2..6.0 1/Angstrom.
+        In even steps of 0.0006 to 0.015 1/Angstrom, from 0.3..1.2 to 3.2..6.0, with 10
+        to 3e6 counts a point at the highest point; a third as archives keep them, with
+        a background taken off and what is negative folded up.
     kind : ndarray, (n,)
         Index into `KINDS_WITHOUT_CRYSTAL`.
     """
     kind = rng.integers(0, len(KINDS_WITHOUT_CRYSTAL), n)
-    q, draw = grid.q, (_halo, _container, _leak)
-    intensity = np.empty((n, grid.n_bins), np.float32)
-    covered = np.empty((n, grid.n_bins), np.float32)
+    draw = (_halo, _container, _leak)
+    x = np.empty((n, N_CHANNELS, grid.n_bins), np.float32)
     for i in range(n):
+        low = 0.3 + 0.9 * rng.random() * (rng.random() < 0.6)
+        q = np.arange(low, rng.uniform(3.2, 6.0), 10 ** rng.uniform(-3.2, -1.8))
         y = draw[kind[i]](rng, q)
-        low = 0.3 + 0.7 * rng.random() * (rng.random() < 0.5)
-        inside = (q >= low) & (q <= rng.uniform(3.2, 6.0))
-        y /= y[inside].max()
-        counts = 10 ** rng.uniform(1.0, 6.5)
-        # A bin averages the points that fall into it, and shares one between bins.
-        step = 10 ** rng.uniform(-3.0, -2.2)
-        points = np.maximum(grid.bin_width / step, 0.3)
-        intensity[i] = rng.poisson(y * counts * points) / points
-        covered[i] = inside
-    return channels(intensity, covered, grid), kind
+        y *= 10 ** rng.uniform(1.0, 6.5) / y.max()
+        measured = rng.poisson(y).astype(np.float64)
+        if rng.random() < 1 / 3:
+            measured = np.abs(measured - rng.uniform(0.7, 1.0) * y.min())
+        x[i] = network_input(q, measured, grid=grid)
+    return x, kind
 
 
 def _rise(rng: np.random.Generator, q: Floats) -> Floats:
@@ -103,8 +100,8 @@ def _rise(rng: np.random.Generator, q: Floats) -> Floats:
 
 
 def _hump(rng: np.random.Generator, q: Floats, centre: float) -> Floats:
-    """A halo of standard deviation 0.1 to 0.5 1/Angstrom, and its weaker overtone."""
-    width = rng.uniform(0.1, 0.5)
+    """A halo of standard deviation 0.1 to 0.6 1/Angstrom, and its weaker overtone."""
+    width = rng.uniform(0.1, 0.6)
     first = np.exp(-0.5 * ((q - centre) / width) ** 2)
     # Second maximum of an amorphous structure factor at 1.6 to 2 times the first.
     second = np.exp(-0.5 * ((q - rng.uniform(1.6, 2.0) * centre) / (1.7 * width)) ** 2)
@@ -113,8 +110,8 @@ def _hump(rng: np.random.Generator, q: Floats, centre: float) -> Floats:
 
 def _halo(rng: np.random.Generator, q: Floats) -> Floats:
     """An amorphous sample: one or two first maxima at 1 to 3.3 1/Angstrom."""
-    y = rng.uniform(0.0, 0.3) * _rise(rng, q) + rng.uniform(0.0, 0.3)
-    for _ in range(rng.integers(1, 3)):
+    y = rng.uniform(0.0, 0.5) * _rise(rng, q) + 10 ** rng.uniform(-2.5, -0.3)
+    for _ in range(rng.integers(1, 4)):
         y = y + rng.uniform(0.2, 1.0) * _hump(rng, q, rng.uniform(1.0, 3.3))
     return y
 
@@ -129,9 +126,13 @@ def _container(rng: np.random.Generator, q: Floats) -> Floats:
 
 
 def _leak(rng: np.random.Generator, q: Floats) -> Floats:
-    """The flank of the direct beam beside its stop: a power law or an exponential."""
+    """The flank of the direct beam beside its stop: a power law or an exponential.
+
+    The flank may end within a few points or reach far; beneath it lies what a beam
+    without a sample leaves everywhere.
+    """
     if rng.random() < 0.5:
-        flank = (q / 0.3) ** -rng.uniform(1.0, 4.0)
+        flank = (q / q[0]) ** -(10 ** rng.uniform(0.0, 1.3))
     else:
-        flank = np.exp(-(q - q[0]) / 10 ** rng.uniform(-1.7, -0.5))
-    return np.asarray(flank + 10 ** rng.uniform(-3.0, -0.7))
+        flank = np.exp(-(q - q[0]) / 10 ** rng.uniform(-2.5, -0.3))
+    return np.asarray(flank + 10 ** rng.uniform(-4.0, 0.5))

@@ -94,6 +94,7 @@ def card_text(
         q_min=network.q_min,
         q_max=network.q_max,
         temperature=card["temperature"],
+        doubt=card.get("doubt", 0.0),
         threshold=card["coverage"]["threshold"],
         stated=card["coverage"]["stated"],
         unsure=card["unsure_below"],

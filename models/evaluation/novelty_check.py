@@ -3,7 +3,7 @@
 Known are real structures, clean and as at a beamline, and measured patterns: mostly of
 structure types never trained on. Novel are mixtures of two real structures by equal
 heights, drawn the same way, sums of two measured patterns, and patterns without a
-crystal.
+crystal, of other shapes than those that the score learned from.
 """
 
 from __future__ import annotations
@@ -18,10 +18,6 @@ from scipy.stats import rankdata
 
 from ringwatch.models.classifier import Classifier
 from ringwatch.models.diffraction import Reflections
-from ringwatch.models.disturbances.foreign_patterns import (
-    KINDS_WITHOUT_CRYSTAL,
-    without_crystal,
-)
 from ringwatch.models.evaluation.datasets import (
     LabelledPattern,
     Part,
@@ -31,13 +27,18 @@ from ringwatch.models.evaluation.datasets import (
 )
 from ringwatch.models.evaluation.inputs import VIEWS, batches
 from ringwatch.models.evaluation.views import draw
+from ringwatch.models.evaluation.without_crystal import (
+    KINDS,
+    patterns_without_crystal,
+)
 
 __all__ = ["area_under_curve", "mixed", "novelty_figures", "summed"]
 
 Floats = NDArray[np.float64]
 
 _SEED = 20_271
-_WITHOUT = 3072
+_WITHOUT = 600
+"""Patterns of each kind without crystal."""
 
 
 def area_under_curve(novel: ArrayLike, known: ArrayLike) -> float:
@@ -115,7 +116,7 @@ def novelty_figures(
     -------
     dict of str to dict of str to float
         By set of known patterns - ``clean``, ``beamline``, ``measured`` - the area for
-        ``mixture`` and each kind without crystal (names as in `KINDS_WITHOUT_CRYSTAL`),
+        ``mixture`` and each kind without crystal (`without_crystal.KINDS`),
         and ``flagged``, the share of the known that exceed the card's threshold.
 
     Raises
@@ -129,8 +130,12 @@ def novelty_figures(
         if structure is not None
     ]
     rng = np.random.default_rng(_SEED)
-    partner = rng.permutation(len(found))
-    pairs = [mixed(one, found[k]) for one, k in zip(found, partner, strict=True)]
+    partner = [found[k] for k in rng.permutation(len(found))]
+    pairs = [
+        mixed(one, other)
+        for one, other in zip(found, partner, strict=True)
+        if one.row != other.row and (one.cluster != other.cluster or not one.cluster)
+    ]
     known: dict[str, Floats] = {}
     mixtures: dict[str, Floats] = {}
     for name, view in VIEWS.items():
@@ -142,11 +147,19 @@ def novelty_figures(
         order = rng.permutation(len(measured))
         sums = (summed(p, measured[k]) for p, k in zip(measured, order, strict=True))
         mixtures["measured"] = _scores(classifier, sums)
-    x, kind = without_crystal(rng, classifier.grid, _WITHOUT)
-    empty = classifier.novelty(*classifier.outputs(x))
+    empty: dict[str, list[LabelledPattern]] = {kind: [] for kind in KINDS}
+    for kind, pattern in patterns_without_crystal(_WITHOUT, seed=_SEED):
+        empty[kind].append(pattern)
+    without = {kind: _scores(classifier, drawn) for kind, drawn in empty.items()}
     threshold = float(classifier.card.get("novel_above", np.inf))
     return {
-        name: _figures(values, mixtures[name], empty, kind, threshold)
+        name: {
+            "mixture": area_under_curve(mixtures[name], values),
+            **{
+                kind: area_under_curve(found, values) for kind, found in without.items()
+            },
+            "flagged": float((values > threshold).mean()),
+        }
         for name, values in known.items()
     }
 
@@ -160,17 +173,3 @@ def _scores(
         for batch in batches(patterns, classifier.grid)
     ]
     return np.concatenate(values)
-
-
-def _figures(
-    known: Floats,
-    mixtures: Floats,
-    empty: Floats,
-    kind: NDArray[np.int64],
-    threshold: float,
-) -> dict[str, float]:
-    """Areas and the share flagged of one set of known patterns."""
-    areas = {"mixture": area_under_curve(mixtures, known)}
-    for k, name in enumerate(KINDS_WITHOUT_CRYSTAL):
-        areas[name] = area_under_curve(empty[kind == k], known)
-    return {**areas, "flagged": float((known > threshold).mean())}

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from ringwatch.models.calibration import (
     Calibration,
-    coverage_threshold,
-    fit_temperature,
+    fit_calibration,
     posterior,
     sum_over,
     tempered,
@@ -74,21 +73,10 @@ def fit(classifier: Classifier, sets: Mapping[str, LabelledLogits]) -> Calibrati
     weights = np.concatenate(
         [np.full(len(f.space_group), 1 / len(f.space_group)) for f in filled]
     )
-    levels = [found.noise for found in filled if found.noise is not None]
-    noise = np.concatenate(levels) if len(levels) == len(filled) else None
     p = np.concatenate([_untempered(classifier, found.logits) for found in filled])
     classes = sum_over(p, CLASS_INDEX[1:], len(POWDER_CLASSES))
-    temperature, slope = fit_temperature(classes, truth, noise, weights=weights)
     coverage = float(classifier.card["coverage"]["stated"])
-    trial = Calibration(temperature, 1.0, coverage, slope)
-    flat = tempered(p, CLASS_INDEX[1:], trial.temperatures(noise, len(p)))
-    threshold = coverage_threshold(
-        sum_over(flat, CLASS_INDEX[1:], len(POWDER_CLASSES)),
-        truth,
-        coverage,
-        weights=weights,
-    )
-    return Calibration(temperature, threshold, coverage, slope)
+    return fit_calibration(classes, truth, coverage, weights=weights)
 
 
 def cross_fitted(
@@ -120,7 +108,8 @@ def cross_fitted(
             p[rows] = tempered(
                 _untempered(classifier, part.logits),
                 CLASS_INDEX[1:],
-                fold.temperatures(part.noise, len(part.logits)),
+                fold.temperature,
+                fold.doubt,
             )
             threshold[rows] = fold.threshold
         scores[name] = score(

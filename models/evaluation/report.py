@@ -60,7 +60,7 @@ def build_report(
     scores = scores or score_all(classifier, sets)
     tables = {}
     for name, found in sets.items():
-        p = classifier.probabilities(found.logits, found.noise)
+        p = classifier.probabilities(found.logits)
         answers = Answers.of(p, found.space_group)
         tables[name] = {"scores": scores[name].to_dict()} | breakdown(
             answers, found.space_group, found.facts
@@ -98,8 +98,8 @@ def adaptation_scores(classifier: Classifier, found: InputSet) -> dict[str, Scor
     threshold = float(classifier.card["coverage"]["threshold"])
     plain = logits_of_inputs(classifier, [found])
     alike = share_between_alike(plain.logits, found.x)
-    p = classifier.probabilities(plain.logits, plain.noise)
-    p_alike = classifier.probabilities(alike, plain.noise)
+    p = classifier.probabilities(plain.logits)
+    p_alike = classifier.probabilities(alike)
     prior = classifier.space_group_prior
     forms = {
         "as shipped": p,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.models.calibration import noise_level, posterior
+from ringwatch.models.calibration import posterior
 from ringwatch.models.classifier import Classifier
 from ringwatch.models.crystals import natural_prior
 from ringwatch.models.evaluation.datasets import Facts, LabelledPattern, Part
@@ -59,15 +59,12 @@ class LabelledLogits:
         Rows that could not be used.
     facts : tuple of Facts, (B,) or empty
         What else is known of each.
-    noise : ndarray, (B,), or None
-        Of `ringwatch.models.calibration.noise_level`.
     """
 
     logits: NDArray[np.float32]
     space_group: NDArray[np.int64]
     skipped: int = 0
     facts: tuple[Facts, ...] = ()
-    noise: NDArray[np.float64] | None = None
 
     @property
     def cluster(self) -> tuple[str, ...]:
@@ -81,7 +78,6 @@ class LabelledLogits:
             self.space_group[rows],
             self.skipped,
             tuple(np.asarray(self.facts, object)[rows]) if self.facts else (),
-            None if self.noise is None else self.noise[rows],
         )
 
 
@@ -105,13 +101,12 @@ def logits_of_inputs(
     classifier: Classifier, inputs: Iterable[InputSet]
 ) -> LabelledLogits:
     """Run the classifier's network over network inputs, set by set."""
-    logits, groups, noise = [], [], []
+    logits, groups = [], []
     facts: list[Facts] = []
     skipped = 0
     for batch in inputs:
         logits.append(classifier.logits(batch.x))
         groups.append(batch.space_group)
-        noise.append(noise_level(batch.x))
         facts.extend(batch.facts)
         skipped += batch.skipped
     return LabelledLogits(
@@ -119,7 +114,6 @@ def logits_of_inputs(
         np.concatenate(groups),
         skipped,
         tuple(facts),
-        np.concatenate(noise),
     )
 
 
@@ -176,7 +170,7 @@ def score_all(
     threshold = float(classifier.card["coverage"]["threshold"])
     return {
         name: score(
-            classifier.probabilities(found.logits, found.noise),
+            classifier.probabilities(found.logits),
             found.space_group,
             threshold=threshold,
             cluster=found.cluster,

@@ -136,7 +136,7 @@ def sweep_all(
         for value, view in sweep.views.items():
             logits = logits_of(classifier, drawn(found, view))
             groups = logits.space_group
-            p = classifier.probabilities(logits.logits, logits.noise)
+            p = classifier.probabilities(logits.logits)
             answers = Answers.of(p, groups)
             resampling = Resampling(logits.cluster, len(groups))
             hits = {

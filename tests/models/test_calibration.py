@@ -12,15 +12,14 @@ from ringwatch.models.calibration import (
     calibration_excess,
     coverage_threshold,
     expected_calibration_error,
-    fit_temperature,
-    noise_level,
+    fit_calibration,
     smallest_set,
     wilson_interval,
 )
 from ringwatch.models.evaluation.datasets import Facts
 from ringwatch.models.evaluation.recalibration import cross_fitted
 from ringwatch.models.evaluation.scoring import LabelledLogits
-from ringwatch.models.posteriors import posterior, sum_over, tempered
+from ringwatch.models.posteriors import flattened, posterior, sum_over, tempered
 
 
 @pytest.mark.parametrize(
@@ -38,17 +37,37 @@ def test_calibration_error_by_hand():
     assert expected_calibration_error(confidence, correct) == pytest.approx(expected)
 
 
+def drawn(n, classes, rng):
+    """Honest probabilities (n, classes) and truths drawn from them."""
+    z = 3 * rng.normal(size=(n, classes))
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    return p, (p.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+
+
 @pytest.mark.parametrize("true_temperature", [0.6, 1.0, 2.5])
 def test_temperature_is_found_again(true_temperature):
-    rng = np.random.default_rng(0)
-    honest = 3 * rng.normal(size=(6000, 97))
-    p = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
-    truth = (p.cumsum(axis=1) > rng.random((6000, 1))).argmax(axis=1)
+    p, truth = drawn(6000, 97, np.random.default_rng(0))
     stated = p**true_temperature
     stated /= stated.sum(axis=1, keepdims=True)
-    found, slope = fit_temperature(stated, truth)
-    assert found == pytest.approx(true_temperature, rel=0.06)
-    assert slope == 0
+    found = fit_calibration(stated, truth, 0.9)
+    assert found.temperature == pytest.approx(true_temperature, rel=0.06)
+    assert found.doubt < 0.004
+
+
+def test_doubt_is_found_again_and_sets_allow_for_it():
+    rng = np.random.default_rng(5)
+    p, truth = drawn(20_000, 97, rng)
+    strange = rng.random(len(truth)) < 0.05
+    truth[strange] = rng.integers(0, 97, strange.sum())
+    found = fit_calibration(p[:10_000], truth[:10_000], 0.9)
+    assert found.temperature == pytest.approx(1.0, rel=0.05)
+    assert found.doubt == pytest.approx(0.05, abs=0.01)
+    flat = flattened(p[10_000:], found.temperature, found.doubt)
+    held = [
+        t in smallest_set(row, found.threshold)
+        for row, t in zip(flat, truth[10_000:], strict=True)
+    ]
+    assert np.mean(held) == pytest.approx(0.9, abs=0.02)
 
 
 def test_label_sets_reach_their_coverage_on_new_data():
@@ -117,7 +136,7 @@ def test_tempering_keeps_the_order_of_classes_and_the_shares_within_them():
     rng = np.random.default_rng(3)
     index = np.array([0, 0, 1, 1, 1, 2])
     p = posterior(rng.normal(size=(50, 6)), 1.0, np.ones(6) / 6, np.ones(6) / 6)
-    warm = tempered(p, index, np.full(50, 2.5))
+    warm = tempered(p, index, 2.5)
     np.testing.assert_allclose(warm.sum(axis=1), 1)
     before, after = sum_over(p, index, 3), sum_over(warm, index, 3)
     assert (before.argsort(axis=1) == after.argsort(axis=1)).all()
@@ -125,47 +144,31 @@ def test_tempering_keeps_the_order_of_classes_and_the_shares_within_them():
     ratio = (after[:, 0] / after[:, 1]) ** 2.5
     np.testing.assert_allclose(ratio, before[:, 0] / before[:, 1])
     np.testing.assert_allclose(warm[:, 0] / warm[:, 1], p[:, 0] / p[:, 1])
-    np.testing.assert_allclose(tempered(p, index, np.ones(50)), p)
-
-
-def test_the_noise_level_is_that_of_the_noise():
-    rng = np.random.default_rng(4)
-    grid = np.linspace(0, 20, 2048)
-    sigma = 0.02
-    x = np.zeros((3, 3, 2048), np.float32)
-    x[:, 2] = 1
-    x[:, 0] = 0.3 + 0.2 * np.sin(grid)
-    x[1, 0] += sigma * rng.standard_normal(2048)
-    x[2, 2, 1:] = 0  # one bin covered: no three in a row
-    quiet, loud, empty = noise_level(x)
-    # The median of |normal| is 0.6745; a second difference has sqrt(6) the deviation.
-    assert loud == pytest.approx(np.log(0.6745 * np.sqrt(6) * sigma), abs=0.1)
-    assert quiet < -7
-    assert empty == pytest.approx(np.log(1e-4))
-
-
-def test_a_temperature_that_rises_with_noise_is_found_again():
-    rng = np.random.default_rng(5)
-    noise = rng.uniform(-8, -2.5, 20_000)
-    honest = 3 * rng.normal(size=(20_000, 10))
-    p = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
-    truth = (p.cumsum(axis=1) > rng.random((20_000, 1))).argmax(axis=1)
-    true = Calibration(1.5, 0.9, noise_slope=0.2)
-    stated = p ** true.temperatures(noise, 20_000)[:, None]
-    stated /= stated.sum(axis=1, keepdims=True)
-    temperature, slope = fit_temperature(stated, truth, noise)
-    assert temperature == pytest.approx(1.5, rel=0.05)
-    assert slope == pytest.approx(0.2, abs=0.03)
+    np.testing.assert_allclose(tempered(p, index, 1.0), p)
+    doubtful = tempered(p, index, 2.5, 0.3)
+    classes = sum_over(doubtful, index, 3)
+    np.testing.assert_allclose(classes, 0.7 * after + 0.1)
+    np.testing.assert_allclose(doubtful[:, 0] / doubtful[:, 1], p[:, 0] / p[:, 1])
 
 
 def test_a_calibration_survives_the_card():
-    made = Calibration(1.5, 0.93, coverage=0.8, noise_slope=0.04)
+    made = Calibration(1.5, 0.93, coverage=0.8, doubt=0.04)
     assert Calibration.of_card(made.to_card()) == made
     old = {"temperature": 1.2, "coverage": {"stated": 0.9, "threshold": 0.85}}
     assert Calibration.of_card(old) == Calibration(1.2, 0.85)
-    assert made.temperatures(None, 2).tolist() == [1.5, 1.5]
-    levels = made.temperatures(np.array([-99.0, -8.5, -5.0, -2.0, 99.0]), 5)
-    assert levels[0] == levels[1] < levels[2] == 1.5 < levels[3] == levels[4]
+
+
+def test_a_heavy_pattern_more_is_allowed_for():
+    """Five patterns weigh half: a sixth of their kind could be missed."""
+    rng = np.random.default_rng(7)
+    reached = []
+    for _ in range(300):
+        p, truth = drawn(1000, 10, rng)
+        weights = np.r_[np.full(35, 1 / 35), np.full(5, 1 / 5)]
+        threshold = coverage_threshold(p[:40], truth[:40], 0.9, weights=weights)
+        before = np.where(p > p[np.arange(1000), truth][:, None], p, 0).sum(axis=1)
+        reached.append((before[40:] < threshold).mean())
+    assert np.mean(reached) >= 0.9
 
 
 def test_near_duplicates_stay_on_one_side_of_a_cross_fit():

@@ -83,7 +83,7 @@ def test_what_is_scored_is_what_predict_says(tiny_weights, small_tables):
     classifier = Classifier.load(tiny_weights, backend="onnx")
     patterns = [p for p in read_patterns(small_tables[1]) if p is not None]
     sets = collect(classifier, patterns=small_tables[1])["measured"]
-    p = classifier.probabilities(sets.logits, sets.noise)
+    p = classifier.probabilities(sets.logits)
     for pattern, row in zip(patterns, p, strict=True):
         said = classifier.predict(pattern.q, pattern.intensity)
         assert said.space_groups[0].number == row.argmax() + 1
@@ -97,7 +97,6 @@ def test_some_of_the_logits_keep_their_facts(tiny_weights, small_tables):
     rows = whole.space_group == 221
     part = whole.take(rows)
     np.testing.assert_array_equal(part.logits, whole.logits[rows])
-    np.testing.assert_array_equal(part.noise, whole.noise[rows])
     assert part.cluster == ("type 0", "type 2")
     assert whole.take(slice(0, 2)).cluster == ("type 0", "type 0")
 

@@ -62,7 +62,7 @@ def test_the_networks_stay_and_what_was_fitted_is_beside_them(fitted):
     assert {name.split(".")[0] for name in added} == {"embedding", "novelty"}
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["temperature"] == found.temperature
-    assert card["noise_slope"] == found.noise_slope
+    assert card["doubt"] == found.doubt
     assert card["coverage"] == {"stated": 0.9, "threshold": found.threshold}
     assert card["calibration"] == "512 simulated patterns never trained on"
     assert card["scores"] == {}
