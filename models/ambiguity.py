@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 from ringwatch.models.prediction import Prediction
@@ -26,6 +27,7 @@ PLAUSIBLE_EDGES = (3.0, 25.0)
 """Angstrom: cell edges outside are rare in inorganic crystals."""
 _FIRST = 3
 """Deciding lines counted on: those of higher order lie in the crowd."""
+_NUMBERS = {2: "two", 3: "three"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +70,13 @@ class Ambiguity:
     lines : tuple of str
         The lowest deciding lines, such as ``010``.
     edges : (float, float)
-        Cell edges, in Angstrom, for which the measured range holds one of the three
-        lowest deciding lines.
+        Least and largest cell edge, in Angstrom, for which the measured range holds one
+        of the three lowest deciding lines. It is the edge along which the line lies.
     outside : bool
         Whether no edge of 3 to 25 Angstrom brings one of them into the range.
+    always : bool
+        Whether every edge of 3 to 25 Angstrom does. The line may be weak or hidden all
+        the same.
     sentence : str
         All that in words.
     """
@@ -82,6 +87,7 @@ class Ambiguity:
     lines: tuple[str, ...]
     edges: tuple[float, float]
     outside: bool
+    always: bool
     sentence: str
 
 
@@ -110,7 +116,7 @@ def ambiguities(
     prediction : Prediction
         Of a pattern.
     q_range : (float, float)
-        Measured range, 1/Angstrom.
+        Measured range, 1/Angstrom, both ends; gaps in it are not looked at.
 
     Returns
     -------
@@ -149,25 +155,21 @@ def _ambiguity(
     hexagonal = 143 <= chosen <= 194
     orders = sorted(_order(line, cubic, hexagonal) for line in pair.lines)[:_FIRST]
     edges = (2 * math.pi * orders[0] / high, 2 * math.pi * orders[-1] / low)
-    outside = edges[0] > PLAUSIBLE_EDGES[1] or edges[1] < PLAUSIBLE_EDGES[0]
+    shortest, longest = PLAUSIBLE_EDGES
+    outside = edges[0] > longest or edges[1] < shortest
+    # Between two lines the cell may be such that neither is measured.
+    gapless = all(second / first <= high / low for first, second in pairwise(orders))
+    always = gapless and edges[0] <= shortest and longest <= edges[1]
     lines = tuple(_written(line) for line in pair.lines)
+    named = f"{pair.count} lines, {', '.join(lines)}"
+    if pair.count == 1:
+        named = f"one line, {lines[0]}"
     more = ", ..." if pair.count > len(lines) else ""
     sentence = (
-        f"{symbols[chosen]} ({chosen}) and {symbols[other]} ({other}) differ in "
-        f"{pair.count} line{'s' * (pair.count != 1)}, {', '.join(lines)}{more} "
-        f"({lines[0]} is absent in {symbols[pair.absent_in]}): "
+        f"{symbols[other]} ({other}) differs from {symbols[chosen]} ({chosen}) by "
+        f"{named}{more} ({lines[0]} is absent in {symbols[pair.absent_in]}): "
+        f"{_reach(len(orders), (low, high), edges, outside, always, gapless)}."
     )
-    if outside:
-        sentence += (
-            f"outside {low:.2g} to {high:.2g} 1/Angstrom for any edge of "
-            f"{PLAUSIBLE_EDGES[0]:.0f} to {PLAUSIBLE_EDGES[1]:.0f} Angstrom, so this "
-            "pattern cannot tell."
-        )
-    else:
-        sentence += (
-            f"the lowest are measured if the cell edge is {edges[0]:.2g} to "
-            f"{edges[1]:.3g} Angstrom, and may be weak or hidden."
-        )
     return Ambiguity(
         number=other,
         symbol=symbols[other],
@@ -175,7 +177,34 @@ def _ambiguity(
         lines=lines,
         edges=edges,
         outside=outside,
+        always=always,
         sentence=sentence,
+    )
+
+
+def _reach(
+    count: int,
+    q_range: tuple[float, float],
+    edges: tuple[float, float],
+    outside: bool,
+    always: bool,
+    gapless: bool,
+) -> str:
+    """Say whether the measured range can show the lowest deciding lines."""
+    shortest, longest = PLAUSIBLE_EDGES
+    usual = f"cell edges of {shortest:.0f} to {longest:.0f} Angstrom"
+    within = f"within q {q_range[0]:.2g} to {q_range[1]:.2g} 1/Angstrom"
+    if outside:
+        none = "it does not lie" if count == 1 else "none of the lowest lies"
+        return f"{none} {within} for {usual}, so this pattern cannot tell"
+    line = "it" if count == 1 else f"one of the {_NUMBERS[count]} lowest"
+    if always:
+        return f"{line} lies {within} for all {usual}, but may be weak or hidden"
+    which = "only for" if gapless else "only for some"
+    low, high = max(edges[0], shortest), min(edges[1], longest)
+    return (
+        f"{line} lies {within} {which} cell edges of {low:.2g} to {high:.2g} Angstrom, "
+        "and may be weak or hidden"
     )
 
 

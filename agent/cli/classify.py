@@ -13,14 +13,17 @@ import fabio
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from ringwatch.agent.agent import load_classifier
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.cli.present import as_object, word_style
+from ringwatch.agent.cli.why import find_reasons
 from ringwatch.agent.darks import DarkBook
 from ringwatch.agent.errors import RingwatchError, SettingsError
 from ringwatch.agent.frames import FrameReader
+from ringwatch.agent.geometry import load_geometry
 from ringwatch.agent.images import read_image
 from ringwatch.agent.measured import Unit, is_pattern_file, read_pattern
 from ringwatch.agent.nouns import FrameRef, LostLocator, MemoryLocator, Verdict
@@ -50,8 +53,19 @@ def classify(
         ),
     ] = None,
     wavelength: Annotated[
-        float | None, typer.Option(help="Of patterns over 2theta, Angstrom.")
+        float | None,
+        typer.Option(
+            help="Of patterns, Angstrom; needed for 2theta. Frames have that of --poni."
+        ),
     ] = None,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why",
+            help="Also say which peaks decided the label, and which classes few lines "
+            "tell from it (takes as long as 49 more patterns).",
+        ),
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="Settings (TOML).")] = None,
     library: Annotated[
         Path | None,
@@ -72,11 +86,12 @@ def classify(
     of the files could be read.
 
     For example: `ringwatch classify ceo2.cbf --poni ceo2.poni`, or
-    `ringwatch classify quartz.xy --wavelength 1.5406 --json`.
+    `ringwatch classify quartz.xy --wavelength 1.5406 --why`.
     """
     settings = load_settings(config, poni=poni, mask=mask, dark=dark)
     known = _read_library(library) if library else None
-    analysis = Analysis(settings, load_classifier(settings))
+    classifier = load_classifier(settings)
+    analysis = Analysis(settings, classifier)
     verdicts = []
     read = 0
     for path in files:
@@ -91,14 +106,24 @@ def classify(
         except RingwatchError as error:
             verdict = unknown_verdict(ref, str(error), analysis.analysis_id, arrived)
         verdicts.append((path, verdict))
+    reasons = [
+        find_reasons(classifier, verdict, _wavelength(path, settings.poni, wavelength))
+        for path, verdict in verdicts
+        if why
+    ]
     if as_json:
         objects = [
             {"file": str(path), **as_object(v), **_as_nearest(known, v)}
             for path, v in verdicts
         ]
+        if why:
+            told = [each.to_object() for each in reasons]
+            objects = [a | b for a, b in zip(objects, told, strict=True)]
         sys.stdout.write(json.dumps(objects, indent=2) + "\n")
     else:
         _print(verdicts, known)
+        for (path, verdict), found in zip(verdicts, reasons, strict=False):
+            Console().print(found.show(path.name, verdict), highlight=False)
     if not read:
         raise typer.Exit(1)
 
@@ -145,6 +170,13 @@ def _judge_pattern(
     return analysis.judge_pattern(ref, pattern, arrived)
 
 
+def _wavelength(path: Path, poni: Path | None, given: float | None) -> float | None:
+    """Angstrom: what is given for patterns, the geometry's for frames, if any."""
+    if is_pattern_file(path):
+        return given if given and given > 0 else None
+    return float(load_geometry(poni).wavelength) * 1e10 if poni else None
+
+
 def _read_library(path: Path) -> Library:
     try:
         return Library.read(path)
@@ -183,22 +215,34 @@ def _second_opinion(library: Library, verdict: Verdict) -> str:
 
 
 def _print(verdicts: list[tuple[Path, Verdict]], library: Library | None) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("file", "verdict", "label", "probability", "why"):
-        table.add_column(column, overflow="fold")
-    for path, verdict in verdicts:
+    """One row a file and, below it, why: reasons are too long for a column."""
+    console = Console()
+    unsure = False
+    longest = max(len(path.name) for path, _ in verdicts)
+    for i, (path, verdict) in enumerate(verdicts):
         prediction = verdict.prediction
         label, probability = "-", "-"
         if prediction is not None:
-            sure = "?" if prediction.unsure else ""
-            label = f"{prediction.label}{sure}"
+            unsure |= prediction.unsure
+            label = prediction.label + "?" * prediction.unsure
             probability = f"{prediction.label_prob:.2f}"
+        table = Table(box=None, pad_edge=False, show_header=i == 0)
+        width = max(4, min(longest, console.width - 36))  # what the others leave
+        table.add_column("file", overflow="fold", width=width)
+        for column, width in (("verdict", 10), ("label", 8), ("probability", 11)):
+            table.add_column(column, width=width)
+        style = word_style(verdict.word)
+        # Names and reasons may hold square brackets.
+        row = (escape(path.name), f"[{style}]{verdict.word.value}[/]", label)
+        table.add_row(*row, probability)
+        console.print(table)
         opinion = _second_opinion(library, verdict) if library else ""
-        table.add_row(
-            escape(path.name),
-            f"[{word_style(verdict.word)}]{verdict.word.value}[/]",
-            label,
-            probability,
-            escape(verdict.reason + opinion),  # names may hold square brackets
+        reason = Padding(escape(verdict.reason + opinion), (0, 0, 0, 2))
+        console.print(reason, highlight=False)
+    if unsure:
+        console.print(
+            "? the classifier is unsure of this label: --json lists all that are not "
+            "excluded (label_set)",
+            style="dim",
+            highlight=False,
         )
-    Console().print(table)

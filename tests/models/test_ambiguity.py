@@ -67,9 +67,13 @@ def test_a_screw_axis_is_told_by_its_axis(predicted):
     assert found.lines[:2] == ("010", "030")
     # 010 lies at 2 pi / b, 050 at five times that.
     assert found.edges == pytest.approx((2 * math.pi / 5.5, 10 * math.pi / 0.5))
+    assert found.always
     assert not found.outside
-    assert "differ in 7 lines, 010, 030, 050, 070, ..." in found.sentence
-    assert "010 is absent in P1211" in found.sentence
+    assert found.sentence == (
+        "P1-1 (3) differs from P1211 (4) by 7 lines, 010, 030, 050, 070, ... (010 is "
+        "absent in P1211): one of the three lowest lies within q 0.5 to 5.5 1/Angstrom "
+        "for all cell edges of 3 to 25 Angstrom, but may be weak or hidden."
+    )
     probability = {c.number: c.probability for c in predicted(4).classes}
     assert found.probability == probability[3]
 
@@ -78,7 +82,30 @@ def test_a_screw_axis_is_told_by_its_axis(predicted):
 def test_a_range_that_misses_the_deciding_lines_is_said_to(predicted, q_range):
     [found] = ambiguities(predicted(4), q_range)
     assert found.outside
+    assert not found.always
+    assert "none of the lowest lies within" in found.sentence
     assert found.sentence.endswith("so this pattern cannot tell.")
+
+
+def test_a_range_that_holds_them_for_some_cells_only_says_for_which(predicted):
+    """003 and 009 of 144 and 169, looked at through q 0.5 to 5.5 and 2 to 4."""
+    of_144 = {a.number: a for a in ambiguities(predicted(144), (0.5, 5.5))}
+    assert not of_144[169].always
+    assert not of_144[169].outside
+    assert "only for cell edges of 3.4 to 25 Angstrom" in of_144[169].sentence
+    # Between 9.4 and 14 Angstrom 003 is too low and 009 too high.
+    of_144 = {a.number: a for a in ambiguities(predicted(144), (2.0, 4.0))}
+    assert of_144[169].edges == pytest.approx((6 * math.pi / 4, 18 * math.pi / 2))
+    assert "only for some cell edges of 4.7 to 25 Angstrom" in of_144[169].sentence
+    # 2.5 to 26 Angstrom are spanned, but 5.2 to 7.5 lie between 010 and 030.
+    [of_4] = ambiguities(predicted(4), (1.2, 2.5))
+    assert not of_4.always
+    assert "only for some cell edges of 3 to 25 Angstrom" in of_4.sentence
+
+
+def test_one_line_is_called_one(predicted):
+    of_196 = {a.number: a for a in ambiguities(predicted(196), (0.5, 5.5))}
+    assert "by one line, 200 (200 is absent in F41--): it lies" in of_196[210].sentence
 
 
 def test_orders_of_lines_in_each_metric(predicted):
