@@ -102,8 +102,8 @@ def _highest_peaks(x: Float, count: int) -> list[tuple[int, int]]:
     for top in tops[np.argsort(-height[tops], kind="stable")]:
         if taken[top]:
             continue
-        low = _end(height, taken, top, -1)
-        high = _end(height, taken, top, 1) + 1
+        low = _end(height, taken | ~covered, top, -1)
+        high = _end(height, taken | ~covered, top, 1) + 1
         taken[low:high] = True
         spans.append((low, high))
         if len(spans) == count:
@@ -111,12 +111,12 @@ def _highest_peaks(x: Float, count: int) -> list[tuple[int, int]]:
     return spans
 
 
-def _end(height: Float, taken: NDArray[np.bool_], top: int, step: int) -> int:
-    """Last bin of a peak on one side: its valley, another peak's bins, or its reach."""
+def _end(height: Float, barred: NDArray[np.bool_], top: int, step: int) -> int:
+    """Last bin of a peak on one side: its valley, a barred bin, or its reach."""
     at = int(top)
     for _ in range(_REACH):
         following = at + step
-        if not 0 <= following < len(height) or taken[following]:
+        if not 0 <= following < len(height) or barred[following]:
             break
         if height[at] < _DIP * height[top] and height[following] > height[at]:
             break

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,11 +20,12 @@ from ringwatch.models.evaluation.datasets import DatasetError, read_structures
 from ringwatch.models.fingerprints import GRID, Float, of_lines
 from ringwatch.models.nearest import Library, LibraryError
 
-__all__ = ["Entry", "main", "read_cif", "read_table"]
+__all__ = ["Entry", "main", "read_cif", "read_cifs", "read_table"]
 
 Entry = tuple[str, str, int, Float]
 """Name, structure type, space group and fingerprint."""
 
+_log = logging.getLogger(__name__)
 _MAX_BYTES = 2**25
 _B_ISO = 0.4
 """Angstrom^2, where a file says nothing of displacements."""
@@ -34,12 +36,14 @@ def read_cif(path: Path) -> Entry:
 
     Its name is the chemical name or formula the file gives, else the file's own; its
     type what ``_chemical_name_structure_type`` says. Any setting will do: the atoms
-    of the whole cell are what counts.
+    of the whole cell are what counts, so the file must say by which symmetry they
+    follow from those listed.
 
     Raises
     ------
     LibraryError
-        If the file is missing, too large, no CIF, or holds no atoms.
+        If the file is missing, too large, no CIF, holds no atoms, or says nothing of
+        the symmetry, or too little.
     """
     if not path.is_file() or path.stat().st_size > _MAX_BYTES:
         raise LibraryError(f"{path} is missing or larger than {_MAX_BYTES} bytes")
@@ -53,6 +57,8 @@ def read_cif(path: Path) -> Entry:
             break
     else:
         raise LibraryError(f"{path} holds no atoms: a crystal structure is needed")
+    if structure.spacegroup is None and not structure.symops:
+        _set_group_by_number(structure, path)
     try:
         lines = reflections(_crystal(structure), q_min=GRID.q_min, q_max=GRID.q_max)
     except ValueError as error:
@@ -64,6 +70,48 @@ def read_cif(path: Path) -> Entry:
         group.number if group is not None else 0,
         of_lines(lines),
     )
+
+
+def _set_group_by_number(structure: gemmi.SmallStructure, path: Path) -> None:
+    """Take the group that the file gives by its number, if that has one setting."""
+    number, symbol = structure.spacegroup_number, structure.spacegroup_hm
+    settings = [g for g in gemmi.spacegroup_table() if g.number == number]
+    if symbol or len(settings) != 1:
+        said = "no symmetry"
+        if symbol:
+            said = f"the unknown space group {symbol!r}"
+        elif settings:
+            said = f"space group {number}, which has {len(settings)} settings"
+        raise LibraryError(
+            f"{path} names {said}, so that the cell's atoms are unknown: add its "
+            "_symmetry_equiv_pos_as_xyz, or _symmetry_space_group_name_H-M ('P 1' "
+            "where all atoms are listed)"
+        )
+    structure.spacegroup = settings[0]
+    structure.setup_cell_images()
+
+
+def read_cifs(paths: Sequence[Path]) -> list[Entry]:
+    """Read CIFs, and leave out those that cannot be used; a warning names each.
+
+    Raises
+    ------
+    LibraryError
+        If there are files, and none can be used.
+    """
+    entries, problems = [], []
+    for path in paths:
+        try:
+            entries.append(read_cif(path))
+        except LibraryError as error:
+            problems.append(str(error))
+            _log.warning("left out: %s", error)
+    if problems and not entries:
+        none = f"none of {len(paths)} CIFs can be used; the first: "
+        raise LibraryError(f"{none if len(paths) > 1 else ''}{problems[0]}")
+    if problems:
+        _log.warning("%d of %d CIFs were left out", len(problems), len(paths))
+    return entries
 
 
 def _value(block: gemmi.cif.Block, *tags: str) -> str:
@@ -140,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises
     ------
     LibraryError
-        If nothing is named, or a CIF or all structures cannot be used.
+        If nothing is named, or none of the CIFs, or of a table's rows, can be used.
     DatasetError
         If a table or one of its columns is missing.
     """
@@ -161,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="known_structures: %(message)s")
     try:
         main()
     except (LibraryError, DatasetError) as problem:

@@ -10,7 +10,6 @@ CIFs or of Parquet tables of structures.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ringwatch.models.fingerprints import LENGTH, of_pattern
+from ringwatch.models.npz_files import read_archive
 
 __all__ = ["Library", "LibraryError", "Neighbour", "Neighbours"]
 
@@ -32,9 +32,9 @@ _SHIFTS = range(-12, 13)
 """Steps of 0.6 % in q over which the lattice may differ."""
 _COARSE = _SHIFTS[::3]
 REJECT_ABOVE = 0.11
-"""Distance beyond which nothing counts as known. Of structures of other elements whose
-type was in the library two thirds came below it, and 84 % of those found their type; of
-unknown types a sixth came below it."""
+"""Distance beyond which nothing counts as known. Of 388 other formulas of types in a
+library of 4,774 structures, drawn clean (as at a beamline), 76 % (72 %) came below it,
+and 85 % (80 %) of those found their type; of 651 of unknown types 23 % (21 %) did."""
 
 
 class LibraryError(ValueError):
@@ -107,14 +107,16 @@ class Library:
     def from_cifs(cls, paths: Iterable[Path | str]) -> Library:
         """Make a library of crystal structures in CIF files.
 
+        Files that cannot be used are left out, and a logged warning names each.
+
         Raises
         ------
         LibraryError
-            If a file cannot be read or holds no atoms.
+            If none can be used.
         """
-        from ringwatch.models.known_structures import read_cif  # noqa: PLC0415
+        from ringwatch.models.known_structures import read_cifs  # noqa: PLC0415
 
-        return cls._of([read_cif(Path(path)) for path in paths])
+        return cls._of(read_cifs([Path(path) for path in paths]))
 
     @classmethod
     def from_structures(cls, path: Path | str) -> Library:
@@ -179,26 +181,20 @@ class Library:
                 f"{path} is missing: make a library with "
                 "`python -m ringwatch.models.known_structures LIBRARY.npz FILE...`"
             )
-        if path.stat().st_size > _MAX_BYTES:
-            raise LibraryError(f"{path} is larger than {_MAX_BYTES} bytes: no library")
         try:
-            with zipfile.ZipFile(path) as packed:
-                unpacked = sum(entry.file_size for entry in packed.infolist())
-            if unpacked > _MAX_BYTES:
-                raise LibraryError(f"{path} unpacks to {unpacked} bytes: no library")
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                if int(file["format"]) != _FORMAT:
-                    raise LibraryError(f"{path}: format {_FORMAT} is needed; make anew")
-                return cls(
-                    tuple(file["names"].tolist()),
-                    tuple(file["structure_types"].tolist()),
-                    file["space_groups"].astype(np.int64),
-                    file["fingerprints"].astype(np.float32),
-                    float(file["reject_above"]),
-                )
+            stored = read_archive(path, most=_MAX_BYTES)
+            if int(stored["format"]) != _FORMAT:
+                raise LibraryError(f"{path}: format {_FORMAT} is needed; make anew")
+            return cls(
+                tuple(stored["names"].tolist()),
+                tuple(stored["structure_types"].tolist()),
+                stored["space_groups"].astype(np.int64),
+                stored["fingerprints"].astype(np.float32),
+                float(stored["reject_above"]),
+            )
         except LibraryError:
             raise
-        except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise LibraryError(f"{path} is no readable library: {error}") from error
 
     def search(

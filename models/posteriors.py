@@ -46,10 +46,33 @@ def posterior(
 
 
 def sum_over(probabilities: Floats, index: Ints, n: int) -> Floats:
-    """Sum space-group probabilities (B, 230) over classes ``index`` (230,): (B, n)."""
-    members = np.zeros((probabilities.shape[-1], n))
-    members[np.arange(len(index)), index] = 1
-    return np.asarray(probabilities @ members)
+    """Sum space-group probabilities over classes.
+
+    A matrix product would do, but rounds one pattern otherwise than many.
+
+    Parameters
+    ----------
+    probabilities : ndarray, (B, 230)
+        Of the space groups.
+    index : ndarray, (230,)
+        Class of each space group, below n.
+    n : int
+        Classes.
+
+    Returns
+    -------
+    ndarray, (B, n)
+        The same bits for a pattern, whatever others there are.
+    """
+    order = np.argsort(index, kind="stable")
+    count = np.bincount(index, minlength=n)
+    filled = np.flatnonzero(count)
+    first = (np.cumsum(count) - count)[filled]
+    sums = np.zeros((len(probabilities), n))
+    sums[:, filled] = np.add.reduceat(
+        np.take(probabilities, order, axis=1), first, axis=1
+    )
+    return sums
 
 
 def tempered(

@@ -1,8 +1,10 @@
 """Which development data may be used for what: by structure type, formula and group.
 
 A structure type belongs to one part as a whole, so that a score on another part is one
-on structure types never trained on. Near-duplicates among measured patterns share a
-``group``, which belongs to one part as a whole too.
+on structure types of which training used no coordinates, cells or elements. How often
+Wyckoff positions occur together is another matter: random crystals take that from all
+of the Materials Project. Near-duplicates among measured patterns share a ``group``,
+which belongs to one part as a whole too; what mineral it is may be in ``train``.
 """
 
 from __future__ import annotations

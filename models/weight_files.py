@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from ringwatch.models.architecture import NetworkConfig
+from ringwatch.models.views import MOST_VIEWS
 
 __all__ = [
     "SHIPPED",
@@ -161,7 +163,8 @@ def read_weights(path: Path) -> WeightsFile:
     Raises
     ------
     WeightsError
-        If a file is missing, too large, damaged, or of a later format.
+        If a file is missing, too large, damaged, or of a later format, or the card
+        holds a setting that cannot be.
     """
     card_path = path.with_suffix(".json")
     for file in (path, card_path):
@@ -180,7 +183,44 @@ def read_weights(path: Path) -> WeightsFile:
         raise WeightsError(f"{path} or its card is damaged: {error}") from error
     if not isinstance(card, dict) or card.get("format") != _FORMAT:
         raise WeightsError(f"{card_path}: format {_FORMAT} is needed; update Ringwatch")
+    _check_card(card_path, card)
     tensors = {name: np.asarray(value, np.float32) for name, value in raw.items()}
     return WeightsFile(
         tensors=tensors, card=card, digest=hashlib.sha256(data).hexdigest()
+    )
+
+
+def _check_card(path: Path, card: dict[str, Any]) -> None:
+    """Refuse settings that would fail, or answer nonsense, at the first pattern."""
+    views = card.get("views", 1)
+    if type(views) is not int or not 1 <= views <= MOST_VIEWS:
+        _refuse(path, "views", views, f"an integer from 1 to {MOST_VIEWS}")
+    if "novel_above" in card and not _is_number(card["novel_above"]):
+        _refuse(path, "novel_above", card["novel_above"], "a finite number, or no key")
+    temperature: Any = card.get("temperature")
+    if not _is_number(temperature) or temperature <= 0:
+        _refuse(path, "temperature", temperature, "a finite number above 0")
+    coverage = card.get("coverage")
+    if not isinstance(coverage, dict):
+        _refuse(path, "coverage", coverage, "a table with stated and threshold")
+    shares: dict[str, Any] = {
+        "doubt": card.get("doubt", 0.0),
+        "unsure_below": card.get("unsure_below"),
+        "coverage.stated": coverage.get("stated"),
+        "coverage.threshold": coverage.get("threshold"),
+    }
+    for key, value in shares.items():
+        if not _is_number(value) or not 0 <= value <= 1:
+            _refuse(path, key, value, "a number from 0 to 1")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value of JSON is a finite number, which true and false are not."""
+    return type(value) in (int, float) and math.isfinite(float(value))  # type: ignore[arg-type]
+
+
+def _refuse(path: Path, key: str, value: object, expected: str) -> NoReturn:
+    raise WeightsError(
+        f"{path}: {key} is {value!r}, expected {expected}; correct the card, or name "
+        "other --weights"
     )

@@ -154,9 +154,9 @@ def evaluate(
             report["training"] = read_log(log)
     except (DatasetError, WeightsError, LogError, ValueError) as error:
         raise SettingsError(str(error)) from error
-    if scores and (card or calibrate):
-        record_report(path, report)
     files = _written(report, out) if out else []
+    if scores and (card or calibrate):
+        record_report(path, report, out)
     if as_json:
         found = {name: s.to_dict() for name, s in scores.items()}
         extra = {"adaptation": report["adaptation"]} if adapted else {}
@@ -204,14 +204,14 @@ def _recalibrated(path: Path, data: _Data, simulated: int) -> dict[str, Scores]:
     """Fit and keep a calibration; cross-fitted scores."""
     n_batches = -(-simulated // 256)
     with _progress("calibrating", n_batches) as tick:
-        _, scores = recalibrate(
+        return recalibrate(
             path,
             structures=data.structures,
             patterns=data.patterns,
+            limit=data.limit,
             count=256 * n_batches,
             tick=tick,
-        )
-    return scores
+        )[1]
 
 
 def _without_parts(found: LabelledLogits) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import gemmi
 import numpy as np
 
+from ringwatch.models.crystals.group_priors import chosen_groups, training_prior
 from ringwatch.models.crystals.powder_lines import fold_atoms, powder_lines
 from ringwatch.models.crystals.priors import build_priors
 from ringwatch.models.crystals.sampling import draw
@@ -55,68 +56,6 @@ class Peaks:
     start: NDArray[np.int64]
     q: NDArray[np.float32]
     strength: NDArray[np.float32]
-
-
-def natural_prior() -> NDArray[np.float64]:
-    """Space-group frequencies of the structures in the Materials Project.
-
-    Returns
-    -------
-    (231,) float64
-        Sums to 1; entry 0 is 0. Half a structure is added to each group, so that none
-        is ruled out.
-    """
-    count = wyckoff_tables().structures.astype(np.float64) + 0.5
-    count[0] = 0.0
-    prior: NDArray[np.float64] = count / count.sum()
-    return prior
-
-
-def training_prior(class_balance: float) -> NDArray[np.float64]:
-    """Space-group frequencies between natural and even over the powder classes.
-
-    Parameters
-    ----------
-    class_balance : float
-        Weight of the part that is even over the 97 classes, 0 to 1. Within a class,
-        groups go by the root of their number of structures.
-
-    Returns
-    -------
-    (231,) float64
-        Sums to 1; entry 0 is 0.
-
-    Raises
-    ------
-    ValueError
-        If the weight is not within 0 and 1.
-    """
-    if not 0.0 <= class_balance <= 1.0:
-        msg = f"class_balance is {class_balance}: expected a weight from 0 to 1"
-        raise ValueError(msg)
-    root = np.sqrt(wyckoff_tables().structures[1:] + 3.0)
-    index = CLASS_INDEX[1:]
-    within = root / np.bincount(index, root)[index]
-    even = np.concatenate([[0.0], within / len(POWDER_CLASSES)])
-    return class_balance * even + (1.0 - class_balance) * natural_prior()
-
-
-def _chosen_groups(
-    prior: NDArray[np.float64], space_groups: Sequence[int] | None
-) -> NDArray[np.float64]:
-    """Prior without the groups that were not chosen, (231,)."""
-    if space_groups is None:
-        return prior
-    chosen = np.zeros(231, np.bool_)
-    for number in space_groups:
-        if not 1 <= number <= 230:
-            msg = f"space group {number}: expected a number from 1 to 230"
-            raise ValueError(msg)
-        chosen[number] = True
-    if not chosen.any():
-        msg = "space_groups is empty: name at least one, or leave it out"
-        raise ValueError(msg)
-    return np.where(chosen, prior, 0.0)
 
 
 class CrystalGenerator:
@@ -195,7 +134,7 @@ class CrystalGenerator:
             if not 0.0 <= share <= 1.0:
                 msg = f"{name} is {share}: expected a share from 0 to 1"
                 raise ValueError(msg)
-        prior = _chosen_groups(training_prior(class_balance), space_groups)
+        prior = chosen_groups(training_prior(class_balance), space_groups)
         self.space_group_prior: NDArray[np.float64] = prior / prior.sum()
         self.class_prior: NDArray[np.float64] = np.zeros(len(POWDER_CLASSES))
         np.add.at(self.class_prior, CLASS_INDEX[1:], self.space_group_prior[1:])

@@ -14,7 +14,11 @@ import numpy as np
 from ringwatch.models.crystals.atom_volumes import atom_volumes
 from ringwatch.models.crystals.cell_shapes import shape_table
 from ringwatch.models.crystals.elements import covalent_radii, frequencies, similarity
-from ringwatch.models.crystals.prototypes import PrototypePool, empty_pool
+from ringwatch.models.crystals.prototypes import (
+    PrototypePool,
+    TemplateArrays,
+    empty_pool,
+)
 from ringwatch.models.crystals.site_lists import SiteLists, site_lists
 
 if TYPE_CHECKING:
@@ -51,7 +55,7 @@ class Priors(NamedTuple):
         Share of random crystals in which one element leaves places empty.
     prototype_share : (231,) float64
         Share of each group's crystals that are decorated prototypes.
-    prototypes : PrototypePool
+    prototypes : TemplateArrays
         Their templates; may be empty.
     """
 
@@ -66,7 +70,7 @@ class Priors(NamedTuple):
     contact_draws: int
     partial: float
     prototype_share: NDArray[np.float64]
-    prototypes: PrototypePool
+    prototypes: TemplateArrays
 
 
 class Draw(NamedTuple):
@@ -155,5 +159,5 @@ def build_priors(
         contact_draws=contact_draws,
         partial=partial,
         prototype_share=prototype_share * types / (types + 1.0),
-        prototypes=pool,
+        prototypes=TemplateArrays(*pool),
     )

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from ringwatch.models.splits import StructurePart
 
+AFLOW = "AFLOW"
+"""Name of its library among the sources of a pool."""
 MAX_PROTOTYPE_ATOMS = 320
 """Most atoms in the conventional cell of a template."""
 _COLUMNS = (
@@ -128,7 +130,8 @@ def read_prototypes(
     ValueError
         If the file is no Parquet file with the columns needed.
     """
-    return build_pool(read_templates(path, parts)[0])
+    templates, _ = read_templates(path, parts)
+    return build_pool(templates, {path.name: len(templates)})
 
 
 def aflow_templates() -> tuple[list[Template], int]:
@@ -206,7 +209,8 @@ def _cell(axes: np.ndarray[Any, Any]) -> list[float]:
 
 def aflow_prototypes() -> PrototypePool:
     """Pool of AFLOW's prototypes; see `aflow_templates`."""
-    return build_pool(aflow_templates()[0])
+    templates, _ = aflow_templates()
+    return build_pool(templates, {AFLOW: len(templates)})
 
 
 def training_prototypes(path: Path) -> PrototypePool:
@@ -233,7 +237,7 @@ def training_prototypes(path: Path) -> PrototypePool:
         len(added),
         unusable,
     )
-    return build_pool(own + added)
+    return build_pool(own + added, {path.name: len(own), AFLOW: len(added)})
 
 
 if __name__ == "__main__":
@@ -242,4 +246,5 @@ if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message).150s")
     pool = training_prototypes(Path(sys.argv[1]))
     pool.write(Path(sys.argv[2]))
-    sys.stdout.write(f"{len(pool.weights)} templates, digest {pool.digest()}\n")
+    came = ", ".join(f"{n} from {source}" for source, n in pool.sources.items())
+    sys.stdout.write(f"templates: {came}; digest {pool.digest()}\n")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from ringwatch.models.npz_files import read_archive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +20,12 @@ if TYPE_CHECKING:
     from ringwatch.models.crystals.prototype_sites import Template
 
 
-class PrototypePool(NamedTuple):
-    """Templates of T real structures, sorted by space group.
+_SOURCES = ("source_names", "source_counts")
+_MAX_BYTES = 2**28
+
+
+class TemplateArrays(NamedTuple):
+    """Templates of T real structures, sorted by space group, as kernels take them.
 
     Attributes
     ----------
@@ -60,6 +68,19 @@ class PrototypePool(NamedTuple):
     site_occupancy: NDArray[np.float64]
     site_shared: NDArray[np.bool_]
 
+
+class PrototypePool(TemplateArrays):
+    """Templates, and where they come from.
+
+    Attributes
+    ----------
+    sources : mapping of str to int
+        How many templates come from where. Nothing is drawn by it, so that the digest
+        does not depend on it; a pool changed by ``_replace`` has none.
+    """
+
+    sources: Mapping[str, int] = MappingProxyType({})
+
     def types(self) -> NDArray[np.int64]:
         """Number of structure types of each space group, (231,)."""
         groups = np.repeat(np.arange(231), np.diff(self.first))
@@ -77,7 +98,13 @@ class PrototypePool(NamedTuple):
     def write(self, path: Path) -> None:
         """Write the pool as a compressed .npz file."""
         with path.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **self._asdict())
+            np.savez_compressed(
+                stream,
+                allow_pickle=False,
+                source_names=np.array(list(self.sources), np.str_),
+                source_counts=np.array(list(self.sources.values()), np.int64),
+                **self._asdict(),
+            )
 
     @classmethod
     def read(cls, path: Path) -> PrototypePool:
@@ -86,30 +113,37 @@ class PrototypePool(NamedTuple):
         Raises
         ------
         ValueError
-            If the file is no pool, or one that contradicts itself.
-        OSError
-            If it cannot be read.
+            If the file is missing, larger than 256 MiB once unpacked, no pool, or one
+            that contradicts itself.
         """
-        with np.load(path, allow_pickle=False) as stored:
-            if missing := sorted(set(cls._fields) - set(stored.files)):
-                msg = f"{path} lacks {missing}: expected a file of PrototypePool.write"
-                raise ValueError(msg)
-            pool = cls(**{name: stored[name] for name in cls._fields})
-        counts = (len(pool.weights), len(pool.slot_z), len(pool.site_slot))
+        stored = read_archive(path, most=_MAX_BYTES)
+        if missing := sorted(set(cls._fields) - set(stored)):
+            msg = f"{path} lacks {missing}: expected a file of PrototypePool.write"
+            raise ValueError(msg)
+        pool = cls(**{name: stored[name] for name in cls._fields})
+        names, counts = (stored.get(name, np.zeros(0)) for name in _SOURCES)
+        pool.sources = dict(
+            zip(names.ravel().tolist(), counts.ravel().tolist(), strict=True)
+        )
+        sizes = (len(pool.weights), len(pool.slot_z), len(pool.site_slot))
         ends = (pool.first[-1], pool.slot_first[-1], pool.site_first[-1])
-        if counts != ends or len(pool.first) != 232:
-            msg = f"{path}: {counts} templates, slots, sites, but slices end at {ends}"
+        if sizes != ends or len(pool.first) != 232:
+            msg = f"{path}: {sizes} templates, slots, sites, but slices end at {ends}"
             raise ValueError(msg)
         return pool
 
 
-def build_pool(templates: Sequence[Template]) -> PrototypePool:
+def build_pool(
+    templates: Sequence[Template], sources: Mapping[str, int] | None = None
+) -> PrototypePool:
     """Pack templates.
 
     Parameters
     ----------
     templates : sequence of Template
         In any order; the pool does not depend on it but for ties.
+    sources : mapping of str to int, optional
+        How many come from where.
 
     Returns
     -------
@@ -122,7 +156,7 @@ def build_pool(templates: Sequence[Template]) -> PrototypePool:
     sites = [site for t in ordered for site in t.sites]
     elements = [t.elements for t in ordered]
     groups = np.array([t.space_group for t in ordered], np.int64)
-    return PrototypePool(
+    pool = PrototypePool(
         first=np.searchsorted(groups, np.arange(232)),
         weights=np.cumsum(count[inverse] ** -0.5),
         kind=kind,
@@ -136,6 +170,8 @@ def build_pool(templates: Sequence[Template]) -> PrototypePool:
         site_occupancy=np.array([site.occupancy for site in sites], np.float64),
         site_shared=np.array([site.shared for site in sites], np.bool_),
     )
+    pool.sources = dict(sources or {})
+    return pool
 
 
 def empty_pool() -> PrototypePool:

@@ -9,11 +9,15 @@ import gemmi
 import numpy as np
 
 from ringwatch.models.diffraction.form_factors import MAX_Z
+from ringwatch.models.diffraction.orbits import expand_site, space_group_operations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+Cell = tuple[float, float, float, float, float, float]
+"""a, b, c in Angstrom, alpha, beta, gamma in degrees."""
 
 
 def direct_metric(cell: Sequence[float]) -> NDArray[np.float64]:
@@ -97,70 +101,6 @@ def atomic_number(symbol: str) -> int:
     return z
 
 
-def _operations(
-    space_group: int, setting: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rotations (m, 3, 3) and translations (m, 3), centring included."""
-    if setting:
-        group = gemmi.find_spacegroup_by_name(setting)
-        if group is None or group.number != space_group:
-            msg = (
-                f"setting {setting!r} is not one of space group {space_group}:"
-                " expected a Hermann-Mauguin symbol such as 'I 41/a m d:2'"
-            )
-            raise ValueError(msg)
-    else:
-        group = next(
-            entry
-            for entry in gemmi.spacegroup_table()
-            if entry.number == space_group and entry.is_reference_setting()
-        )
-    operations = list(group.operations())
-    unit = float(gemmi.Op.DEN)
-    return (
-        np.array([op.rot for op in operations]) / unit,
-        np.array([op.tran for op in operations]) / unit,
-    )
-
-
-def _orbit(
-    site: NDArray[np.float64],
-    operations: tuple[NDArray[np.float64], NDArray[np.float64]],
-    metric: NDArray[np.float64],
-    tolerance: float,
-) -> NDArray[np.float64]:
-    """Distinct images of a site, which is moved onto its special position first."""
-    rotations, translations = operations
-
-    def offsets(
-        images: NDArray[np.float64], to: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        difference = images - to
-        return difference - np.rint(difference)
-
-    def lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        squares = np.einsum("ni,ij,nj->n", vectors, metric, vectors)
-        return np.sqrt(squares)
-
-    shifts = offsets(rotations @ site + translations, site)
-    near = lengths(shifts) < tolerance
-    # The mean over the operations that keep a point is invariant under them.
-    centre = site + shifts[near].mean(axis=0)
-    images = (rotations @ centre + translations) % 1.0
-    orbit: list[NDArray[np.float64]] = []
-    for image in images:
-        if not orbit or lengths(offsets(np.array(orbit), image)).min() > tolerance / 2:
-            orbit.append(image)
-    if len(orbit) * int(near.sum()) != len(rotations):
-        msg = (
-            f"site {tuple(site.tolist())}: {len(orbit)} distinct images, but"
-            f" {int(near.sum())} of {len(rotations)} operations keep it: it lies at the"
-            f" edge of the tolerance, {tolerance} A; give the special position exactly"
-        )
-        raise ValueError(msg)
-    return np.array(orbit)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crystal:
     """All atoms of one conventional cell.
@@ -221,7 +161,7 @@ class Crystal:
         cell_volume(self.cell)
 
     @property
-    def cell(self) -> tuple[float, float, float, float, float, float]:
+    def cell(self) -> Cell:
         """a, b, c in Angstrom, alpha, beta, gamma in degrees."""
         return (self.a, self.b, self.c, self.alpha, self.beta, self.gamma)
 
@@ -284,8 +224,8 @@ class Crystal:
         sites = np.atleast_2d(np.asarray(positions, np.float64))
         n = len(elements)
         metric = direct_metric(cell)
-        operations = _operations(space_group, setting)
-        orbits = [_orbit(site, operations, metric, tolerance) for site in sites]
+        operations = space_group_operations(space_group, setting)
+        orbits = [expand_site(site, operations, metric, tolerance) for site in sites]
         copies = [len(orbit) for orbit in orbits]
         a, b, c, alpha, beta, gamma = (float(value) for value in cell)
         return cls(

@@ -18,7 +18,8 @@ Float = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
 CU_K_ALPHA = 1.541838
-"""Weighted mean of the K-alpha doublet, Angstrom."""
+"""Mean of the K-alpha doublet, Angstrom. The wavelengths below make it 1.541871, 2e-5
+more, which no bin shows; networks are trained with this number, so it stays."""
 _K_ALPHA_SPLIT = (-0.00083, 0.00166)
 """Relative shift in q of K-alpha 1 and 2 from their mean (Hoelzer et al., Phys. Rev. A
 56 (1997) 4554: 1.540593 and 1.544427 Angstrom)."""

@@ -5,6 +5,7 @@ Everything comes as plain numbers, as it is kept in a report.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -31,11 +32,16 @@ Floats = NDArray[np.float64]
 _BINS = 15
 _SHARES = tuple(range(10, 101, 10))
 """Shares of the patterns that are answered, the surest first, percent."""
-_PARTS = {
+_STRUCTURE_PARTS = {
     "seen": "seen types: other formulas of structure types that training may have met",
-    "test": "unseen types: structure types or groups that training never met",
-    "choose": "chosen on: structure types or groups that settings were chosen on",
+    "test": "unseen types: structure types of which training used no coordinates, "
+    "cells or elements",
+    "choose": "chosen on: structure types that settings were chosen on",
     "train": "trained on: structure types and formulas that training may have met",
+}
+_PATTERN_PARTS = {
+    "test": "unseen groups: groups of measurements that no choice was made on",
+    "choose": "chosen on: groups of measurements that settings were chosen on",
 }
 _N_CONFUSIONS = 20
 _LATTICE = np.array([BRAVAIS_LATTICES.index(entry.bravais) for entry in POWDER_CLASSES])
@@ -115,7 +121,9 @@ def _name(entry: PowderClass) -> str:
 def _by_part(facts: Sequence[Facts]) -> list[tuple[str, Mask]]:
     """Patterns of each part of the development data."""
     parts = np.array([fact.part for fact in facts], object)
-    found = [(what, parts == name) for name, what in _PARTS.items()]
+    measured = all(math.isnan(fact.volume) for fact in facts)  # of unknown structures
+    names = _PATTERN_PARTS if measured else _STRUCTURE_PARTS
+    found = [(what, parts == name) for name, what in names.items()]
     return [(name, inside) for name, inside in found if np.any(inside)]
 
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ringwatch.models.diffraction import Crystal, Reflections, reflections
+from ringwatch.models.diffraction.unit_cell import Cell
 from ringwatch.models.splits import pattern_part, structure_part
 
 __all__ = [
@@ -83,8 +84,8 @@ class RealStructure:
         1 to 230.
     lines : Reflections
         From 0.25 to 6.1 1/Angstrom.
-    volume : float
-        Of the conventional cell, Angstrom^3.
+    volume, cell : float, six floats
+        Of the conventional cell: Angstrom^3; edges in Angstrom, angles in degrees.
     row : int
         Number among the rows of its file that may be used.
     cluster, part : str
@@ -94,6 +95,7 @@ class RealStructure:
     space_group: int
     lines: Reflections
     volume: float
+    cell: Cell
     row: int = 0
     cluster: str = ""
     part: str = ""
@@ -234,6 +236,7 @@ def _structure(row: dict[str, Any]) -> RealStructure | None:
         space_group=crystal.space_group,
         lines=lines,
         volume=crystal.volume,
+        cell=crystal.cell,
         row=row["number"],
         cluster=row.get("structure_type") or f"row {row['number']}",
         part=row["part"],
@@ -286,12 +289,8 @@ def _pattern(row: dict[str, Any]) -> LabelledPattern | None:
     if not 1 <= group <= 230 or x.shape != intensity.shape or not len(known):
         return None
     low, high = float(known.min()), float(known.max())
-    return LabelledPattern(
-        space_group=group,
-        q=x,
-        intensity=intensity,
-        facts=Facts(cluster=row["cluster"], part=row["part"], q_min=low, q_max=high),
-    )
+    facts = Facts(cluster=row["cluster"], part=row["part"], q_min=low, q_max=high)
+    return LabelledPattern(space_group=group, q=x, intensity=intensity, facts=facts)
 
 
 def _mean_wavelength(text: str) -> float:

@@ -65,7 +65,7 @@ def draw_figures(report: Report, out: Path) -> list[Path]:
             "accuracy": _accuracy(report),
             "systems": _groups(report, "systems", "by crystal system"),
             "classes": _classes(report),
-            "parts": _groups(report, "parts", "seen against unseen structure types"),
+            "parts": _groups(report, "parts", "by part of the development data"),
             "volumes": _groups(report, "volumes", "by volume of the cell"),
             "selectivity": draw_selectivity(report),
             "reliability": draw_reliability(report),

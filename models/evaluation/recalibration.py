@@ -141,6 +141,7 @@ def recalibrate(
     *,
     structures: Path | None = None,
     patterns: Path | None = None,
+    limit: int = 0,
     count: int = 12_288,
     tick: Callable[[], None] = lambda: None,
 ) -> tuple[Calibration, dict[str, Scores]]:
@@ -153,6 +154,8 @@ def recalibrate(
     structures, patterns : Path, optional
         Development data; of them the part ``choose`` is used. With neither the
         calibration is fitted on simulated patterns.
+    limit : int
+        A random choice of so many structures; 0: all.
     count : int
         Simulated patterns of one phase for embedding and novelty; a multiple of 256.
     tick : callable
@@ -188,7 +191,7 @@ def recalibrate(
         source = f"{min(count, 4096)} simulated patterns never trained on"
     else:
         sets = evaluation_sets(
-            structures, patterns, part="choose", grid=classifier.grid
+            structures, patterns, part="choose", limit=limit, grid=classifier.grid
         )
         sizes = ", ".join(f"{len(found.x)} {name}" for name, found in sets.items())
         source = f"{sizes} patterns of the development data's part 'choose'"

@@ -15,13 +15,18 @@ from ringwatch.models.evaluation.datasets import Part, read_structures
 from ringwatch.models.evaluation.inputs import Tick, drawn, no_tick
 from ringwatch.models.evaluation.scores import Answers, Rate, Resampling
 from ringwatch.models.evaluation.scoring import logits_of
-from ringwatch.models.evaluation.views import CLEAN, View
+from ringwatch.models.evaluation.views import BEAMLINE, CLEAN, View
 from ringwatch.models.symmetry import SYSTEM_INDEX
 
 __all__ = ["SWEEPS", "Sweep", "n_steps", "sweep_all"]
 
 _PEDESTAL = 0.02
 """Counting noise stands on a constant of this height, as it does at an instrument."""
+
+_HIGH_ENERGY = replace(
+    CLEAN, wavelength=BEAMLINE.wavelength, polarization=BEAMLINE.polarization
+)
+"""What a flat detector sees: small angles alone."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,14 @@ SWEEPS: Mapping[str, Sweep] = {
         "texture: sigma of the log of a factor per line",
         {s: replace(CLEAN, texture=s) for s in (0.0, 0.2, 0.4, 0.8, 1.2)},
     ),
+    "preferred orientation": Sweep(
+        "March-Dollase r of plates (< 1) or needles (> 1)",
+        {r: replace(CLEAN, march_dollase=r) for r in (0.3, 0.5, 0.7, 1.0, 1.4, 2.0)},
+    ),
+    "distance": Sweep(
+        f"distance of an area detector at {_HIGH_ENERGY.wavelength:g} A (m)",
+        {d: replace(_HIGH_ENERGY, distance=d) for d in (2.0, 1.0, 0.5, 0.3, 0.2, 0.1)},
+    ),
     "background": Sweep(
         "height of a smooth background (share of strongest)",
         {h: replace(CLEAN, background=(h, h)) for h in (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)},
@@ -87,7 +100,8 @@ SWEEPS: Mapping[str, Sweep] = {
         {x: replace(CLEAN, doublet=bool(x)) for x in (0.0, 1.0)},
     ),
 }
-"""By name. Each starts from the clean view, which one of its values is."""
+"""By name. Each starts from the clean view, which one of its values is; that over the
+distance from the clean view at high energy, whose lines a far detector resolves."""
 
 
 def n_steps() -> int:

@@ -1,7 +1,8 @@
 """How a real structure is drawn for evaluation: clean, or as a beamline sees it.
 
 Backgrounds are drawn here by code of their own, not by the code that training draws
-them with: a network must not be scored on the very shapes that it was taught.
+them with: a network must not be scored on the very shapes that it was taught. Texture
+and the resolution of an area detector are computed, where training draws them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.models.diffraction import Grid, line_areas, render
+from ringwatch.models.disturbances.instruments import area_detector_fwhm
+from ringwatch.models.disturbances.texture import orbit_factors
 from ringwatch.models.evaluation.datasets import Facts, LabelledPattern, RealStructure
 
 __all__ = ["BEAMLINE", "CLEAN", "View", "draw"]
@@ -23,6 +26,12 @@ Range = tuple[float, float]
 _K_ALPHA_SPLIT = ((-0.00083, 1.0), (0.00166, 0.5))
 """Relative shift in q of the K-alpha lines from their mean, and their strengths
 (Hoelzer et al., Phys. Rev. A 56 (1997) 4554)."""
+_TEXTURE_AXES = (
+    *((0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 0), (1, 0, 1), (0, 1, 1)),
+    (1, 1, 1),
+)
+_DETECTOR = {"pixel": 172e-6, "beam": 3e-4, "thickness": 1e-3, "bandwidth": 1e-3}
+"""Of `area_detector_fwhm`: lengths in metre."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +65,14 @@ class View:
         Standard deviation of an offset of q, 1/Angstrom.
     doublet : bool
         Whether both K-alpha lines are drawn.
+    march_dollase : float
+        Texture: March-Dollase parameter, below 1 for plates, above 1 for needles, 1 for
+        none, about one of seven axes of low indices, drawn per structure. The mean over
+        each line's orbit is exact; where orbits coincide, it is that of one.
+    distance : float
+        Metre from the sample to a flat area detector, whose resolution adds to the
+        width in squares: pixels of 172 micrometre, a beam of 0.3 mm on a sample of
+        1 mm, a bandwidth of 1e-3. 0: none.
     """
 
     q_min: float
@@ -72,6 +89,8 @@ class View:
     texture: float = 0.0
     zero_shift: float = 0.0
     doublet: bool = False
+    march_dollase: float = 1.0
+    distance: float = 0.0
 
     @property
     def q(self) -> Floats:
@@ -159,19 +178,47 @@ def _lines(structure: RealStructure, view: View, rng: np.random.Generator) -> Fl
     area = line_areas(lines, view.wavelength, view.polarization)
     if view.texture:
         area = area * np.exp(view.texture * rng.standard_normal(len(area)))
+    if view.march_dollase != 1.0:
+        area = area * _texture_factors(structure, view.march_dollase, rng)
+    width = _widths(lines.q, fwhm, view)
     q = lines.q + shift
     if view.doublet:
         q = np.concatenate([q * (1 + by) for by, _ in _K_ALPHA_SPLIT])
         area = np.concatenate([area * strength for _, strength in _K_ALPHA_SPLIT])
+        width = np.concatenate([width for _ in _K_ALPHA_SPLIT])
     drawn = render(
         view.grid,
         np.array([0, len(area)]),
         q.astype(np.float32),
         (area / area.max()).astype(np.float32),
-        np.full(len(area), fwhm, np.float32),
+        width.astype(np.float32),
         np.array([0.5], np.float32),
     )
     return np.asarray(drawn[0], np.float64)
+
+
+def _texture_factors(
+    structure: RealStructure, r: float, rng: np.random.Generator
+) -> Floats:
+    """March-Dollase factors of the lines, (M,)."""
+    return orbit_factors(
+        structure.lines.hkl,
+        cell=structure.cell,
+        space_group=structure.space_group,
+        axis=_TEXTURE_AXES[rng.integers(len(_TEXTURE_AXES))],
+        r=r,
+    )
+
+
+def _widths(q: Floats, fwhm: float, view: View) -> Floats:
+    """FWHM of lines, (M,), 1/Angstrom."""
+    width = np.full(len(q), fwhm)
+    if not view.distance:
+        return width
+    detector = area_detector_fwhm(
+        q, wavelength=view.wavelength, distance=view.distance, **_DETECTOR
+    )
+    return np.asarray(np.hypot(width, detector))
 
 
 def _foreign_lines(q: Floats, view: View, rng: np.random.Generator) -> Floats:

@@ -6,7 +6,6 @@ where it stopped. Never imported by anything that runs live.
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ringwatch.models.crystals.prototypes import PrototypePool
 from ringwatch.models.training.interrupts import stop_on_signals
 from ringwatch.models.training.recipe import Recipe
+from ringwatch.models.training.run_log import append_line, cut_log
 from ringwatch.models.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def train(
     """
     trainer = Trainer(recipe, out, prototypes=prototypes, threads=threads)
     shown = trainer.processes.first
+    if shown:
+        cut_log(_log_path(trainer), trainer.samples)
     console = console or Console(quiet=not shown)
     console.print(
         f"{out}: {sum(p.numel() for p in trainer.network.parameters()):,} weights, "
@@ -151,5 +153,9 @@ def _log(trainer: Trainer, **values: float) -> None:
         "clean_share": round(trainer.clean_share, 3),
         **values,
     }
-    with (trainer.out / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    append_line(_log_path(trainer), line)
+
+
+def _log_path(trainer: Trainer) -> Path:
+    """Where the run's log is."""
+    return trainer.out / "log.jsonl"

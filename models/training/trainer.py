@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from ringwatch.models.crystals import CrystalGenerator, natural_prior
+from ringwatch.models.crystals import CrystalGenerator
 from ringwatch.models.crystals.prototypes import PrototypePool
 from ringwatch.models.disturbances import Disturbances
 from ringwatch.models.disturbances.device_patterns import DeviceDisturbances
@@ -26,7 +25,8 @@ from ringwatch.models.training.checkpoint import (
 from ringwatch.models.training.objective import SymmetryLoss, membership, rate_factor
 from ringwatch.models.training.processes import Processes, join_processes
 from ringwatch.models.training.recipe import Recipe
-from ringwatch.models.weight_files import WeightsFile, write_weights
+from ringwatch.models.training.run_state import pack, uncalibrated, unpack
+from ringwatch.models.weight_files import write_weights
 
 __all__ = ["Trainer"]
 
@@ -242,15 +242,6 @@ class Trainer:
         self.processes.mean_of(running)
         if not self.processes.first:
             return
-        tensors = {
-            f"net.{name}": value.cpu() for name, value in self.network.learned().items()
-        }
-        tensors |= {f"average.{n}": value.cpu() for n, value in self.average.items()}
-        for name, value in self.network.named_parameters():
-            moments = self.optimizer.state.get(value)
-            if moments:
-                tensors[f"first.{name}"] = moments["exp_avg"].cpu()
-                tensors[f"second.{name}"] = moments["exp_avg_sq"].cpu()
         state = {
             "recipe": self.recipe.to_dict(),
             "identity": self.recipe.identity,
@@ -260,29 +251,15 @@ class Trainer:
             "seconds": self.seconds,
             "processes": self.processes.size,
         }
+        tensors = pack(self.network, self.average, self.optimizer)
         write_checkpoint(self.checkpoint_path, Checkpoint(tensors, state))
-        write_weights(self.weights_path, self._weights(state))
-
-    def _weights(self, state: dict[str, Any]) -> WeightsFile:
-        """Averaged weights with a card that is not calibrated yet."""
-        arrays = {name: value.cpu().numpy() for name, value in self.average.items()}
-        arrays["prior.training"] = self.crystals.space_group_prior[1:].astype(
-            np.float32
-        )
-        arrays["prior.natural"] = natural_prior()[1:].astype(np.float32)
-        card = {
-            "network": self.recipe.network.to_dict(),
-            "training": state,
-            "temperature": 1.0,
-            "coverage": {"stated": 0.9, "threshold": 0.9},
-            "unsure_below": 0.5,
-            "scores": {},
-        }
-        return WeightsFile(tensors=arrays, card=card)
+        prior, pool = self.crystals.space_group_prior, self._prototypes
+        weights = uncalibrated(self.recipe, self.average, state, pool, prior)
+        write_weights(self.weights_path, weights)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
-        state, tensors = checkpoint.state, checkpoint.tensors
+        state = checkpoint.state
         if state["identity"] != self.recipe.identity:
             raise CheckpointError(
                 f"{self.checkpoint_path} belongs to another recipe: use the recipe it "
@@ -295,13 +272,10 @@ class Trainer:
             )
         self.samples, self.step_count = state["samples"], state["steps"]
         self.seconds = state["seconds"]
-        device = self.processes.device
-        self.network.load_learned({n: tensors[f"net.{n}"] for n in self.average})
-        self.average = {n: tensors[f"average.{n}"].to(device) for n in self.average}
-        for name, value in self.network.named_parameters():
-            if f"first.{name}" in tensors:
-                self.optimizer.state[value] = {
-                    "step": torch.tensor(float(self.step_count), device=device),
-                    "exp_avg": tensors[f"first.{name}"].to(device),
-                    "exp_avg_sq": tensors[f"second.{name}"].to(device),
-                }
+        self.average = unpack(
+            checkpoint.tensors,
+            self.step_count,
+            self.network,
+            self.optimizer,
+            self.processes.device,
+        )

@@ -7,7 +7,7 @@ import pytest
 
 from ringwatch.models.attribution import attribution
 from ringwatch.models.classifier import Classifier
-from ringwatch.models.inputs import PatternError
+from ringwatch.models.inputs import PatternError, network_input
 
 Q = np.arange(0.5, 5.8, 0.003)
 LINES = {1.6: 100.0, 2.3: 40.0, 2.8: 70.0, 3.9: 20.0, 4.6: 30.0}
@@ -45,6 +45,20 @@ def test_weights_lie_on_the_peaks_and_say_what_taking_them_away_does(classifier)
         without = classifier.predict(Q, pattern(leave_out=at))
         expected = log_odds(whole, number) - log_odds(without, number)
         assert measured == pytest.approx(expected, abs=0.35 + 0.15 * abs(expected))
+
+
+@pytest.mark.parametrize("gap", [(2.308, 2.5), (1.4, 1.597)])
+def test_what_was_not_measured_has_no_weight(classifier, gap):
+    """A peak at the rim of a gap ends there: what was not measured stays empty."""
+    y = pattern()
+    y[(gap[0] < Q) & (gap[1] > Q)] = np.nan
+    covered = network_input(Q, y, grid=classifier.grid)[2] > 0
+    inside = (classifier.grid.q > 0.51) & (classifier.grid.q < 5.7)
+    assert (inside & ~covered).sum() > 50
+    weights = attribution(classifier, Q, y)
+    assert (weights[~covered] == 0).all()
+    rim = np.abs(classifier.grid.q - gap[np.argmin(np.abs(np.array(gap) - 2))]) < 0.03
+    assert (weights[rim & covered] != 0).any()
 
 
 def test_another_class_and_the_same_bits_again(classifier):

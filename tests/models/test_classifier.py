@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -26,6 +27,8 @@ from ringwatch.models.weight_files import (
     SHIPPED,
     WeightsError,
     WeightsFile,
+    read_weights,
+    write_card,
     write_weights,
 )
 
@@ -120,6 +123,31 @@ def test_a_batch_says_what_its_patterns_say_alone(weights):
     assert shifted[1] != several[1]
 
 
+@pytest.mark.parametrize("temperature", [1.0, 1.7])
+def test_a_pattern_has_the_same_bits_alone_and_among_others(
+    weights, tmp_path, temperature
+):
+    path = tmp_path / "other.safetensors"
+    file = read_weights(weights)
+    write_weights(
+        path, dataclasses.replace(file, card={**file.card, "temperature": temperature})
+    )
+    classifier = Classifier.load(path, backend="onnx")
+    rng = np.random.default_rng(1)
+    batch = ceria(Q) + 20 * rng.random((37, len(Q)))
+    logits, hidden = (5 * rng.normal(size=(37, n)).astype("f4") for n in (230, 32))
+    p = classifier.probabilities(logits)
+    for i in range(37):
+        one = slice(i, i + 1)
+        np.testing.assert_array_equal(classifier.probabilities(logits[one]), p[one])
+        np.testing.assert_array_equal(
+            classifier.novelty(logits[one], hidden[one]),
+            classifier.novelty(logits, hidden)[one],
+        )
+    several = classifier.predict(Q, batch)
+    assert [classifier.predict(Q, pattern) for pattern in batch] == several
+
+
 def test_predictions_repeat_exactly(weights):
     classifier = Classifier.load(weights, backend="onnx")
     assert classifier.predict(Q, ceria(Q)) == classifier.predict(Q, ceria(Q))
@@ -206,6 +234,47 @@ def test_missing_and_damaged_weights_are_refused(weights, tmp_path):
     broken.with_suffix(".json").write_text(card.replace('"format": 1', '"format": 9'))
     with pytest.raises(WeightsError, match="format 1"):
         Classifier.load(broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"views": 0}, "views is 0, expected an integer from 1 to 9"),
+        ({"views": 10}, "views is 10"),
+        ({"views": 2.0}, "views is 2.0"),
+        ({"views": True}, "views is True"),
+        ({"novel_above": "high"}, "novel_above is 'high', expected a finite number"),
+        ({"novel_above": float("nan")}, "novel_above is nan"),
+        ({"novel_above": None}, "novel_above is None"),
+        ({"temperature": 0}, "temperature is 0, expected a finite number above 0"),
+        ({"temperature": -1.0}, "temperature is -1.0"),
+        ({"temperature": None}, "temperature is None"),
+        ({"doubt": 1.5}, "doubt is 1.5, expected a number from 0 to 1"),
+        ({"doubt": "some"}, "doubt is 'some'"),
+        ({"unsure_below": 50}, "unsure_below is 50"),
+        ({"coverage": 0.9}, "coverage is 0.9, expected a table"),
+        ({"coverage": {"stated": 90, "threshold": 0.9}}, "coverage.stated is 90"),
+        ({"coverage": {"stated": 0.9}}, "coverage.threshold is None"),
+    ],
+)
+def test_a_card_that_cannot_be_is_refused_at_load(weights, tmp_path, change, words):
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(weights.read_bytes())
+    card = json.loads(weights.with_suffix(".json").read_text())
+    write_card(path, {**card, **change})
+    with pytest.raises(WeightsError, match=re.escape(words)) as caught:
+        Classifier.load(path, backend="onnx")
+    assert "own.json" in str(caught.value)
+
+
+def test_a_card_at_its_limits_is_read(weights, tmp_path):
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(weights.read_bytes())
+    card = json.loads(weights.with_suffix(".json").read_text())
+    limits = {"views": 9, "novel_above": -3, "doubt": 0, "unsure_below": 1}
+    coverage = {"stated": 1, "threshold": 1.0}
+    write_card(path, {**card, **limits, "coverage": coverage})
+    assert Classifier.load(path, backend="onnx").predict(Q, ceria(Q)).coverage == 1
 
 
 def test_loading_needs_neither_torch_nor_a_second(weights):

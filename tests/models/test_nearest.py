@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 
+import gemmi
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from ringwatch.models.crystals import CrystalGenerator
 from ringwatch.models.diffraction import Reflections, reflections
 from ringwatch.models.fingerprints import LENGTH, of_input, of_lines, of_pattern
 from ringwatch.models.inputs import PatternError
-from ringwatch.models.known_structures import main
+from ringwatch.models.known_structures import main, read_cif
 from ringwatch.models.nearest import Library, LibraryError
 
 CERIA = """data_ceria
@@ -169,6 +170,60 @@ def test_a_cif_and_its_whole_cell_are_one(tmp_path):
     assert best.scale == pytest.approx(1.0, abs=0.006)
 
 
+@pytest.mark.parametrize(
+    ("said", "because"),
+    [
+        ("", "names no symmetry"),
+        ("_symmetry_space_group_name_H-M ?\n", "names no symmetry"),
+        ("_symmetry_space_group_name_H-M 'Q 9 z'\n", "unknown space group 'Q 9 z'"),
+        ("_symmetry_Int_Tables_number 227\n", "227, which has 2 settings"),
+    ],
+)
+def test_a_cif_must_say_its_symmetry(tmp_path, said, because):
+    """Two listed atoms are not twelve: an asymmetric unit is no P 1 structure."""
+    path = tmp_path / "ceria.cif"
+    stated = "_symmetry_space_group_name_H-M '{group}'\n"
+    path.write_text(CERIA.replace(stated, said) + ASYMMETRIC)
+    with pytest.raises(LibraryError, match=because) as caught:
+        read_cif(path)
+    assert "ceria.cif" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "_symmetry_Int_Tables_number 225\n",
+        "_symmetry_space_group_name_Hall '-F 4 2 3'\n",
+        "loop_\n_symmetry_equiv_pos_as_xyz\n"
+        + "".join(
+            f"'{op.triplet()}'\n" for op in gemmi.SpaceGroup("F m -3 m").operations()
+        ),
+    ],
+)
+def test_symmetry_may_be_said_in_several_ways(tmp_path, said):
+    stated = "_symmetry_space_group_name_H-M '{group}'\n"
+    full, other = tmp_path / "full.cif", tmp_path / "other.cif"
+    full.write_text(CERIA.format(group="F m -3 m") + ASYMMETRIC)
+    other.write_text(CERIA.replace(stated, said) + ASYMMETRIC)
+    assert read_cif(other)[2] == 225
+    np.testing.assert_array_equal(read_cif(other)[3], read_cif(full)[3])
+
+
+def test_one_bad_cif_does_not_end_the_library(tmp_path, caplog):
+    good, bad = tmp_path / "good.cif", tmp_path / "bad.cif"
+    good.write_text(CERIA.format(group="F m -3 m") + ASYMMETRIC)
+    bad.write_text("no cif at all")
+    library = Library.from_cifs([bad, good, tmp_path / "none.cif"])
+    assert library.names == ("Ce O2",)
+    assert library.space_groups.tolist() == [225]
+    warned = [record.getMessage() for record in caplog.records]
+    assert any("bad.cif is no readable CIF" in line for line in warned)
+    assert any("none.cif is missing" in line for line in warned)
+    assert warned[-1] == "2 of 3 CIFs were left out"
+    with pytest.raises(LibraryError, match=r"none of 2 CIFs .*bad\.cif"):
+        Library.from_cifs([bad, tmp_path / "none.cif"])
+
+
 def test_bad_files_are_refused(tmp_path, library):
     with pytest.raises(LibraryError, match="missing"):
         Library.from_cifs([tmp_path / "none.cif"])
@@ -232,6 +287,7 @@ def test_the_command_joins_tables_and_cifs(
     assert done.returncode == 1
     assert done.stderr.startswith("known_structures: ")
     assert "none.cif is missing" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 SPEED = """

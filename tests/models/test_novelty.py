@@ -157,10 +157,10 @@ def lines(q, f_squared):
 
 
 def test_mixed_structures_and_summed_patterns():
-    one = RealStructure(
-        space_group=1, lines=lines([1.0, 3.0], [8.0, 9.0]), volume=1.0, row=7
-    )
-    other = RealStructure(space_group=2, lines=lines([2.0], [0.4]), volume=2.0, row=8)
+    cell = (1.0, 1.0, 1.0, 90.0, 90.0, 90.0)
+    first, second = lines([1.0, 3.0], [8.0, 9.0]), lines([2.0], [0.4])
+    one = RealStructure(space_group=1, lines=first, volume=1.0, cell=cell, row=7)
+    other = RealStructure(space_group=2, lines=second, volume=2.0, cell=cell, row=8)
     both = mixed(one, other)
     assert (both.space_group, both.row) == (1, 7)
     assert both.lines.q.tolist() == [1.0, 2.0, 3.0]

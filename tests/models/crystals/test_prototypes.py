@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -207,6 +208,45 @@ def test_a_pool_is_read_as_it_was_written(small_pool, tmp_path):
     np.savez(tmp_path / "short.npz", **short)
     with pytest.raises(ValueError, match="slices end"):
         PrototypePool.read(tmp_path / "short.npz")
+    (tmp_path / "text.npz").write_text("no archive at all")
+    with pytest.raises(ValueError, match="no readable"):
+        PrototypePool.read(tmp_path / "text.npz")
+    with pytest.raises(ValueError, match="is missing"):
+        PrototypePool.read(tmp_path / "none.npz")
+
+
+def test_a_pool_that_unpacks_to_too_much_is_refused(tmp_path):
+    bomb = tmp_path / "bomb.npz"
+    with (
+        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed,
+        packed.open("cell.npy", "w") as member,
+    ):
+        for _ in range(257):
+            member.write(bytes(2**20))
+    assert bomb.stat().st_size < 2**20
+    with pytest.raises(ValueError, match="unpacks to"):
+        PrototypePool.read(bomb)
+
+
+def test_a_header_that_asks_for_more_than_there_is_is_refused(tmp_path):
+    path = tmp_path / "greedy.npz"
+    with zipfile.ZipFile(path, "w") as packed, packed.open("cell.npy", "w") as member:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (10**15,)}
+        np.lib.format.write_array_header_1_0(member, header)
+    with pytest.raises(ValueError, match="no readable"):
+        PrototypePool.read(path)
+
+
+def test_a_pool_remembers_where_its_templates_come_from(small_pool, tmp_path):
+    assert small_pool.sources == {}
+    pool = PrototypePool(*small_pool)
+    pool.sources = {"table.parquet": 2, "AFLOW": 1}
+    assert pool.digest() == small_pool.digest()  # what is drawn is the same
+    assert small_pool.sources == {}
+    pool.write(tmp_path / "pool.npz")
+    assert PrototypePool.read(tmp_path / "pool.npz").sources == pool.sources
+    np.savez(tmp_path / "old.npz", **pool._asdict())
+    assert PrototypePool.read(tmp_path / "old.npz").sources == {}
 
 
 def test_a_common_type_weighs_as_the_root_of_its_number(small_pool):
@@ -323,6 +363,7 @@ def test_aflows_prototypes_join_without_the_types_kept_for_reports(shared_data):
     kinds = {template.kind for template in own}
     held = {t.kind for t in read_templates(path, ("choose", "test"))[0]} - kinds
     pool = training_prototypes(path)
+    assert pool.sources == {path.name: len(own), "AFLOW": len(pool.kind) - len(own)}
     assert not held & set(pool.kind.tolist())
     assert len(pool.kind) > len(own) + 230  # of 288
     assert len(set(pool.kind.tolist())) > len(kinds)

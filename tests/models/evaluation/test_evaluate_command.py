@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import typer
@@ -23,6 +24,7 @@ def run():
 
 def copied(tiny_weights, folder):
     """Weights of our own that a command may write to."""
+    folder.mkdir(exist_ok=True)
     own = folder / "own.safetensors"
     own.write_bytes(tiny_weights.read_bytes())
     own.with_suffix(".json").write_text(tiny_weights.with_suffix(".json").read_text())
@@ -101,6 +103,52 @@ def test_the_command_writes_card_report_and_figures(
     ):
         assert words in text
     assert text.index("measured patterns |") > text.index("real structures, clean |")
+    first = card["scores"]["natural"]["measured"]["class_top1"]["percent"]
+    assert f"Of measured patterns the first class is right in {first:.0f} %" in text
+    for link in re.findall(r"\]\((.*\.png)\)", text):
+        assert (tmp_path / link).exists()
+    assert "](out/sweeps.png)" in text
+
+
+def test_figures_of_another_network_are_not_on_the_card(
+    run, tiny_weights, small_tables, tmp_path
+):
+    own = copied(tiny_weights, tmp_path)
+    arguments = ["--patterns", small_tables[1], "--weights", own, "--part", "all"]
+    text = tmp_path / "MODEL_CARD.md"
+    assert run(*arguments, "--out", tmp_path).exit_code == 0
+    assert run(*arguments, "--card").exit_code == 0
+    assert "](accuracy.png)" in text.read_text()  # found again beside the weights
+    write_card(own, {**read_weights(own).card, "temperature": 1.5})
+    assert run(*arguments, "--card").exit_code == 0
+    assert ".png" not in text.read_text()
+    (tmp_path / "evaluation.json").write_text("no JSON")
+    assert run(*arguments, "--card").exit_code == 0
+    assert ".png" not in text.read_text()
+    elsewhere = tmp_path / "out"
+    weights = copied(tiny_weights, tmp_path / "w")
+    result = run(*arguments[:2], "--weights", weights, "--card", "--out", elsewhere)
+    assert result.exit_code == 0, result.output
+    assert ".png" not in (tmp_path / "w" / "MODEL_CARD.md").read_text()
+
+
+def test_calibration_and_scores_keep_to_the_limit(
+    run, tiny_weights, tmp_path, structure_row, write_table
+):
+    own = copied(tiny_weights, tmp_path)
+    rows = [structure_row(a=a, b=a, c=a) for a in (2.7, 2.8, 2.9, 3.0, 3.1, 3.2)]
+    table = write_table(tmp_path / "s.parquet", rows)
+    result = run(
+        *("--structures", table, "--weights", own, "--limit", 4, "--json"),
+        *("--calibrate", "--simulated", 256),
+    )
+    assert result.exit_code == 0, result.output
+    scores = json.loads(result.output)
+    assert {s["class_top1"]["n"] for s in scores.values()} == {4}
+    card = read_weights(own).card
+    assert "4 clean, 4 beamline" in card["calibration"]
+    cubic = card["evaluation"]["tables"]["clean"]["systems"][0]
+    assert cubic["class_top1"]["n"] == 4
 
 
 def test_the_command_calibrates_and_says_on_what(

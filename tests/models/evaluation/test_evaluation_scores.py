@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 
@@ -126,6 +129,13 @@ def test_breakdowns_by_hand():
     assert parts["unseen types"]["percent"] == 75
     assert sum(e["class_top1"]["n"] for e in found["volumes"]) == 6
     assert found["q_range"] == [0.4, 5.0]
+
+
+def test_parts_of_measured_patterns_are_not_called_structure_types():
+    answers, truth, facts = table()
+    measured = [dataclasses.replace(fact, volume=math.nan) for fact in facts]
+    names = [e["name"] for e in breakdown(answers, truth, measured)["parts"]]
+    assert names == ["unseen groups: groups of measurements that no choice was made on"]
 
 
 def test_errors_are_sorted_by_kind():

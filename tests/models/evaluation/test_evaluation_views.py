@@ -109,12 +109,56 @@ def test_texture_changes_heights_and_no_positions(nial):
     assert (strong.intensity[index] > strong.intensity[index + 20]).all()
 
 
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory, structure_row, write_table):
+    """A tetragonal cell: 00l and hk0 lie at right angles."""
+    path = tmp_path_factory.mktemp("plates") / "s.parquet"
+    row = structure_row(space_group=123, c=3.7)
+    (structure,) = read_structures(write_table(path, [row]))
+    return structure
+
+
+@pytest.mark.parametrize("r", [0.5, 1.6])
+def test_preferred_orientation_is_that_of_march_and_dollase(plates, r):
+    """Of an axis 001 the lines 00l gain r^-3 and the lines hk0 r^(3/2)."""
+    clean = draw(plates, CLEAN)
+    index = {
+        "001": np.searchsorted(clean.q, 2 * np.pi / 3.7),
+        "100": np.searchsorted(clean.q, 2 * np.pi / 2.88),
+    }
+    found = set()
+    for seed in range(40):
+        y = draw(plates, replace(CLEAN, march_dollase=r), seed=seed).intensity
+        ratio = {name: y[i] / clean.intensity[i] for name, i in index.items()}
+        found.add(round(ratio["001"] / ratio["100"], 2))
+    expected = r**-3 / r**1.5
+    assert any(value == pytest.approx(expected, rel=0.03) for value in found)
+    assert 3 <= len(found) <= 7  # axes that are equivalent give the same
+
+
+def test_a_nearer_detector_widens_lines_as_geometry_says(nial):
+    view = replace(BEAMLINE, q_min=0.5, step=0.001, background=(0, 0), counts=(0, 0))
+    view = replace(view, fwhm=(0.008, 0.008), pedestal=0.0)
+    far = width(draw(nial, view), STRONGEST)
+    assert far == pytest.approx(0.008, abs=0.0021)
+    theta = np.arcsin(STRONGEST * 0.3 / (4 * np.pi))
+    for distance in (1.0, 0.3):
+        seen = width(draw(nial, replace(view, distance=distance)), STRONGEST)
+        # Box of 172 um, beam of 300 um; depth and bandwidth matter little here.
+        spot = np.hypot(300e-6, 172e-6 * np.sqrt(8 * np.log(2) / 12)) / distance
+        own = spot * np.cos(2 * theta) ** 2 * np.cos(theta) * 2 * np.pi / 0.3
+        assert seen == pytest.approx(np.hypot(0.008, own), rel=0.15)
+
+
 def test_every_sweep_starts_from_the_clean_view(nial):
     clean = draw(nial, CLEAN)
     for name, sweep in SWEEPS.items():
         views = list(sweep.views.values())
         if name == "counts":
             views = [replace(v, counts=(0, 0), pedestal=0) for v in views]
+        if name == "distance":
+            lab = {"wavelength": CLEAN.wavelength, "polarization": CLEAN.polarization}
+            views = [replace(v, distance=0.0, **lab) for v in views]
         drawn = [draw(nial, view).intensity for view in views]
         assert any(np.array_equal(y, clean.intensity) for y in drawn), name
         assert len({repr(v) for v in sweep.views.values()}) == len(sweep.views)

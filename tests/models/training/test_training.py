@@ -23,19 +23,23 @@ from ringwatch.agent.cli.train import train as train_command
 from ringwatch.agent.errors import SettingsError
 from ringwatch.models.architecture import NetworkConfig, Stage
 from ringwatch.models.classifier import Classifier
+from ringwatch.models.crystals.prototypes import build_pool
+from ringwatch.models.evaluation.card_text import card_text
 from ringwatch.models.evaluation.recalibration import recalibrate
+from ringwatch.models.evaluation.scaling import read_log
 from ringwatch.models.symmetry import BRAVAIS_INDEX, CLASS_INDEX, SYSTEM_INDEX
 from ringwatch.models.training.checkpoint import CheckpointError, read_checkpoint
 from ringwatch.models.training.loop import train
 from ringwatch.models.training.objective import SymmetryLoss, rate_factor
 from ringwatch.models.training.recipe import (
+    CrystalSettings,
     Recipe,
     RecipeError,
     TrainingSettings,
     read_recipe,
 )
 from ringwatch.models.training.trainer import Trainer
-from ringwatch.models.weight_files import read_weights
+from ringwatch.models.weight_files import read_weights, write_weights
 
 RECIPES = Path(ringwatch.models.__path__[0]) / "recipes"
 TINY = NetworkConfig(
@@ -158,6 +162,39 @@ def test_a_finished_run_is_left_as_it_is(tmp_path):
     before = [path.read_bytes() for path in files]
     train(settings, tmp_path, console=quiet())
     assert [path.read_bytes() for path in files] == before
+
+
+def test_a_resumed_run_forgets_what_it_logged_after_its_checkpoint(tmp_path):
+    settings = recipe(samples=96)
+    trainer = Trainer(settings, tmp_path)
+    trainer.step()
+    trainer.save()
+    log = tmp_path / "log.jsonl"
+    lines = [{"samples": n, "clean_top1": 1.0} for n in (16, 32, 64, 96)]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    log.write_text(text + '{"samples": 1')  # a crash in the middle of a line
+    train(settings, tmp_path, console=quiet())
+    samples = [json.loads(t)["samples"] for t in log.read_text().splitlines()]
+    assert samples == [16, 32, 96]
+    assert [row["samples"] for row in read_log(log)] == samples
+
+
+def test_the_card_says_where_prototypes_come_from_and_older_ones_need_not(tmp_path):
+    pool = build_pool((), {"table.parquet": 40, "AFLOW": 2})
+    crystals = CrystalSettings(prototype_share=0.5)
+    steps = dataclasses.replace(recipe(), crystals=crystals)
+    trainer = Trainer(steps, tmp_path, prototypes=pool)
+    trainer.save()
+    Trainer(steps, tmp_path, prototypes=pool)  # is resumed
+    file = read_weights(trainer.weights_path)
+    said = file.card["training"]["prototypes"]
+    assert said == {"digest": pool.digest(), "sources": pool.sources}
+    text = card_text(file, name="run", n_bytes=1)
+    assert "40 of table.parquet, 2 of AFLOW" in text
+    file.card["training"]["prototypes"] = pool.digest()
+    assert "templates:" not in card_text(file, name="run", n_bytes=1)
+    write_weights(trainer.weights_path, file)
+    Classifier.load(trainer.weights_path, backend="onnx")
 
 
 def test_an_interrupt_saves_and_ends(tmp_path):
