@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ringwatch.models.fast_math import FINITE
+
 __all__ = ["LOG_GAIN", "SNIP_STEP", "SNIP_WINDOW", "fill_channels"]
 
 Float = NDArray[np.float32]
@@ -24,7 +26,7 @@ background goes, a halo leaves a hump that the network has met in training, and 
 of overlapping lines is not mistaken for background."""
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=FINITE)
 def _clip_peaks(level: Float, half_window: int) -> None:
     """Run SNIP in place: no point stays above the mean of its two neighbours.
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numba as nb
 import numpy as np
 
+from ringwatch.models.fast_math import FINITE, REASSOCIATE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -142,7 +144,7 @@ def box_size(code: int, edges: NDArray[np.float64], s_max: float) -> int:
     return size
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=FINITE)
 def _powers(x: NDArray[np.float64], highest: int) -> NDArray[np.float32]:
     """Cos and sin of 2 pi m x for m = 0..highest: (2, highest + 1, n) float32."""
     n = len(x)
@@ -163,7 +165,7 @@ def _powers(x: NDArray[np.float64], highest: int) -> NDArray[np.float32]:
     return table
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@nb.njit(cache=True, nogil=True, fastmath=REASSOCIATE, inline="always")
 def _sums(
     p: NDArray[np.float32],
     q: NDArray[np.float32],
@@ -182,7 +184,7 @@ def _sums(
     return real, imaginary
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@nb.njit(cache=True, nogil=True, fastmath=REASSOCIATE, inline="always")
 def _cosine_sum(
     p: NDArray[np.float32],
     q: NDArray[np.float32],
@@ -198,7 +200,7 @@ def _cosine_sum(
     return real
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=REASSOCIATE)
 def squared_structure_factors(
     positions: NDArray[np.float64],
     weight: NDArray[np.float32],

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numba as nb
 import numpy as np
 
+from ringwatch.models.fast_math import FINITE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -76,7 +78,7 @@ class Grid:
         return np.full(self.n_bins, self.spacing)
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True, inline="always")
+@nb.njit(cache=True, nogil=True, fastmath=FINITE, inline="always")
 def _decay(x: np.float32) -> np.float32:
     """exp(-x) to 1e-5 for x from 0 to 20, of operations that a compiler vectorises.
 
@@ -101,7 +103,7 @@ def _decay(x: np.float32) -> np.float32:
     return y * y
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@nb.njit(cache=True, nogil=True, fastmath=FINITE)
 def _stamp_line(
     y: NDArray[np.float32],
     x: float,
