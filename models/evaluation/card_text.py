@@ -176,5 +176,13 @@ def _novelty(card: Card) -> str:
     found = card.get("novelty", {})
     if not found:
         return "Not measured yet.\n"
-    rows = [[str(key), f"{value:.3f}"] for key, value in found.items()]
-    return markdown_table(["against one phase", "AUROC"], rows)
+    rows = [
+        [
+            name,
+            "{value:.3f} ({low:.3f}-{high:.3f})".format(**area),
+            "{novel} and {known}".format(**area),
+        ]
+        for name, area in found.items()
+        if isinstance(area, Mapping)  # older cards have the bare number
+    ]
+    return markdown_table(["novel", "AUROC", "patterns"], rows)

@@ -8,8 +8,9 @@ crystal, of other shapes than those that the score learned from.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from ringwatch.models.evaluation.without_crystal import (
     patterns_without_crystal,
 )
 
-__all__ = ["area_under_curve", "mixed", "novelty_figures", "summed"]
+__all__ = ["Area", "area_under_curve", "mixed", "novelty_figures", "summed"]
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +54,47 @@ def area_under_curve(novel: ArrayLike, known: ArrayLike) -> float:
     ranks = rankdata(np.concatenate([first, second]))[: len(first)]
     above = ranks.sum() - len(first) * (len(first) + 1) / 2
     return float(above / (len(first) * len(second)))
+
+
+@dataclass(frozen=True)
+class Area:
+    """An area under the curve, and how well it is known.
+
+    Attributes
+    ----------
+    value, low, high : float
+        The area and its 95 % interval, 0..1.
+    novel, known : int
+        Patterns on either side.
+    """
+
+    value: float
+    low: float
+    high: float
+    novel: int
+    known: int
+
+    @classmethod
+    def of(cls, novel: Scored, known: Scored) -> Area:
+        """Measure; patterns of one cluster count as one for the interval.
+
+        Its standard deviation is that of Hanley and McNeil (1982), eq. 2.
+        """
+        a = area_under_curve(novel.novelty, known.novelty)
+        n, m = novel.clusters, known.clusters
+        both = a / (2 - a) - a * a, 2 * a * a / (1 + a) - a * a
+        variance = (a * (1 - a) + (n - 1) * both[0] + (m - 1) * both[1]) / (n * m)
+        reach = 1.96 * math.sqrt(max(variance, 0.0))
+        low, high = max(a - reach, 0.0), min(a + reach, 1.0)
+        return cls(a, low, high, len(novel.novelty), len(known.novelty))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Novelty of patterns (B,), and how many clusters they are of."""
+
+    novelty: Floats
+    clusters: int
 
 
 def mixed(one: RealStructure, other: RealStructure) -> RealStructure:
@@ -98,8 +140,8 @@ def novelty_figures(
     *,
     part: Part = "report",
     limit: int = 0,
-) -> dict[str, dict[str, float]]:
-    """Measure the areas, and how often known patterns count as novel.
+) -> dict[str, dict[str, Area]]:
+    """Measure how well what is novel is told from what is known.
 
     Parameters
     ----------
@@ -114,10 +156,9 @@ def novelty_figures(
 
     Returns
     -------
-    dict of str to dict of str to float
+    dict of str to dict of str to Area
         By set of known patterns - ``clean``, ``beamline``, ``measured`` - the area for
-        ``mixture`` and each kind without crystal (`without_crystal.KINDS`),
-        and ``flagged``, the share of the known that exceed the card's threshold.
+        ``mixture`` and each kind without crystal (`without_crystal.KINDS`).
 
     Raises
     ------
@@ -136,40 +177,39 @@ def novelty_figures(
         for one, other in zip(found, partner, strict=True)
         if one.row != other.row and (one.cluster != other.cluster or not one.cluster)
     ]
-    known: dict[str, Floats] = {}
-    mixtures: dict[str, Floats] = {}
+    known: dict[str, Scored] = {}
+    mixtures: dict[str, Scored] = {}
     for name, view in VIEWS.items():
-        known[name] = _scores(classifier, (draw(s, view) for s in found))
-        mixtures[name] = _scores(classifier, (draw(s, view) for s in pairs))
+        known[name] = _scored(classifier, (draw(s, view) for s in found))
+        mixtures[name] = _scored(classifier, (draw(s, view) for s in pairs))
     if patterns is not None:
         measured = [p for p in read_patterns(patterns, part=part) if p is not None]
-        known["measured"] = _scores(classifier, measured)
+        known["measured"] = _scored(classifier, measured)
         order = rng.permutation(len(measured))
         sums = (summed(p, measured[k]) for p, k in zip(measured, order, strict=True))
-        mixtures["measured"] = _scores(classifier, sums)
+        mixtures["measured"] = _scored(classifier, sums)
     empty: dict[str, list[LabelledPattern]] = {kind: [] for kind in KINDS}
     for kind, pattern in patterns_without_crystal(_WITHOUT, seed=_SEED):
         empty[kind].append(pattern)
-    without = {kind: _scores(classifier, drawn) for kind, drawn in empty.items()}
-    threshold = float(classifier.card.get("novel_above", np.inf))
+    without = {kind: _scored(classifier, drawn) for kind, drawn in empty.items()}
     return {
         name: {
-            "mixture": area_under_curve(mixtures[name], values),
-            **{
-                kind: area_under_curve(found, values) for kind, found in without.items()
-            },
-            "flagged": float((values > threshold).mean()),
+            kind: Area.of(novel, those)
+            for kind, novel in ({"mixture": mixtures[name]} | without).items()
+            if len(novel.novelty) and len(those.novelty)
         }
-        for name, values in known.items()
+        for name, those in known.items()
     }
 
 
-def _scores(
+def _scored(
     classifier: Classifier, patterns: Iterable[LabelledPattern | None]
-) -> Floats:
-    """Novelty of patterns, (B,)."""
-    values = [
-        classifier.novelty(*classifier.outputs(batch.x))
-        for batch in batches(patterns, classifier.grid)
-    ]
-    return np.concatenate(values)
+) -> Scored:
+    """Novelty of patterns; those without a cluster stand for themselves."""
+    drawn = list(batches(patterns, classifier.grid))
+    values = [classifier.novelty(*classifier.outputs(batch.x)) for batch in drawn]
+    clusters = [fact.cluster for batch in drawn for fact in batch.facts]
+    named = {cluster for cluster in clusters if cluster}
+    n = sum(len(value) for value in values)
+    alone = n - sum(1 for cluster in clusters if cluster)
+    return Scored(np.concatenate(values or [np.empty(0)]), len(named) + alone)

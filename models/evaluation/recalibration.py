@@ -7,7 +7,7 @@ scored on other data, or cross-fitted.
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -209,16 +209,15 @@ def recalibrate(
 
 def _novelty_report(
     classifier: Classifier, structures: Path, patterns: Path | None
-) -> dict[str, float]:
+) -> dict[str, dict[str, float]]:
     """Areas under the curve on data kept for reports, by what is told from what."""
     found = novelty_figures(
         classifier, structures, patterns, part="report", limit=_REPORTED
     )
     return {
-        f"{kind}, against {known} patterns": round(area, 4)
+        f"{kind}, against {known} patterns": dataclasses.asdict(area)
         for known, areas in found.items()
         for kind, area in areas.items()
-        if kind != "flagged" and math.isfinite(area)
     }
 
 

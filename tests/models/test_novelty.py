@@ -15,7 +15,13 @@ from ringwatch.models.disturbances.foreign_patterns import (
     without_crystal,
 )
 from ringwatch.models.evaluation.datasets import Facts, LabelledPattern, RealStructure
-from ringwatch.models.evaluation.novelty_check import area_under_curve, mixed, summed
+from ringwatch.models.evaluation.novelty_check import (
+    Area,
+    Scored,
+    area_under_curve,
+    mixed,
+    summed,
+)
 from ringwatch.models.inputs import InputGrid
 from ringwatch.models.novelty import NoveltyHead, features
 from ringwatch.models.training.head_training import Examples, fit_novelty
@@ -143,6 +149,28 @@ def test_area_under_the_curve_by_hand():
     assert area_under_curve([1, 3], [2, 2]) == 0.5
     assert area_under_curve([2], [2, 1]) == 0.75
     assert np.isnan(area_under_curve([], [1]))
+
+
+def test_the_interval_of_an_area_holds_the_truth_in_95_of_100():
+    """Two normal distributions 1.5 deviations apart: Phi(1.5 / sqrt 2) = 0.8556."""
+    rng = np.random.default_rng(11)
+    held = 0
+    for _ in range(400):
+        novel = Scored(rng.normal(1.5, 1, 60), 60)
+        area = Area.of(novel, Scored(rng.normal(0, 1, 90), 90))
+        held += area.low <= 0.8556 <= area.high
+    assert 0.92 <= held / 400 <= 0.98
+    assert (area.novel, area.known) == (60, 90)
+
+
+def test_near_duplicates_make_an_area_no_surer():
+    rng = np.random.default_rng(12)
+    known = Scored(rng.normal(0, 1, 90), 90)
+    novel = rng.normal(1, 1, 20)
+    once = Area.of(Scored(novel, 20), known)
+    thrice = Area.of(Scored(np.repeat(novel, 3), 20), known)
+    assert (thrice.low, thrice.high) == (once.low, once.high)
+    assert thrice.novel == 60
 
 
 def lines(q, f_squared):
