@@ -112,11 +112,16 @@ def _highest_peaks(x: Float, count: int) -> list[tuple[int, int]]:
 
 
 def _end(height: Float, barred: NDArray[np.bool_], top: int, step: int) -> int:
-    """Last bin of a peak on one side: its valley, a barred bin, or its reach."""
+    """Last bin of a peak on one side: its valley, a barred bin, or its reach.
+
+    It also ends where it would climb above its top, the flank of a higher peak.
+    """
     at = int(top)
     for _ in range(_REACH):
         following = at + step
         if not 0 <= following < len(height) or barred[following]:
+            break
+        if height[following] > height[top]:
             break
         if height[at] < _DIP * height[top] and height[following] > height[at]:
             break

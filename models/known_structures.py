@@ -42,8 +42,8 @@ def read_cif(path: Path) -> Entry:
     Raises
     ------
     LibraryError
-        If the file is missing, too large, no CIF, holds no atoms, or says nothing of
-        the symmetry, or too little.
+        If the file is missing, too large, no CIF, holds no atoms with coordinates, or
+        says nothing of the symmetry, or too little.
     """
     if not path.is_file() or path.stat().st_size > _MAX_BYTES:
         raise LibraryError(f"{path} is missing or larger than {_MAX_BYTES} bytes")
@@ -53,12 +53,25 @@ def read_cif(path: Path) -> Entry:
         raise LibraryError(f"{path} is no readable CIF: {error}") from error
     for block in document:
         structure = gemmi.make_small_structure_from_block(block)
+        # Files list atoms, mostly hydrogen, that nobody located: ? in place of x, y, z.
+        for i in reversed(range(len(structure.sites))):
+            if not all(map(math.isfinite, structure.sites[i].fract.tolist())):
+                del structure.sites[i]
         if structure.sites:
             break
     else:
-        raise LibraryError(f"{path} holds no atoms: a crystal structure is needed")
-    if structure.spacegroup is None and not structure.symops:
-        _set_group_by_number(structure, path)
+        raise LibraryError(
+            f"{path} holds no atoms with coordinates: a crystal structure is needed"
+        )
+    if structure.spacegroup is None:
+        if not structure.symops:
+            _set_group_by_number(structure, path)
+        elif len(structure.symops) > 1 and not structure.cell.images:
+            # gemmi leaves out what it cannot use, and with it most atoms.
+            raise LibraryError(
+                f"{path}: its symmetry operations are unreadable or no group: correct "
+                "_symmetry_equiv_pos_as_xyz"
+            )
     try:
         lines = reflections(_crystal(structure), q_min=GRID.q_min, q_max=GRID.q_max)
     except ValueError as error:

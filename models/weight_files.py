@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,8 @@ SHIPPED = Path(__file__).resolve().parent / "weights" / "ringwatch-first.safeten
 
 _FORMAT = 1
 _NO_LAYERS = ("prior.", "embedding.", "novelty.", "calibration.")
+_OF_ONE = ("network", "novel_above", "novelty", "calibration", "evaluation")
+"""What the card of one network says that is not true of several together."""
 _MAX_BYTES = 256 * 2**20
 
 
@@ -98,8 +100,9 @@ def join(files: Sequence[WeightsFile]) -> WeightsFile:
     ----------
     files : sequence of WeightsFile
         One network or more in each. Priors, and what the card says beside the networks,
-        are taken from the first. What was fitted to one network alone - embedding,
-        novelty, calibration - is left out: fit it anew.
+        are taken from the first. What was fitted to one network alone is left out -
+        embedding, novelty and its threshold - or a mere start, as the temperature: fit
+        it anew.
 
     Raises
     ------
@@ -126,7 +129,7 @@ def join(files: Sequence[WeightsFile]) -> WeightsFile:
         if not name.startswith(_NO_LAYERS)
     }
     tensors |= {n: v for n, v in first.tensors.items() if n.startswith("prior.")}
-    card = {key: value for key, value in first.card.items() if key != "network"}
+    card = {key: v for key, v in first.card.items() if key not in _OF_ONE}
     card["networks"] = [shape.to_dict() for shape, _ in members]
     runs = [file.card.get("trained") or [file.card["training"]] for file in files]
     card["trained"] = [run for several in runs for run in several]
@@ -179,7 +182,7 @@ def read_weights(path: Path) -> WeightsFile:
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         raw = load(data)
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} or its card is damaged: {error}") from error
     if not isinstance(card, dict) or card.get("format") != _FORMAT:
         raise WeightsError(f"{card_path}: format {_FORMAT} is needed; update Ringwatch")
@@ -192,6 +195,13 @@ def read_weights(path: Path) -> WeightsFile:
 
 def _check_card(path: Path, card: dict[str, Any]) -> None:
     """Refuse settings that would fail, or answer nonsense, at the first pattern."""
+    try:
+        _ = WeightsFile({}, card).networks
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: the shape of the network is missing or no shape ({error!r}); "
+            "name other --weights"
+        ) from error
     views = card.get("views", 1)
     if type(views) is not int or not 1 <= views <= MOST_VIEWS:
         _refuse(path, "views", views, f"an integer from 1 to {MOST_VIEWS}")
@@ -216,7 +226,10 @@ def _check_card(path: Path, card: dict[str, Any]) -> None:
 
 def _is_number(value: object) -> bool:
     """Whether a value of JSON is a finite number, which true and false are not."""
-    return type(value) in (int, float) and math.isfinite(float(value))  # type: ignore[arg-type]
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    # An integer beyond the largest float is none, and float() of it fails.
+    return abs(value) <= sys.float_info.max
 
 
 def _refuse(path: Path, key: str, value: object, expected: str) -> NoReturn:

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ringwatch.agent.errors import SettingsError
-from ringwatch.models.classifier import Classifier
+from ringwatch.models.classifier import Classifier, Prior
 from ringwatch.models.evaluation.datasets import DatasetError, Part, count_structures
 from ringwatch.models.evaluation.inputs import Tick
 from ringwatch.models.evaluation.model_card import record_report
@@ -42,12 +42,13 @@ __all__ = ["evaluate"]
 
 @dataclass(frozen=True)
 class _Data:
-    """What is scored."""
+    """What is scored, and under which prior."""
 
     structures: Path | None
     patterns: Path | None
     part: Part
     limit: int
+    prior: Prior
 
 
 def evaluate(
@@ -130,14 +131,14 @@ def evaluate(
 
       ringwatch evaluate --structures structures.parquet --patterns patterns.parquet
     """
-    _check(prior, part, structures, patterns, log, out)
+    data = _Data(structures, patterns, part, limit, prior)  # type: ignore[arg-type]
+    _check(data, log, out)
     if card and not (structures or patterns):
         raise SettingsError("--card keeps scores: name --structures or --patterns")
-    data = _Data(structures, patterns, part, limit)  # type: ignore[arg-type]
     path = weights or SHIPPED
     try:
         others = _recalibrated(path, data, simulated) if calibrate else {}
-        classifier = Classifier.load(path, prior=prior)  # type: ignore[arg-type]
+        classifier = Classifier.load(path, prior=data.prior)
         report: dict[str, Any] = {"tables": {}}
         scores: dict[str, Scores] = {}
         if structures or patterns:
@@ -171,20 +172,14 @@ def evaluate(
         console.print(f"wrote {file}", highlight=False, soft_wrap=True)
 
 
-def _check(
-    prior: str,
-    part: str,
-    structures: Path | None,
-    patterns: Path | None,
-    log: Path | None,
-    out: Path | None,
-) -> None:
+def _check(data: _Data, log: Path | None, out: Path | None) -> None:
     """Refuse what makes no sense, with the remedy."""
-    if prior not in ("natural", "balanced", "training"):
+    prior, part = data.prior, data.part
+    if prior not in get_args(Prior):
         raise SettingsError(f"prior {prior!r}: choose natural, balanced or training")
     if part not in get_args(Part):
         raise SettingsError(f"part {part!r}: choose one of {', '.join(get_args(Part))}")
-    if structures is None and patterns is None and log is None:
+    if data.structures is None and data.patterns is None and log is None:
         raise SettingsError("nothing to evaluate on: name --structures or --patterns")
     if log is not None and out is None:
         raise SettingsError("--log makes a figure: name the folder for it with --out")
@@ -193,15 +188,16 @@ def _check(
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Tick]:
     """Show a progress bar on a terminal's stderr; gives what moves it on."""
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
-    with Progress(console=console, transient=True, disable=hidden) as bar:
+    shown = Console(stderr=True)
+    with Progress(console=shown, transient=True, disable=not shown.is_terminal) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
 
 
 def _recalibrated(path: Path, data: _Data, simulated: int) -> dict[str, Scores]:
     """Fit and keep a calibration; cross-fitted scores."""
+    if data.prior != "natural":
+        raise SettingsError("--calibrate is for the natural prior: leave out --prior")
     n_batches = -(-simulated // 256)
     with _progress("calibrating", n_batches) as tick:
         return recalibrate(
@@ -237,8 +233,8 @@ def _collected(classifier: Classifier, data: _Data) -> dict[str, LabelledLogits]
 
 def _swept(classifier: Classifier, data: _Data, n: int) -> dict[str, Any]:
     """Scores under one disturbance at a time."""
-    limit = min(n, data.limit) if data.limit else n
     assert data.structures is not None
+    limit = min(n, data.limit or n)
     with _progress("disturbances", n_steps()) as tick:
         return sweep_all(
             classifier, data.structures, part=data.part, limit=limit, tick=tick

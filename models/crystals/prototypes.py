@@ -121,12 +121,14 @@ class PrototypePool(TemplateArrays):
             msg = f"{path} lacks {missing}: expected a file of PrototypePool.write"
             raise ValueError(msg)
         pool = cls(**{name: stored[name] for name in cls._fields})
-        names, counts = (stored.get(name, np.zeros(0)) for name in _SOURCES)
-        pool.sources = dict(
-            zip(names.ravel().tolist(), counts.ravel().tolist(), strict=True)
-        )
+        names, counts = (stored.get(name, np.zeros(0)).ravel() for name in _SOURCES)
+        pool.sources = dict(zip(names.tolist(), counts.tolist(), strict=False))
+        if empty := [n for n, a in pool._asdict().items() if not a.ndim]:
+            msg = f"{path}: {empty} are no arrays: write the pool anew"
+            raise ValueError(msg)
         sizes = (len(pool.weights), len(pool.slot_z), len(pool.site_slot))
-        ends = (pool.first[-1], pool.slot_first[-1], pool.site_first[-1])
+        slices = (pool.first, pool.slot_first, pool.site_first)
+        ends = tuple(int(e) for each in slices for e in each[-1:])
         if sizes != ends or len(pool.first) != 232:
             msg = f"{path}: {sizes} templates, slots, sites, but slices end at {ends}"
             raise ValueError(msg)

@@ -29,6 +29,7 @@ SYMPREC = 1e-3
 _DIGITS = 10
 """Decimals kept of cells: PyXtal's angles of 120 degrees are off by rounding."""
 _MOST_BYTES = 2**20
+_HEAVIEST = 96
 _CLOSEST = 0.5
 """Angstrom; bonds of hydrogen have 0.74."""
 
@@ -78,13 +79,9 @@ def draw_atoms(
         If an element is unknown, no set of Wyckoff positions has these counts, or all
         attempts failed.
     """
-    try:
-        for symbol in elements:
-            atomic_number(symbol)
-    except ValueError as error:
-        raise PyXtalError(str(error)) from error
-    what = (space_group, elements, counts)
-    return _draw(*what, False, seed, attempts, confirmed)
+    for symbol in elements:
+        _check_element(symbol)
+    return _draw(space_group, elements, counts, False, seed, attempts, confirmed)
 
 
 def draw_molecules(
@@ -130,8 +127,7 @@ def draw_molecules(
                 f"molecule {name!r}: expected the path of an .xyz file, or one of"
                 f" {', '.join(known.values())}"
             )
-    what = (space_group, molecules, counts)
-    return _draw(*what, True, seed, attempts, confirmed)
+    return _draw(space_group, molecules, counts, True, seed, attempts, confirmed)
 
 
 def _draw(
@@ -179,10 +175,7 @@ def _check(
     if min(counts) < 1:
         raise PyXtalError(f"{what}: expected counts above zero")
     if seed < 0 or attempts < 1:
-        raise PyXtalError(
-            f"seed {seed}, {attempts} attempts: expected a seed that is not negative"
-            " and one attempt at least"
-        )
+        raise PyXtalError(f"seed {seed}, attempts {attempts}: expected at least 0, 1")
 
 
 def _attempt(
@@ -259,6 +252,13 @@ def _confirm(crystal: Crystal) -> int:
     return 0 if dataset is None else int(dataset.number)
 
 
+def _check_element(symbol: str) -> None:
+    """Refuse what PyXtal does not read, such as ``na``, or has no radius of."""
+    z = gemmi.Element(symbol).atomic_number
+    if not 1 <= z <= _HEAVIEST or gemmi.Element(z).name != symbol:
+        raise PyXtalError(f"element {symbol!r}: expected a symbol from H to Cm")
+
+
 def _collection() -> dict[str, str]:
     """Names of the molecules that come with PyXtal, by their lower case."""
     with _quiet():
@@ -277,7 +277,7 @@ def _check_xyz(path: Path) -> None:
         atoms = [row.split() for row in rows]
         places = np.array([atom[1:4] for atom in atoms], np.float64)
         for atom in atoms:
-            atomic_number(atom[0])
+            _check_element(atom[0])
         fits = places.shape == (int(head), 3) and np.isfinite(places).all()
     except (ValueError, IndexError) as error:
         raise PyXtalError(f"{path}: {error}; {expected}") from error

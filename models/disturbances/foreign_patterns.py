@@ -73,7 +73,7 @@ def without_crystal(
     Returns
     -------
     x : ndarray, (n, 3, n_bins), float32
-        In even steps of 0.0006 to 0.015 1/Angstrom, from 0.3..1.2 to 3.2..6.0, with 10
+        In even steps of 0.0006 to 0.016 1/Angstrom, from 0.3..1.2 to 3.2..6.0, with 10
         to 3e6 counts a point at the highest point; a third as archives keep them, with
         a background taken off and what is negative folded up.
     kind : ndarray, (n,)

@@ -174,8 +174,6 @@ def _weaknesses(scores: Card, report: Card) -> Iterable[str]:
 def _novelty(card: Card) -> str:
     """How well what is no single crystalline phase is told from what is one."""
     found = card.get("novelty", {})
-    if not found:
-        return "Not measured yet.\n"
     rows = [
         [
             name,
@@ -185,4 +183,6 @@ def _novelty(card: Card) -> str:
         for name, area in found.items()
         if isinstance(area, Mapping)  # older cards have the bare number
     ]
+    if not rows:
+        return "Not measured yet.\n"
     return markdown_table(["novel", "AUROC", "patterns"], rows)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
+from ringwatch.models.calibration import wilson_interval
 from ringwatch.models.classifier import Classifier
 from ringwatch.models.diffraction import Reflections
 from ringwatch.models.evaluation.datasets import (
@@ -33,7 +34,14 @@ from ringwatch.models.evaluation.without_crystal import (
     patterns_without_crystal,
 )
 
-__all__ = ["Area", "area_under_curve", "mixed", "novelty_figures", "summed"]
+__all__ = [
+    "Area",
+    "Scored",
+    "area_under_curve",
+    "mixed",
+    "novelty_figures",
+    "summed",
+]
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +86,9 @@ class Area:
     def of(cls, novel: Scored, known: Scored) -> Area:
         """Measure; patterns of one cluster count as one for the interval.
 
-        Its standard deviation is that of Hanley and McNeil (1982), eq. 2.
+        Its standard deviation is that of Hanley and McNeil (1982), eq. 2. Where nothing
+        overlaps that is 0; the interval is then Wilson's for as many trials as there
+        are clusters on the side that has fewer.
         """
         a = area_under_curve(novel.novelty, known.novelty)
         n, m = novel.clusters, known.clusters
@@ -86,6 +96,8 @@ class Area:
         variance = (a * (1 - a) + (n - 1) * both[0] + (m - 1) * both[1]) / (n * m)
         reach = 1.96 * math.sqrt(max(variance, 0.0))
         low, high = max(a - reach, 0.0), min(a + reach, 1.0)
+        if a in (0.0, 1.0):
+            low, high = wilson_interval(round(a * min(n, m)), min(n, m))
         return cls(a, low, high, len(novel.novelty), len(known.novelty))
 
 

@@ -1,8 +1,8 @@
 """Everything that is fitted to finished networks, in one command.
 
-Embedding and novelty head learn from simulations. Temperature, label sets and the
-novelty threshold are fitted on development data kept for choices; what is reported is
-scored on other data, or cross-fitted.
+Embedding and novelty head learn from simulations. Temperature, doubt, label sets and
+the novelty threshold are fitted on development data kept for choices; what is reported
+is scored on other data, or cross-fitted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,12 @@ from ringwatch.models.evaluation.scoring import (
 )
 from ringwatch.models.symmetry import CLASS_INDEX, POWDER_CLASSES
 from ringwatch.models.training.recipe import parse_recipe
-from ringwatch.models.weight_files import WeightsFile, read_weights, write_weights
+from ringwatch.models.weight_files import (
+    WeightsFile,
+    read_weights,
+    write_card,
+    write_weights,
+)
 
 __all__ = ["cross_fitted", "fit", "recalibrate"]
 
@@ -52,7 +57,7 @@ _KNOWN_SHARE = 0.95
 
 
 def fit(classifier: Classifier, sets: Mapping[str, LabelledLogits]) -> Calibration:
-    """Fit temperature and threshold under the classifier's prior.
+    """Fit temperature, doubt and threshold under the classifier's prior.
 
     Parameters
     ----------
@@ -181,29 +186,30 @@ def recalibrate(
 
     classifier = Classifier.load(weights, backend="onnx")
     crystals, disturbances = _simulation(classifier, structures)
-    examples = draw_examples(classifier, crystals, disturbances, count=count, tick=tick)
-    file = read_weights(weights)
-    fitted = examples.embedding().to_tensors() | fit_novelty(examples).to_tensors()
-    write_weights(weights, WeightsFile({**file.tensors, **fitted}, file.card))
-    classifier = Classifier.load(weights, backend="onnx")
     if structures is None and patterns is None:
         sets = {"simulated": _simulated(crystals, disturbances, min(count, 4096))}
         source = f"{min(count, 4096)} simulated patterns never trained on"
-    else:
+    else:  # ahead of all that is written: a table may be missing
         sets = evaluation_sets(
             structures, patterns, part="choose", limit=limit, grid=classifier.grid
         )
         sizes = ", ".join(f"{len(found.x)} {name}" for name, found in sets.items())
         source = f"{sizes} patterns of the development data's part 'choose'"
+    examples = draw_examples(classifier, crystals, disturbances, count=count, tick=tick)
+    file = read_weights(weights)
+    fitted = examples.embedding().to_tensors() | fit_novelty(examples).to_tensors()
+    write_weights(weights, WeightsFile({**file.tensors, **fitted}, file.card))
+    classifier = Classifier.load(weights, backend="onnx")
     logits = {name: logits_of_inputs(classifier, [x]) for name, x in sets.items()}
     found, scores = cross_fitted(classifier, logits)
     card = {**file.card, **found.to_card(), "calibration": source, "scores": {}}
     card.pop("evaluation", None)  # of another calibration, as the scores
     card["novel_above"] = _novelty_threshold(classifier, sets)
     card["novelty"] = {}
+    write_weights(weights, WeightsFile(read_weights(weights).tensors, card))
     if structures is not None:
         card["novelty"] = _novelty_report(classifier, structures, patterns)
-    write_weights(weights, WeightsFile(read_weights(weights).tensors, card))
+        write_card(weights, card)
     return found, scores
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,22 @@ def test_weights_lie_on_the_peaks_and_say_what_taking_them_away_does(classifier)
         without = classifier.predict(Q, pattern(leave_out=at))
         expected = log_odds(whole, number) - log_odds(without, number)
         assert measured == pytest.approx(expected, abs=0.35 + 0.15 * abs(expected))
+
+
+@pytest.mark.parametrize("fwhm", [0.03, 0.1])
+def test_the_highest_point_of_a_window_is_the_top_of_a_peak(classifier, fwhm):
+    """A peak on the flank of a higher one does not climb that."""
+    rng = np.random.default_rng(0)
+    at, heights = rng.uniform(1, 5.5, 25), 10 ** rng.uniform(0, 2, 25)
+    y = 1 + np.exp(-2.77 * ((Q[:, None] - at) / fwhm) ** 2) @ heights
+    y = rng.poisson(100 * y).astype(float)
+    weights = attribution(classifier, Q, y)
+    curve = network_input(Q, y, grid=classifier.grid)[0]
+    ends = [0, *(np.flatnonzero(np.diff(weights)) + 1), len(weights)]
+    tops = [a + curve[a:b].argmax() for a, b in pairwise(ends) if weights[a]]
+    assert len(tops) > 20
+    for top in tops:
+        assert curve[top] >= max(curve[top - 1], curve[top + 1])
 
 
 @pytest.mark.parametrize("gap", [(2.308, 2.5), (1.4, 1.597)])

@@ -255,6 +255,10 @@ def test_missing_and_damaged_weights_are_refused(weights, tmp_path):
         ({"coverage": 0.9}, "coverage is 0.9, expected a table"),
         ({"coverage": {"stated": 90, "threshold": 0.9}}, "coverage.stated is 90"),
         ({"coverage": {"stated": 0.9}}, "coverage.threshold is None"),
+        ({"temperature": 10**400}, "expected a finite number above 0"),
+        ({"network": [1]}, "the shape of the network is missing or no shape"),
+        ({"network": {"stages": [], "depth": 1}}, "no shape"),
+        ({"network": {}}, "no shape (KeyError('stages'))"),
     ],
 )
 def test_a_card_that_cannot_be_is_refused_at_load(weights, tmp_path, change, words):

@@ -125,6 +125,11 @@ def test_what_was_fitted_to_one_network_is_left_out(files):
     fitted = weights_of(SMALL, 1, **{"novelty.mean": np.zeros(3, "f4")})
     joined = join([fitted, files[1]])
     assert not any("novelty" in name for name in joined.tensors)
+    alone = dict.fromkeys(("novel_above", "novelty", "calibration", "evaluation"), 0.0)
+    told = dataclasses.replace(fitted, card={**fitted.card, **alone, "views": 3})
+    card = join([told, files[1]]).card
+    assert not set(alone) & set(card)
+    assert (card["views"], card["temperature"]) == (3, 1.0)
     assert set(joined.members()[0][1]) == {
         name for name in files[0].tensors if not name.startswith("prior.")
     }

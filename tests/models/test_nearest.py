@@ -189,6 +189,31 @@ def test_a_cif_must_say_its_symmetry(tmp_path, said, because):
     assert "ceria.cif" in str(caught.value)
 
 
+def test_symmetry_that_is_no_group_is_refused(tmp_path):
+    """gemmi would take the listed atoms for all there are."""
+    path = tmp_path / "ceria.cif"
+    stated = "_symmetry_space_group_name_H-M '{group}'\n"
+    for wrong in ("-x,garbage", "x+1/5,y,z"):
+        said = f"loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n'{wrong}'\n"
+        path.write_text(CERIA.replace(stated, said) + ASYMMETRIC)
+        with pytest.raises(LibraryError, match="unreadable or no group"):
+            read_cif(path)
+    alone = "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n"
+    path.write_text(CERIA.replace(stated, alone) + ASYMMETRIC)
+    assert read_cif(path)[2] == 1
+
+
+def test_atoms_that_nobody_located_are_left_out(tmp_path):
+    full, more = tmp_path / "full.cif", tmp_path / "more.cif"
+    text = CERIA.format(group="F m -3 m")
+    full.write_text(text + ASYMMETRIC)
+    more.write_text(text + ASYMMETRIC + "H1 H ? ? ?\n")
+    np.testing.assert_array_equal(read_cif(more)[3], read_cif(full)[3])
+    more.write_text(text + "H1 H ? ? ?\n")
+    with pytest.raises(LibraryError, match="no atoms with coordinates"):
+        read_cif(more)
+
+
 @pytest.mark.parametrize(
     "said",
     [

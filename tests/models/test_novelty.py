@@ -163,6 +163,16 @@ def test_the_interval_of_an_area_holds_the_truth_in_95_of_100():
     assert (area.novel, area.known) == (60, 90)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_no_overlap_among_few_is_no_certainty(sign):
+    """Of 20 and 90 one in ten, or none, might lie on the other side."""
+    known = Scored(np.linspace(0, 1, 90), 90)
+    area = Area.of(Scored(np.linspace(2, 3, 40) * sign, 20), known)
+    assert area.value == (sign > 0)
+    assert area.low <= area.value <= area.high
+    assert 0.1 < area.high - area.low < 0.2
+
+
 def test_near_duplicates_make_an_area_no_surer():
     rng = np.random.default_rng(12)
     known = Scored(rng.normal(0, 1, 90), 90)

@@ -208,6 +208,10 @@ def test_a_pool_is_read_as_it_was_written(small_pool, tmp_path):
     np.savez(tmp_path / "short.npz", **short)
     with pytest.raises(ValueError, match="slices end"):
         PrototypePool.read(tmp_path / "short.npz")
+    for wrong in ({"weights": np.float64(1)}, {"first": np.zeros(0, np.int64)}):
+        np.savez(tmp_path / "wrong.npz", **{**small_pool._asdict(), **wrong})
+        with pytest.raises(ValueError, match=r"no arrays|slices end"):
+            PrototypePool.read(tmp_path / "wrong.npz")
     (tmp_path / "text.npz").write_text("no archive at all")
     with pytest.raises(ValueError, match="no readable"):
         PrototypePool.read(tmp_path / "text.npz")

@@ -101,6 +101,8 @@ def test_more_symmetric_than_asked_for_is_refused():
     [
         (draw_atoms, 225, ["Na"], [3], "no set of Wyckoff positions"),
         (draw_atoms, 225, ["Xx"], [4], "'Xx'"),
+        (draw_atoms, 225, ["na"], [4], "'na': expected a symbol from H to Cm"),
+        (draw_atoms, 225, ["Cf"], [4], "'Cf': expected"),
         (draw_atoms, 231, ["Na"], [4], "1 to 230"),
         (draw_atoms, 225, ["Na", "Na"], [4, 4], "each kind once"),
         (draw_atoms, 225, ["Na"], [4, 4], "one count each"),
@@ -133,6 +135,7 @@ def test_a_molecule_of_ones_own(tmp_path):
         ("1\nno number\nC 0 0 a\n", "'a'"),
         ("1\nnan\nC 0 0 nan\n", "expected lines"),
         ("1\nno element\nXx 0 0 0\n", "'Xx'"),
+        ("1\nsmall\nc 0 0 0\n", "'c'"),
         ("2\nboth\nC 0 0 0\nO 0 0 0.2\n", "within 0.5 Angstrom"),
         ("\x00" * 2_000_000, "at most 1048576 bytes"),
     ],

@@ -174,6 +174,7 @@ def test_the_command_calibrates_and_says_on_what(
         (["--patterns", "none.parquet"], "no readable Parquet"),
         (["--patterns", "p", "--prior", "flat"], "choose natural, balanced"),
         (["--patterns", "p", "--part", "best"], "choose one of report"),
+        (["--patterns", "p", "--calibrate", "--prior", "training"], "natural prior"),
         (["--log", "log.jsonl"], "name the folder"),
         (["--log", "log.jsonl", "--out", "x", "--card"], "--card keeps scores"),
         (["--log", "none.jsonl", "--out", "x"], "no readable training log"),

@@ -11,6 +11,7 @@ import torch
 from ringwatch.models.architecture import NetworkConfig, Stage
 from ringwatch.models.classifier import Classifier
 from ringwatch.models.crystals import natural_prior, training_prior
+from ringwatch.models.evaluation.datasets import DatasetError
 from ringwatch.models.evaluation.recalibration import (
     _simulated,
     _simulation,
@@ -47,6 +48,19 @@ def fitted(tmp_path_factory):
     found, scores = recalibrate(path, count=512, tick=lambda: ticks.append(1))
     assert len(ticks) == 2
     return path, before, found, scores
+
+
+def test_a_missing_table_leaves_the_weights_as_they_are(fitted, tmp_path):
+    path = tmp_path / "own.safetensors"
+    files = [path, path.with_suffix(".json")]
+    for own, whole in zip(
+        files, (fitted[0], fitted[0].with_suffix(".json")), strict=True
+    ):
+        own.write_bytes(whole.read_bytes())
+    before = [file.read_bytes() for file in files]
+    with pytest.raises(DatasetError):
+        recalibrate(path, patterns=tmp_path / "none.parquet", count=256)
+    assert [file.read_bytes() for file in files] == before
 
 
 def pattern():
