@@ -145,16 +145,11 @@ class Analysis:
 
     def label(self, pattern: Pattern) -> Prediction | None:
         """Symmetry of a pattern; None without a classifier or anything to classify."""
-        measured = pattern.coverage > 0
-        if self.classifier is None or not (pattern.intensity[measured] > 0).any():
+        q, intensity, sigma = pattern.measured()
+        if self.classifier is None or not (intensity > 0).any():
             return None
-        sigma = pattern.sigma[measured]
         try:
-            return self.classifier.predict(
-                pattern.q[measured],
-                pattern.intensity[measured],
-                sigma if np.isfinite(sigma).all() else None,
-            )
+            return self.classifier.predict(q, intensity, sigma)
         except PatternError as error:
             # The flags stand without a label: a camera at small angles has rings too.
             if not self._told_unlabelled:

@@ -187,6 +187,18 @@ class Pattern:
     sigma: NDArray[np.float64]
     coverage: NDArray[np.float64]
 
+    def measured(
+        self,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
+        """Points (m,) that were measured, as a classifier takes them.
+
+        ``q``, ``intensity`` and ``sigma``, which is None where one is not finite.
+        """
+        used = self.coverage > 0
+        sigma = self.sigma[used]
+        finite = bool(np.isfinite(sigma).all())
+        return self.q[used], self.intensity[used], sigma if finite else None
+
 
 class Word(StrEnum):
     """The five words of a verdict, from best to worst known."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ringwatch.models.inputs import Float
-from ringwatch.models.weight_files import WeightsFile
+from ringwatch.models.weight_files import WeightsError, WeightsFile
 
 __all__ = ["Engine", "has_gpu", "onnx_engine", "torch_engine"]
 
@@ -45,10 +45,14 @@ def onnx_engine(weights: WeightsFile) -> Engine:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    model = build_ensemble_graph(weights.members()).SerializeToString()
-    session = onnxruntime.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"]
-    )
+    refused = onnxruntime.capi.onnxruntime_pybind11_state
+    try:
+        model = build_ensemble_graph(weights.members()).SerializeToString()
+        session = onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
+    except (ValueError, IndexError, refused.Fail, refused.InvalidGraph) as error:
+        raise WeightsError(f"no network as the card has it: {error}") from error
 
     def run(x: Float) -> tuple[Float, Float]:
         logits, hidden = session.run(["logits", "hidden"], {"pattern": x})
@@ -67,7 +71,10 @@ def torch_engine(weights: WeightsFile, device: str | None) -> Engine:
     members = []
     for config, tensors in weights.members():
         network = Network(config)
-        network.load_learned({n: torch.from_numpy(v) for n, v in tensors.items()})
+        try:
+            network.load_learned({n: torch.from_numpy(v) for n, v in tensors.items()})
+        except ValueError as error:
+            raise WeightsError(f"no network as the card has it: {error}") from error
         network.to(place).eval()
         # Without its last layer the network gives the layer before.
         last = network.logits

@@ -63,6 +63,8 @@ class Reasons:
     ----------
     peaks : tuple of DecidingPeak
         Those that changed most, five at most, most first.
+    tried : int
+        Peaks that were smoothed away, one by one.
     ambiguities : tuple of Ambiguity
         Classes that differ from the label in a few lines, likeliest first.
     wavelength : float or None
@@ -70,6 +72,7 @@ class Reasons:
     """
 
     peaks: tuple[DecidingPeak, ...] = ()
+    tried: int = 0
     ambiguities: tuple[Ambiguity, ...] = ()
     wavelength: float | None = None
 
@@ -146,8 +149,8 @@ class Reasons:
         return [
             escape(
                 "Peaks that changed the answer most when smoothed away one by one: "
-                f"their share of all such changes, and the probability of {label} "
-                f"without them ({unit}):"
+                f"their share of the changes of all {self.tried} tried, and the "
+                f"probability of {label} without them ({unit}):"
             ),
             Padding(table, (0, 0, 0, 2)),
             "Lines that are missing decide as well, but cannot be weighed this way.",
@@ -199,20 +202,20 @@ def find_reasons(
     pattern, prediction = verdict.pattern, verdict.prediction
     if not isinstance(classifier, Classifier) or pattern is None or prediction is None:
         return Reasons()
-    # What the label was made of: see Analysis.label.
-    used = pattern.coverage > 0
-    q, intensity, sigma = pattern.q[used], pattern.intensity[used], pattern.sigma[used]
-    points = (q, intensity, sigma if np.isfinite(sigma).all() else None)
+    points = pattern.measured()
+    q = points[0]
     best = prediction.classes[0]
     weights = attribution(classifier, *points, number=best.number)
     grid = classifier.grid
     height = network_input(*points, grid=grid)[0]
     tops = [low + int(height[low:high].argmax()) for low, high in _windows(weights)]
     total = float(sum(abs(weights[top]) for top in tops))
+    tried = len(tops)
     tops = sorted(tops, key=lambda top: -abs(weights[top]))[:_PEAKS]
     # What lies outside the grid had no say.
     first, last = max(q[q > 0].min(), grid.q_min), min(q.max(), grid.q_max)
     return Reasons(
+        tried=tried,
         peaks=tuple(
             DecidingPeak(
                 q=float(grid.q[top]),

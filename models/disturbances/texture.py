@@ -114,13 +114,12 @@ def line_factors(
     """Draw the factor that texture and grain statistics put on each line.
 
     A line's intensity is the mean of the March-Dollase density over the directions of
-    its form. The angles are drawn, cosines uniform, for want of indices
-    (`orbit_factors` takes them): half of the
-    crystals have a special axis of texture, which several directions of a form are
-    equally far from, and half of the lines belong to a special form. The number of
-    grains in reflection is Poisson's; its relative deviation 1/sqrt(grains) (L. E.
-    Alexander, H. P. Klug, E. Kummer, J. Appl. Phys. 19 (1948) 742) is drawn as a
-    log-normal of mean 1.
+    its form. For want of indices (`orbit_factors` takes them) the angles are drawn,
+    cosines uniform: half of the crystals have a special axis of texture, which several
+    directions of a form are equally far from, and half of the lines belong to a special
+    form. The number of grains in reflection is Poisson's; its relative deviation
+    1/sqrt(grains) (L. E. Alexander, H. P. Klug, E. Kummer, J. Appl. Phys. 19 (1948)
+    742) is drawn as a log-normal of mean 1.
 
     Parameters
     ----------

@@ -281,6 +281,22 @@ def test_a_card_at_its_limits_is_read(weights, tmp_path):
     assert Classifier.load(path, backend="onnx").predict(Q, ceria(Q)).coverage == 1
 
 
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("lost", [False, True])
+def test_weights_of_another_network_are_refused(weights, tmp_path, backend, lost):
+    file = read_weights(weights)
+    tensors = dict(file.tensors)
+    name = next(name for name in tensors if name.startswith("stages."))
+    if lost:
+        del tensors[name]
+    else:
+        tensors[name] = tensors[name][:-1]
+    path = tmp_path / "own.safetensors"
+    write_weights(path, WeightsFile(tensors, file.card))
+    with pytest.raises(WeightsError, match="no network as the card has it"):
+        Classifier.load(path, backend=backend)
+
+
 def test_loading_needs_neither_torch_nor_a_second(weights):
     code = (
         "import sys, time\n"
