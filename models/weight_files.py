@@ -28,7 +28,7 @@ __all__ = [
     "write_weights",
 ]
 
-SHIPPED = Path(__file__).resolve().parent / "weights" / "ringwatch-first.safetensors"
+SHIPPED = Path(__file__).resolve().parent / "weights" / "ringwatch-second.safetensors"
 """The weights that come with Ringwatch."""
 
 _FORMAT = 1

@@ -35,7 +35,7 @@ Examine = Callable[["Network", "Trainer"], Mapping[str, float]]
 
 def train(
     recipe: Annotated[
-        Path, typer.Argument(help="TOML recipe, such as models/recipes/first.toml.")
+        Path, typer.Argument(help="TOML recipe, such as models/recipes/second.toml.")
     ],
     out: Annotated[
         Path, typer.Option(help="Folder of checkpoint, log, weights and card.")
@@ -80,7 +80,7 @@ def train(
 
     Example:
 
-      ringwatch train models/recipes/first.toml --out runs/first --hours 1.5
+      ringwatch train models/recipes/second.toml --out runs/second
 
       torchrun --nproc-per-node 2 --no-python ringwatch train RECIPE --out runs/two
     """

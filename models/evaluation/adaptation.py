@@ -55,7 +55,11 @@ class Adaptation:
 
 
 def adapt_prior(
-    probabilities: Floats, prior: Floats, *, strength: float = _STRENGTH
+    probabilities: Floats,
+    prior: Floats,
+    *,
+    doubt: float = 0.0,
+    strength: float = _STRENGTH,
 ) -> Adaptation:
     """Estimate how common each class is among unlabelled patterns, and use it.
 
@@ -70,6 +74,11 @@ def adapt_prior(
         Calibrated, under ``prior``.
     prior : ndarray, (230,)
         Frequencies that the probabilities were made with; positive.
+    doubt : float
+        Share of the probabilities that is spread evenly over the classes
+        (`ringwatch.models.calibration.Calibration`), 0..1. It says nothing of
+        frequencies and stays as it is: of a class that is never met it would else be
+        all the evidence.
     strength : float
         Weight of these frequencies relative to the B patterns, 0 or more.
 
@@ -86,18 +95,21 @@ def adapt_prior(
     index = CLASS_INDEX[1:]
     first = np.bincount(index, prior, len(POWDER_CLASSES)) / np.sum(prior)
     classes = sum_over(probabilities, index, len(POWDER_CLASSES))  # (B, 97)
+    even = doubt / len(POWDER_CLASSES)
+    clear = np.maximum(classes - even, 0.0) / (1 - doubt)
     shares = first
     for _ in range(_ROUNDS):
-        weight = classes * (shares / first)
+        weight = clear * (shares / first)
         seen = (weight / weight.sum(axis=1, keepdims=True)).mean(axis=0)
         moved = (seen + strength * first) / (1 + strength)
         step = float(np.abs(moved - shares).max())
         shares = moved
         if step < _CONVERGED:
             break
-    adapted = probabilities * (shares / first)[index]
-    adapted /= adapted.sum(axis=1, keepdims=True)
-    return Adaptation(adapted, shares)
+    adapted = clear * (shares / first)
+    adapted = (1 - doubt) * adapted / adapted.sum(axis=1, keepdims=True) + even
+    within = (adapted / np.maximum(classes, 1e-300))[:, index]
+    return Adaptation(probabilities * within, shares)
 
 
 def similarity(x: NDArray[np.float32]) -> Floats:

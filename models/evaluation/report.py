@@ -100,12 +100,12 @@ def adaptation_scores(classifier: Classifier, found: InputSet) -> dict[str, Scor
     alike = share_between_alike(plain.logits, found.x)
     p = classifier.probabilities(plain.logits)
     p_alike = classifier.probabilities(alike)
-    prior = classifier.space_group_prior
+    prior, doubt = classifier.space_group_prior, classifier.calibration.doubt
     forms = {
         "as shipped": p,
         "alike shared": p_alike,
-        "frequencies": adapt_prior(p, prior).probabilities,
-        "both": adapt_prior(p_alike, prior).probabilities,
+        "frequencies": adapt_prior(p, prior, doubt=doubt).probabilities,
+        "both": adapt_prior(p_alike, prior, doubt=doubt).probabilities,
     }
     return {
         name: score(

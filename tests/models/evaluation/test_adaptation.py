@@ -10,6 +10,7 @@ from ringwatch.models.evaluation.adaptation import (
     share_between_alike,
     similarity,
 )
+from ringwatch.models.posteriors import tempered
 from ringwatch.models.symmetry import CLASS_INDEX, POWDER_CLASSES
 
 EVEN = np.full(230, 1 / 230)
@@ -51,6 +52,23 @@ def test_strength_holds_the_known_frequencies():
     np.testing.assert_allclose(held.probabilities, p, rtol=1e-4)
     assert right(p, truth) <= right(usual.probabilities, truth)
     assert right(usual.probabilities, truth) <= right(weak.probabilities, truth)
+
+
+def test_doubt_is_no_evidence_of_rare_classes():
+    """Spread evenly it is all that speaks for a class of almost no frequency."""
+    p, truth = beamtime(400)
+    natural = np.full(230, 1.0)
+    natural[[2, 5, 9]] = 1e-6  # the class of P 2 is hardly ever met
+    natural /= natural.sum()
+    p = p * natural
+    p /= p.sum(axis=1, keepdims=True)
+    doubted = tempered(p, CLASS_INDEX[1:], 1.0, 0.02)
+    found = adapt_prior(doubted, natural, doubt=0.02)
+    assert found.shares[CLASS_INDEX[3]] < 1e-4
+    assert right(found.probabilities, truth) >= right(p, truth)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
+    misled = adapt_prior(doubted, natural, strength=0.0)
+    assert misled.shares[CLASS_INDEX[3]] > 0.5
 
 
 def test_groups_of_one_class_keep_their_odds():

@@ -39,7 +39,7 @@ from ringwatch.models.training.recipe import (
     read_recipe,
 )
 from ringwatch.models.training.trainer import Trainer
-from ringwatch.models.weight_files import read_weights, write_weights
+from ringwatch.models.weight_files import SHIPPED, read_weights, write_weights
 
 RECIPES = Path(ringwatch.models.__path__[0]) / "recipes"
 TINY = NetworkConfig(
@@ -238,11 +238,15 @@ def test_shipped_weights_are_small_and_their_precision_is_enough(tmp_path):
     assert stored["prior.natural"].sum() == pytest.approx(1, abs=1e-6)
 
 
-def test_the_first_recipe_reads_and_defaults_fill_in(tmp_path):
-    first = read_recipe(RECIPES / "first.toml")
-    assert first.network == NetworkConfig()
-    assert first.disturbances.width == (0.005, 0.045)
-    assert first.identity == dataclasses.replace(first).identity
+def test_the_shipped_recipe_is_that_of_the_shipped_weights(tmp_path):
+    second = read_recipe(RECIPES / "second.toml")
+    training = read_weights(SHIPPED).card["training"]
+    assert second.identity == training["identity"]
+    assert second.training.samples <= training["samples"] < 1.01e7
+    assert second.network == read_weights(SHIPPED).network
+
+
+def test_defaults_fill_in(tmp_path):
     empty = tmp_path / "empty.toml"
     empty.write_text("")
     assert read_recipe(empty) == Recipe()
