@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ringwatch.models.evaluation.card_text import card_text
 from ringwatch.models.weight_files import SHIPPED, read_weights, write_card
@@ -84,7 +85,7 @@ def _links(beside: Path, figures: Path | None, identity: str) -> dict[str, str]:
         if _identity(folder / "evaluation.json") == identity:
             path = os.path.relpath(folder, beside)
             return {
-                figure.name: Path(path, figure.name).as_posix()
+                figure.name: quote(Path(path, figure.name).as_posix())
                 for figure in sorted(folder.glob("*.png"))
             }
     return {}

@@ -18,7 +18,8 @@ def append_line(path: Path, values: Mapping[str, float]) -> None:
 def cut_log(path: Path, samples: int) -> None:
     """Leave out what was logged after a checkpoint that training goes on from.
 
-    Those samples are seen again, and would be in the log twice.
+    Those samples are seen again, and would be in the log twice. The log of a run whose
+    checkpoint is gone is kept beside, as ``.old``.
 
     Parameters
     ----------
@@ -33,6 +34,9 @@ def cut_log(path: Path, samples: int) -> None:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     kept = [line for line in lines if _samples(line) <= samples]
     if kept == lines:
+        return
+    if not kept:
+        path.replace(path.with_name(f"{path.name}.old"))
         return
     partial = path.with_suffix(".partial")
     partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")

@@ -179,6 +179,15 @@ def test_a_resumed_run_forgets_what_it_logged_after_its_checkpoint(tmp_path):
     assert [row["samples"] for row in read_log(log)] == samples
 
 
+def test_the_log_of_a_run_without_checkpoint_is_kept(tmp_path):
+    log = tmp_path / "log.jsonl"
+    text = '{"samples": 960, "clean_top1": 1.0}\n'
+    log.write_text(text)
+    train(recipe(samples=32), tmp_path, console=quiet())
+    assert (tmp_path / "log.jsonl.old").read_text() == text
+    assert [json.loads(t)["samples"] for t in log.read_text().splitlines()] == [32]
+
+
 def test_the_card_says_where_prototypes_come_from_and_older_ones_need_not(tmp_path):
     pool = build_pool((), {"table.parquet": 40, "AFLOW": 2})
     crystals = CrystalSettings(prototype_share=0.5)
