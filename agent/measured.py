@@ -7,21 +7,21 @@ import math
 import re
 import zlib
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.errors import FrameReadError, SettingsError
 from ringwatch.agent.nouns import Pattern
+from ringwatch.agent.pattern_axes import Axis, Unit, axis_of
 
-__all__ = ["PATTERN_SUFFIXES", "Unit", "is_pattern_file", "read_pattern"]
-
-Unit = Literal["q_A^-1", "q_nm^-1", "2theta_deg"]
+__all__ = ["PATTERN_SUFFIXES", "is_pattern_file", "read_axis", "read_pattern"]
 
 PATTERN_SUFFIXES = frozenset({".xy", ".xye", ".chi", ".dat", ".csv", ".txt"})
 
 _MAX_BYTES = 1 << 28
+_HEADER_BYTES = 1 << 16
+_LEAST_ROWS = 10
 _COMMENT = re.compile(r"^\s*([#!;'\"/*].*)?$")
 
 
@@ -29,6 +29,22 @@ def is_pattern_file(path: Path) -> bool:
     """Whether the name says that it holds columns of text (``.gz`` allowed)."""
     suffixes = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
     return bool(suffixes) and suffixes[-1] in PATTERN_SUFFIXES
+
+
+def read_axis(
+    path: Path, *, unit: Unit | None = None, wavelength: float | None = None
+) -> Axis:
+    """Say what ``read_pattern`` takes the first column of a file for.
+
+    Raises
+    ------
+    SettingsError
+        Where ``unit`` contradicts the header, or the wavelength cannot be.
+    FrameReadError
+        Where the file cannot be read.
+    """
+    beginning = _bytes(path, _HEADER_BYTES).decode("utf-8", errors="replace")
+    return axis_of(beginning, path, unit=unit, wavelength=wavelength)
 
 
 def read_pattern(
@@ -41,10 +57,10 @@ def read_pattern(
     path : Path
         Text with two or three columns; header and comment lines are passed over.
     unit : str, optional
-        Of the first column; by default ``2theta_deg`` where a wavelength is given,
-        ``q_A^-1`` otherwise.
+        Of the first column; by default what the header of pyFAI or Fit2D says, else
+        ``2theta_deg`` where a wavelength is given, ``q_A^-1`` otherwise.
     wavelength : float, optional
-        Angstrom; needed for ``2theta_deg``.
+        Angstrom; needed for ``2theta_deg``; by default the one in pyFAI's header.
 
     Returns
     -------
@@ -55,13 +71,14 @@ def read_pattern(
     Raises
     ------
     SettingsError
-        Where unit and wavelength do not go together with the numbers.
+        Where unit and wavelength do not go together with the header or the numbers.
     FrameReadError
         Where the file holds no pattern.
     """
-    chosen = unit or ("2theta_deg" if wavelength else "q_A^-1")
-    columns = _columns(_text(path), path)
-    q = _to_q(columns[:, 0], chosen, wavelength, path)
+    text = _text(path)
+    axis = axis_of(text[:_HEADER_BYTES], path, unit=unit, wavelength=wavelength)
+    columns = _columns(text, path)
+    q = _to_q(columns[:, 0], axis.unit, axis.wavelength, path)
     order = np.argsort(q, kind="stable")
     q, intensity = q[order], columns[order, 1]
     has_sigma = columns.shape[1] > 2
@@ -79,25 +96,32 @@ def read_pattern(
 
 
 def _text(path: Path) -> str:
-    if not path.is_file():
-        raise FrameReadError(f"{path} is not there")
-    try:
-        if path.suffix.lower() == ".gz":
-            with gzip.open(path) as packed:
-                raw = packed.read(_MAX_BYTES + 1)
-        else:
-            with path.open("rb") as plain:
-                raw = plain.read(_MAX_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise FrameReadError(f"{path} cannot be read: {error}") from error
+    raw = _bytes(path, _MAX_BYTES + 1)
     if len(raw) > _MAX_BYTES:
         raise FrameReadError(f"{path} is larger than {_MAX_BYTES} bytes: no pattern")
     return raw.decode("utf-8", errors="replace")
 
 
+def _bytes(path: Path, most: int) -> bytes:
+    """The beginning of a file, unpacked."""
+    if path.is_dir():
+        raise FrameReadError(f"{path} is a folder: name the files in it")
+    if not path.is_file():
+        raise FrameReadError(f"{path} is not there")
+    try:
+        if path.suffix.lower() == ".gz":
+            with gzip.open(path) as packed:
+                return packed.read(most)
+        with path.open("rb") as plain:
+            return plain.read(most)
+    except (OSError, EOFError, zlib.error) as error:
+        raise FrameReadError(f"{path} cannot be read: {error}") from error
+
+
 def _columns(text: str, path: Path) -> NDArray[np.float64]:
     """Numbers of the data lines, (n, 2) or (n, 3)."""
     rows: list[list[float]] = []
+    single = 0  # lines of one number, as the header of .chi has one
     for number, line in enumerate(text.splitlines(), start=1):
         if _COMMENT.match(line):
             continue
@@ -114,16 +138,21 @@ def _columns(text: str, path: Path) -> NDArray[np.float64]:
                         f"{path}, line {number}: {line.strip()[:60]!r} is no row of "
                         "numbers"
                     )
+                single += bool(row)
                 continue  # still in the header
             raise FrameReadError(f"{path}, line {number}: one column where two belong")
         rows.append(row)
     # A header may hold numbers too: the table is what the last rows look like.
     width = min(len(rows[-1]), 3) if rows else 0
     table = [row[:width] for row in rows if len(row) >= width]
-    if len(table) < 10:
+    if single > 1 and not table:
         raise FrameReadError(
-            f"{path} holds {len(table)} rows of numbers: a pattern in two or three "
-            "columns (x, intensity, sigma) is expected"
+            f"{path}: two or three columns of numbers are needed, this has one"
+        )
+    if len(table) < _LEAST_ROWS:
+        raise FrameReadError(
+            f"{path} holds {len(table)} rows of numbers: {_LEAST_ROWS} are needed at "
+            "least, in two or three columns (x, intensity, sigma)"
         )
     return np.array(table, np.float64)
 
@@ -146,9 +175,9 @@ def _to_q(
     x = np.where(np.isfinite(x), x, math.nan)
     largest = float(np.nanmax(np.abs(x)))
     if unit == "2theta_deg":
-        if not wavelength or not math.isfinite(wavelength) or wavelength <= 0:
+        if wavelength is None:
             raise SettingsError(
-                "2theta needs a wavelength in Angstrom: --wavelength 1.5406"
+                f"{path}: 2theta needs a wavelength in Angstrom: --wavelength 1.5406"
             )
         if largest > 180:
             raise SettingsError(

@@ -26,24 +26,34 @@ Entry = tuple[str, str, int, Float]
 """Name, structure type, space group and fingerprint."""
 
 _log = logging.getLogger(__name__)
+_USAGE = """\
+usage: python -m ringwatch.models.known_structures LIBRARY.npz FILE...
+
+Makes the library of known structures LIBRARY.npz, which `ringwatch classify --library`
+searches, of CIF files and of Parquet tables (.parquet) of structures."""
+_CELL = (
+    *(f"_cell_length_{edge}" for edge in "abc"),
+    *(f"_cell_angle_{angle}" for angle in ("alpha", "beta", "gamma")),
+)
 _MAX_BYTES = 2**25
 _B_ISO = 0.4
 """Angstrom^2, where a file says nothing of displacements."""
 
 
-def read_cif(path: Path) -> Entry:
-    """Read the first crystal structure of a CIF.
+def read_cif(path: Path) -> list[Entry]:
+    """Read the crystal structures of a CIF: one entry a data block that has atoms.
 
-    Its name is the chemical name or formula the file gives, else the file's own; its
+    Its name is the chemical name or formula the block gives, else the file's own; its
     type what ``_chemical_name_structure_type`` says. Any setting will do: the atoms
     of the whole cell are what counts, so the file must say by which symmetry they
-    follow from those listed.
+    follow from those listed. Of several structures those that cannot be used are left
+    out, and a logged warning names each.
 
     Raises
     ------
     LibraryError
         If the file is missing, too large, no CIF, holds no atoms with coordinates, or
-        says nothing of the symmetry, or too little.
+        of no structure says the cell, or the symmetry well enough.
     """
     if not path.is_file() or path.stat().st_size > _MAX_BYTES:
         raise LibraryError(f"{path} is missing or larger than {_MAX_BYTES} bytes")
@@ -51,18 +61,47 @@ def read_cif(path: Path) -> Entry:
         document = gemmi.cif.read(str(path))
     except (RuntimeError, ValueError, OSError) as error:
         raise LibraryError(f"{path} is no readable CIF: {error}") from error
+    entries, problems = [], []
     for block in document:
-        structure = gemmi.make_small_structure_from_block(block)
-        # Files list atoms, mostly hydrogen, that nobody located: ? in place of x, y, z.
-        for i in reversed(range(len(structure.sites))):
-            if not all(map(math.isfinite, structure.sites[i].fract.tolist())):
-                del structure.sites[i]
-        if structure.sites:
-            break
-    else:
+        if not any(block.find_values("_atom_site_fract_x")):
+            continue
+        try:
+            structure = _structure(block, path)
+            if structure.sites:
+                entries.append(_entry(block, structure, path))
+        except LibraryError as error:
+            problems.append(error)
+    if problems and not entries:
+        raise problems[0]
+    if not entries:
         raise LibraryError(
             f"{path} holds no atoms with coordinates: a crystal structure is needed"
         )
+    for problem in problems:
+        _log.warning("left out: a structure of %s", problem)
+    return entries
+
+
+def _structure(block: gemmi.cif.Block, path: Path) -> gemmi.SmallStructure:
+    """What a data block says of atoms that have coordinates."""
+    for tag in _CELL:
+        said = block.find_value(tag) or "?"
+        if not gemmi.cif.as_number(said) > 0:  # gemmi takes a cell of 1 Angstrom then
+            raise LibraryError(f"{path}: its {tag} is {said}: write a number above 0")
+    try:
+        structure = gemmi.make_small_structure_from_block(block)
+    except RuntimeError as error:
+        raise LibraryError(f"{path}: {error}: correct the CIF") from error
+    # Files list atoms, mostly hydrogen, that nobody located: ? in place of x, y, z.
+    for i in reversed(range(len(structure.sites))):
+        if not all(map(math.isfinite, structure.sites[i].fract.tolist())):
+            del structure.sites[i]
+    return structure
+
+
+def _entry(
+    block: gemmi.cif.Block, structure: gemmi.SmallStructure, path: Path
+) -> Entry:
     if structure.spacegroup is None:
         if not structure.symops:
             _set_group_by_number(structure, path)
@@ -72,11 +111,16 @@ def read_cif(path: Path) -> Entry:
                 f"{path}: its symmetry operations are unreadable or no group: correct "
                 "_symmetry_equiv_pos_as_xyz"
             )
+    group, number = structure.spacegroup, structure.spacegroup_number
+    if group is not None and number not in (0, group.number):
+        raise LibraryError(
+            f"{path}: its space group is {group.hm!r}, which is number {group.number}, "
+            f"but it says number {number}: correct one of them"
+        )
     try:
         lines = reflections(_crystal(structure), q_min=GRID.q_min, q_max=GRID.q_max)
     except ValueError as error:
         raise LibraryError(f"{path}: {error}") from error
-    group = structure.spacegroup
     return (
         _value(block, "_chemical_name_common", "_chemical_formula_sum") or path.stem,
         _value(block, "_chemical_name_structure_type"),
@@ -112,10 +156,11 @@ def read_cifs(paths: Sequence[Path]) -> list[Entry]:
     LibraryError
         If there are files, and none can be used.
     """
-    entries, problems = [], []
+    entries: list[Entry] = []
+    problems = []
     for path in paths:
         try:
-            entries.append(read_cif(path))
+            entries += read_cif(path)
         except LibraryError as error:
             problems.append(str(error))
             _log.warning("left out: %s", error)
@@ -196,29 +241,42 @@ def _formulas(path: Path) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make a library: its path, then CIFs and Parquet tables.
+    """Make a library: its path, then CIFs and Parquet tables; say what went in.
 
     Raises
     ------
     LibraryError
-        If nothing is named, or none of the CIFs, or of a table's rows, can be used.
+        If nothing is named, no ``.npz`` comes first, it cannot be written, or none of
+        the CIFs, or of a table's rows, can be used.
     DatasetError
         If a table or one of its columns is missing.
     """
     given = list(arguments if arguments is not None else sys.argv[1:])
+    if {"-h", "--help"} & set(given):
+        sys.stdout.write(_USAGE + "\n")
+        return
     if not given:
-        raise LibraryError("nothing named: give LIBRARY.npz, then CIFs or tables")
-    out, *files = given
+        raise LibraryError(f"nothing named\n{_USAGE}")
+    out, files = Path(given[0]), given[1:]
+    if out.suffix.lower() != ".npz":  # a forgotten library would cost a CIF
+        raise LibraryError(f"the first name is no .npz file: {out}\n{_USAGE}")
+    if not out.parent.is_dir():
+        raise LibraryError(f"{out.parent} is no folder: make it, or name another")
     tables = [Path(file) for file in files if file.endswith(".parquet")]
     cifs = [Path(file) for file in files if not file.endswith(".parquet")]
-    parts = [Library.from_structures(table) for table in tables]
-    parts += [Library.from_cifs(cifs)] if cifs else []
+    parts = [(str(table), Library.from_structures(table)) for table in tables]
+    parts += [(f"{len(cifs)} CIF(s)", Library.from_cifs(cifs))] if cifs else []
     if not parts:
-        raise LibraryError("no structures: name CIFs or Parquet tables")
-    library = parts[0]
-    for part in parts[1:]:
+        raise LibraryError(f"no structures: name CIFs or Parquet tables\n{_USAGE}")
+    library = parts[0][1]
+    for _, part in parts[1:]:
         library = library.joined(part)
-    library.write(Path(out))
+    try:
+        library.write(out)
+    except OSError as error:
+        raise LibraryError(f"{out} cannot be written: {error}") from error
+    sources = ", ".join(f"{len(part)} from {source}" for source, part in parts)
+    sys.stdout.write(f"{out}: {len(library)} structures ({sources})\n")
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.cli.present import as_object, word_style
 from ringwatch.agent.cli.why import find_reasons
 from ringwatch.agent.darks import DarkBook
-from ringwatch.agent.errors import RingwatchError, SettingsError
+from ringwatch.agent.errors import FrameReadError, RingwatchError, SettingsError
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.geometry import load_geometry
 from ringwatch.agent.images import read_image
-from ringwatch.agent.measured import Unit, is_pattern_file, read_pattern
+from ringwatch.agent.measured import is_pattern_file, read_axis, read_pattern
 from ringwatch.agent.nouns import FrameRef, LostLocator, MemoryLocator, Verdict
+from ringwatch.agent.pattern_axes import Axis, Unit, check_wavelength
 from ringwatch.agent.run_analysis import RunAnalysis, unknown_verdict
 from ringwatch.agent.settings import load_settings
 from ringwatch.models.inputs import PatternError
@@ -48,14 +49,15 @@ def classify(
     unit: Annotated[
         Unit | None,
         typer.Option(
-            help="First column of patterns "
-            "[default: 2theta_deg with --wavelength, else q_A^-1]."
+            help="First column of patterns [default: what the header of pyFAI or "
+            "Fit2D says, else 2theta_deg with --wavelength, else q_A^-1]."
         ),
     ] = None,
     wavelength: Annotated[
         float | None,
         typer.Option(
-            help="Of patterns, Angstrom; needed for 2theta. Frames have that of --poni."
+            help="Of patterns, Angstrom; needed for 2theta, unless in pyFAI's header. "
+            "Frames have that of --poni."
         ),
     ] = None,
     why: Annotated[
@@ -67,6 +69,10 @@ def classify(
         ),
     ] = False,
     config: Annotated[Path | None, typer.Option(help="Settings (TOML).")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Weights of the classifier [default: those shipped]."),
+    ] = None,
     library: Annotated[
         Path | None,
         typer.Option(
@@ -88,18 +94,21 @@ def classify(
     For example: `ringwatch classify ceo2.cbf --poni ceo2.poni`, or
     `ringwatch classify quartz.xy --wavelength 1.5406 --why`.
     """
-    settings = load_settings(config, poni=poni, mask=mask, dark=dark)
+    check_wavelength(wavelength)
+    settings = load_settings(config, poni=poni, mask=mask, dark=dark, weights=weights)
     known = _read_library(library) if library else None
     classifier = load_classifier(settings)
     analysis = Analysis(settings, classifier)
     verdicts = []
+    axes: dict[Path, Axis] = {}
     read = 0
     for path in files:
         arrived = time.monotonic()
         ref = _ref(path)
         try:
             if is_pattern_file(path):
-                verdict = _judge_pattern(analysis, ref, unit, wavelength, arrived)
+                axes[path] = read_axis(path, unit=unit, wavelength=wavelength)
+                verdict = _judge_pattern(analysis, ref, axes[path], arrived)
             else:
                 verdict = _judge_frame(analysis, ref, arrived)
             read += 1
@@ -107,13 +116,18 @@ def classify(
             verdict = unknown_verdict(ref, str(error), analysis.analysis_id, arrived)
         verdicts.append((path, verdict))
     reasons = [
-        find_reasons(classifier, verdict, _wavelength(path, settings.poni, wavelength))
+        find_reasons(classifier, verdict, _wavelength(path, settings.poni, axes))
         for path, verdict in verdicts
         if why
     ]
     if as_json:
         objects = [
-            {"file": str(path), **as_object(v), **_as_nearest(known, v)}
+            {
+                "file": str(path),
+                "unit": axes[path].unit if path in axes else None,
+                **as_object(v),
+                **_as_nearest(known, v),
+            }
             for path, v in verdicts
         ]
         if why:
@@ -122,6 +136,7 @@ def classify(
         sys.stdout.write(json.dumps(objects, indent=2) + "\n")
     else:
         _print(verdicts, known)
+        _note_assumed(axes)
         for (path, verdict), found in zip(verdicts, reasons, strict=False):
             Console().print(found.show(path.name, verdict), highlight=False)
     if not read:
@@ -142,6 +157,10 @@ def _ref(path: Path) -> FrameRef:
 
 def _judge_frame(analysis: Analysis, ref: FrameRef, arrived: float) -> Verdict:
     path = Path(ref.run_uid)
+    if path.is_dir():
+        raise FrameReadError(f"{path} is a folder: name the files in it")
+    if path.is_file() and not path.stat().st_size:
+        raise FrameReadError(f"{path} is empty: write or copy it again")
     ref = replace(ref, locator=MemoryLocator(frame=read_image(path)))
     run = RunAnalysis(analysis, {}, FrameReader(), DarkBook())
     verdict = run.judge(ref, arrived)
@@ -162,18 +181,27 @@ def _frames_in(path: Path) -> int:
 def _judge_pattern(
     analysis: Analysis,
     ref: FrameRef,
-    unit: Unit | None,
-    wavelength: float | None,
+    axis: Axis,
     arrived: float,
 ) -> Verdict:
-    pattern = read_pattern(Path(ref.run_uid), unit=unit, wavelength=wavelength)
+    path = Path(ref.run_uid)
+    pattern = read_pattern(path, unit=axis.unit, wavelength=axis.wavelength)
     return analysis.judge_pattern(ref, pattern, arrived)
 
 
-def _wavelength(path: Path, poni: Path | None, given: float | None) -> float | None:
-    """Angstrom: what is given for patterns, the geometry's for frames, if any."""
+def _note_assumed(axes: dict[Path, Axis]) -> None:
+    """Say once which unit was taken where nobody told one."""
+    assumed = {axis.unit for axis in axes.values() if axis.assumed}
+    if assumed:
+        units = " or ".join(sorted(assumed))
+        note = f"no unit told: the first column was taken as {units} (see --unit)"
+        Console().print(note, style="dim", highlight=False)
+
+
+def _wavelength(path: Path, poni: Path | None, axes: dict[Path, Axis]) -> float | None:
+    """Angstrom: what is known of patterns, the geometry's for frames, if any."""
     if is_pattern_file(path):
-        return given if given and given > 0 else None
+        return axes[path].wavelength if path in axes else None
     return float(load_geometry(poni).wavelength) * 1e10 if poni else None
 
 
@@ -189,8 +217,9 @@ def _nearest(library: Library, verdict: Verdict) -> Neighbours:
     pattern = verdict.pattern
     if pattern is None:
         return ()
+    q, intensity, sigma = pattern.measured()
     try:
-        return library.search(pattern.q, pattern.intensity, k=3, sigma=pattern.sigma)
+        return library.search(q, intensity, k=3, sigma=sigma)
     except PatternError:
         return ()
 

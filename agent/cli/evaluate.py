@@ -10,14 +10,24 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
+from ringwatch.agent.cli.evaluate_table import (
+    part_heading,
+    scores_table,
+    skipped_lines,
+    without_parts,
+)
+from ringwatch.agent.cli.out_folder import check_out
 from ringwatch.agent.errors import SettingsError
 from ringwatch.models.classifier import Classifier, Prior
-from ringwatch.models.evaluation.datasets import DatasetError, Part, count_structures
+from ringwatch.models.evaluation.datasets import (
+    DatasetError,
+    Part,
+    Reasons,
+    count_structures,
+)
 from ringwatch.models.evaluation.inputs import Tick
 from ringwatch.models.evaluation.model_card import record_report
 from ringwatch.models.evaluation.recalibration import recalibrate
@@ -107,14 +117,20 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     card: Annotated[
-        bool, typer.Option("--card", help="Write what is found to the model card.")
+        bool,
+        typer.Option(
+            "--card",
+            help="Write what is found to the model card beside --weights; of the "
+            "shipped ones if none are named.",
+        ),
     ] = False,
     calibrate: Annotated[
         bool,
         typer.Option(
             "--calibrate",
             help="First fit calibration, novelty and embedding on the part 'choose', "
-            "and keep them. Rows of no part are scored by a fit to the others.",
+            "and write them to --weights; to the shipped ones if none are named. "
+            "Rows of no part are scored by a fit to the others.",
         ),
     ] = False,
     simulated: Annotated[
@@ -126,25 +142,28 @@ def evaluate(
 
     Structures are drawn clean (Cu K-alpha) and as a beamline sees them. Percent with
     95 % intervals, a bootstrap over structure types and groups of measurements.
+    Calibration error "beyond chance" is what is left less what chance alone would show:
+    a negative one is less than chance would show, nothing wrong is seen.
 
     Example:
 
       ringwatch evaluate --structures structures.parquet --patterns patterns.parquet
     """
     data = _Data(structures, patterns, part, limit, prior)  # type: ignore[arg-type]
-    _check(data, log, out)
-    if card and not (structures or patterns):
-        raise SettingsError("--card keeps scores: name --structures or --patterns")
+    _check(data, log, out, card=card)
     path = weights or SHIPPED
     try:
         others = _recalibrated(path, data, simulated) if calibrate else {}
         classifier = Classifier.load(path, prior=data.prior)
         report: dict[str, Any] = {"tables": {}}
         scores: dict[str, Scores] = {}
+        reasons: dict[str, Reasons] = {}
+        heading = ""
         if structures or patterns:
-            sets = _collected(classifier, data)
+            sets = _collected(classifier, data, reasons)
+            heading = part_heading(sets, data.part)
             scores = score_all(classifier, sets)
-            scores |= {n: s for n, s in others.items() if _without_parts(sets[n])}
+            scores |= {n: s for n, s in others.items() if without_parts(sets[n])}
             report = build_report(classifier, sets, part=data.part, scores=scores)
         if structures and sweeps and (out or card):
             report["sweeps"] = _swept(classifier, data, sweeps)
@@ -165,14 +184,18 @@ def evaluate(
         return
     console = Console()
     if scores:
-        console.print(_table(scores, f"part {part}, prior {prior}"))
+        console.print(scores_table(scores, f"{heading}, prior {prior}"))
+    for line in skipped_lines(reasons):
+        console.print(line, highlight=False, soft_wrap=True)
     if adapted:
-        console.print(_table(adapted, "measured patterns, as an unlabelled beamtime"))
+        console.print(
+            scores_table(adapted, "measured patterns, as an unlabelled beamtime")
+        )
     for file in files:
         console.print(f"wrote {file}", highlight=False, soft_wrap=True)
 
 
-def _check(data: _Data, log: Path | None, out: Path | None) -> None:
+def _check(data: _Data, log: Path | None, out: Path | None, *, card: bool) -> None:
     """Refuse what makes no sense, with the remedy."""
     prior, part = data.prior, data.part
     if prior not in get_args(Prior):
@@ -183,6 +206,10 @@ def _check(data: _Data, log: Path | None, out: Path | None) -> None:
         raise SettingsError("nothing to evaluate on: name --structures or --patterns")
     if log is not None and out is None:
         raise SettingsError("--log makes a figure: name the folder for it with --out")
+    if card and data.structures is None and data.patterns is None:
+        raise SettingsError("--card keeps scores: name --structures or --patterns")
+    if out is not None:
+        check_out(out)
 
 
 @contextmanager
@@ -210,13 +237,10 @@ def _recalibrated(path: Path, data: _Data, simulated: int) -> dict[str, Scores]:
         )[1]
 
 
-def _without_parts(found: LabelledLogits) -> bool:
-    """Whether rows belong to no part, so that calibration has seen what is scored."""
-    return not any(fact.part for fact in found.facts)
-
-
-def _collected(classifier: Classifier, data: _Data) -> dict[str, LabelledLogits]:
-    """Logits of all tables."""
+def _collected(
+    classifier: Classifier, data: _Data, reasons: dict[str, Reasons]
+) -> dict[str, LabelledLogits]:
+    """Logits of all tables, and why rows were skipped."""
     n = 0
     if data.structures:
         n = count_structures(data.structures, part=data.part, limit=data.limit)
@@ -228,6 +252,7 @@ def _collected(classifier: Classifier, data: _Data) -> dict[str, LabelledLogits]
             part=data.part,
             limit=data.limit,
             tick=tick,
+            reasons=reasons,
         )
 
 
@@ -254,43 +279,3 @@ def _written(report: Mapping[str, Any], out: Path) -> list[Path]:
     from ringwatch.models.evaluation.figures import draw_figures  # noqa: PLC0415 - a second's load
 
     return [write_report(report, out), *draw_figures(report, out)]
-
-
-_RATES = {
-    "class, top 1": "class_top1",
-    "class, top 3": "class_top3",
-    "class, top 5": "class_top5",
-    "crystal system": "system",
-    "space group, top 1": "space_group",
-    "space group, top 5": "space_group_top5",
-    "surest half, class": "surest_half",
-    "label set holds it": "coverage",
-}
-_NUMBERS = {
-    "classes in a label set": "mean_set_size",
-    "calibration error": "ece",
-    "  beyond chance": "ece_excess",
-    "commonest class": "majority",
-    "  five commonest": "majority_top5",
-    "  commonest system": "majority_system",
-}
-
-
-def _table(scores: Mapping[str, Scores], title: str) -> Table:
-    """One column per set of patterns, narrow enough for a terminal."""
-    table = Table(title=f"percent, with 95 % intervals: {title}", box=SIMPLE)
-    table.add_column("", no_wrap=True)
-    for name in scores:
-        table.add_column(name, justify="right")
-    found = [s.to_dict() for s in scores.values()]
-    for label, key in _RATES.items():
-        table.add_row(
-            label,
-            *("{percent:.1f} ({low:.1f}-{high:.1f})".format(**s[key]) for s in found),
-        )
-    for label, key in _NUMBERS.items():
-        table.add_row(label, *(f"{s[key]:.1f}" for s in found))
-    table.add_row("patterns", *(str(s["class_top1"]["n"]) for s in found))
-    table.add_row("types or groups", *(str(s["class_top1"]["clusters"]) for s in found))
-    table.add_row("rows skipped", *(str(s["skipped"]) for s in found))
-    return table

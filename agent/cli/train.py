@@ -6,11 +6,12 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from ringwatch.agent.cli.out_folder import check_out
 from ringwatch.agent.errors import SettingsError
 from ringwatch.models.crystals.prototype_sources import (
     aflow_prototypes,
@@ -23,12 +24,16 @@ from ringwatch.models.evaluation.scoring import evaluation_sets, quick_scores
 from ringwatch.models.training.checkpoint import CheckpointError
 from ringwatch.models.training.loop import train as train_network
 from ringwatch.models.training.recipe import Recipe, RecipeError, read_recipe
+from ringwatch.models.weight_files import WeightsError, read_weights
 
 if TYPE_CHECKING:
     from ringwatch.models.network import Network
     from ringwatch.models.training.trainer import Trainer
 
 __all__ = ["train"]
+
+_PLAIN: Any = {"highlight": False, "markup": False, "soft_wrap": True}
+"""How lines with paths are printed: as they are, to be copied."""
 
 Examine = Callable[["Network", "Trainer"], Mapping[str, float]]
 
@@ -86,6 +91,8 @@ def train(
     """
     first = int(os.environ.get("RANK", "0")) == 0  # of torchrun's processes
     console = Console(quiet=not first)
+    if first:
+        check_out(out)
     try:
         steps = _with_budget(read_recipe(recipe), hours, samples)
         if not resume and (out / "checkpoint.safetensors").exists():
@@ -101,17 +108,55 @@ def train(
             examine=_examination(steps, structures, patterns) if first else None,
             console=console,
         )
-    except (RecipeError, CheckpointError, DatasetError) as error:
+        if first and trainer.progress >= 1:
+            if calibrate and not _calibrated(trainer.weights_path, structures):
+                _calibrate(trainer.weights_path, structures, patterns, console)
+            _tell_use(trainer, console)
+    except (RecipeError, CheckpointError, DatasetError, WeightsError) as error:
         raise SettingsError(str(error)) from error
-    if first and calibrate and trainer.progress >= 1:
-        found, _ = recalibrate(
-            trainer.weights_path, structures=structures, patterns=patterns
-        )
+    except KeyboardInterrupt:
+        if not (out / "weights.safetensors").exists():  # nothing was trained yet
+            raise
         console.print(
-            f"{trainer.weights_path}: {trainer.samples:,} samples, "
-            f"temperature {found.temperature:.2f}, 90 % sets reach "
-            f"{found.threshold:.3f}"
+            f"interrupted: the network is saved in {out}; the same command finishes it",
+            **_PLAIN,
         )
+        raise typer.Exit(130) from None
+
+
+def _calibrated(weights: Path, structures: Path | None) -> bool:
+    """Whether a calibration was finished since the last step of training."""
+    card = read_weights(weights).card
+    return bool(card.get("calibration")) and (
+        structures is None or bool(card.get("novelty"))
+    )
+
+
+def _calibrate(
+    weights: Path, structures: Path | None, patterns: Path | None, console: Console
+) -> None:
+    """Fit what is fitted to finished networks, and say what came of it."""
+    try:
+        found, _ = recalibrate(weights, structures=structures, patterns=patterns)
+    except ValueError as error:
+        raise SettingsError(
+            f"{weights} is trained and saved, but not calibrated: {error}"
+        ) from error
+    console.print(
+        f"calibrated: temperature {found.temperature:.2f}, 90 % sets reach "
+        f"{found.threshold:.3f}"
+    )
+
+
+def _tell_use(trainer: Trainer, console: Console) -> None:
+    """Say that the run is complete, and what its weights are for."""
+    path = trainer.weights_path
+    console.print(f"done: {trainer.samples:,} samples; weights in {path}", **_PLAIN)
+    console.print(
+        f"use them: ringwatch evaluate --weights {path}; ringwatch classify --weights "
+        f'{path}; or weights = "{path}" in the agent\'s TOML',
+        **_PLAIN,
+    )
 
 
 def _with_budget(steps: Recipe, hours: float | None, samples: int | None) -> Recipe:

@@ -10,15 +10,24 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ringwatch.models.diffraction import Crystal, Reflections, reflections
 from ringwatch.models.diffraction.unit_cell import Cell
+from ringwatch.models.evaluation.table_rows import (
+    DatasetError,
+    Part,
+    Reasons,
+    UnusableRowError,
+    random_choice,
+    read_rows,
+    rows_in_part,
+    told_reasons,
+    unless_unusable,
+)
 from ringwatch.models.splits import pattern_part, structure_part
 
 __all__ = [
@@ -27,14 +36,12 @@ __all__ = [
     "LabelledPattern",
     "Part",
     "RealStructure",
+    "Reasons",
     "count_structures",
     "read_patterns",
     "read_structures",
+    "told_reasons",
 ]
-
-Part = Literal["report", "all", "train", "choose", "seen", "test"]
-"""Part of the development data; ``report``: what was never used for any choice, that
-is ``seen`` and ``test``. ``all`` is everything."""
 
 _STRUCTURE_COLUMNS = (
     *("space_group", "a", "b", "c", "alpha", "beta", "gamma"),
@@ -44,10 +51,6 @@ _MEASURED_COLUMNS = ("x", "intensity", "x_unit", "wavelength_A")
 _PATTERN_COLUMNS = (*_MEASURED_COLUMNS, "space_group", "usable_for_sg_scoring")
 _B_ISO = 0.4
 """A usual displacement at room temperature, in Angstrom^2; relaxed cells have none."""
-
-
-class DatasetError(ValueError):
-    """A data set is missing, is no Parquet, lacks columns, or has no such part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,43 +123,6 @@ class LabelledPattern:
     facts: Facts = field(default_factory=Facts)
 
 
-def _read(
-    path: Path, columns: tuple[str, ...], *, optional: tuple[str, ...] = ()
-) -> list[dict[str, Any]]:
-    """Rows of a Parquet file, of the columns named; ``optional`` ones if there."""
-    try:
-        names = pq.read_schema(path).names
-        if missing := sorted(set(columns) - set(names)):
-            raise DatasetError(f"{path} lacks the columns {missing}; it has {names}")
-        wanted = [*columns, *(name for name in optional if name in names)]
-        rows: list[dict[str, Any]] = pq.read_table(path, columns=wanted).to_pylist()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DatasetError(f"{path}: no readable Parquet file ({error})") from error
-    return rows
-
-
-def _in_part(
-    rows: list[dict[str, Any]], part: Part, path: Path
-) -> list[dict[str, Any]]:
-    """Rows of a part; all of them where the file names none."""
-    if part == "all" or not any(row["part"] for row in rows):
-        return rows
-    wanted = ("seen", "test") if part == "report" else (part,)
-    chosen = [row for row in rows if row["part"] in wanted]
-    if not chosen:
-        known = sorted({row["part"] for row in rows})
-        raise DatasetError(f"{path} has no rows of part {part!r}; it has {known}")
-    return chosen
-
-
-def _choose(rows: list[dict[str, Any]], limit: int, seed: int) -> list[dict[str, Any]]:
-    """A random choice of so many rows, in their order; 0: all."""
-    if not 0 < limit < len(rows):
-        return rows
-    chosen = np.random.default_rng(seed).permutation(len(rows))[:limit]
-    return [rows[i] for i in sorted(chosen)]
-
-
 def _structure_rows(
     path: Path,
     part: Part,
@@ -165,13 +131,15 @@ def _structure_rows(
     columns: tuple[str, ...] = _STRUCTURE_COLUMNS,
 ) -> list[dict[str, Any]]:
     """Rows of a part, numbered before the part and the choice were taken."""
-    rows = _read(path, columns, optional=("recommended", "structure_type", "formula"))
+    rows = read_rows(
+        path, columns, optional=("recommended", "structure_type", "formula")
+    )
     rows = [row for row in rows if row.get("recommended") is not False]
     for number, row in enumerate(rows):
         kind, formula = row.get("structure_type"), row.get("formula")
         row["number"] = number
         row["part"] = structure_part(kind, formula) if kind and formula else ""
-    return _choose(_in_part(rows, part, path), limit, seed)
+    return random_choice(rows_in_part(rows, part, path), limit, seed)
 
 
 def count_structures(path: Path, *, part: Part = "all", limit: int = 0) -> int:
@@ -183,7 +151,12 @@ def count_structures(path: Path, *, part: Part = "all", limit: int = 0) -> int:
 
 
 def read_structures(
-    path: Path, *, part: Part = "all", limit: int = 0, seed: int = 0
+    path: Path,
+    *,
+    part: Part = "all",
+    limit: int = 0,
+    seed: int = 0,
+    reasons: Reasons | None = None,
 ) -> Iterator[RealStructure | None]:
     """Read structures and compute their lines; None for a row that cannot be used.
 
@@ -200,6 +173,8 @@ def read_structures(
         A random choice of so many structures of the part; 0: all.
     seed : int
         Of the choice.
+    reasons : Counter, optional
+        Counts why rows could not be used.
 
     Raises
     ------
@@ -207,15 +182,27 @@ def read_structures(
         If the file or a column is missing, or the part is empty.
     """
     for row in _structure_rows(path, part, limit, seed):
-        yield _structure(row)
+        yield unless_unusable(_structure, row, reasons)
 
 
-def _structure(row: dict[str, Any]) -> RealStructure | None:
-    """Compute the lines of one row; None where the row makes no crystal."""
+def _space_group(row: dict[str, Any]) -> int:
+    """Space group of a row, checked."""
+    try:
+        number = float(row["space_group"])
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (1 <= number <= 230 and number.is_integer()):
+        raise UnusableRowError("space_group outside 1..230")
+    return int(number)
+
+
+def _structure(row: dict[str, Any]) -> RealStructure:
+    """Compute the lines of one row."""
+    group = _space_group(row)
     try:
         elements = tuple("H" if e == "D" else str(e) for e in row["site_element"])
         crystal = Crystal(
-            space_group=int(row["space_group"]),
+            space_group=group,
             a=float(row["a"]),
             b=float(row["b"]),
             c=float(row["c"]),
@@ -227,11 +214,13 @@ def _structure(row: dict[str, Any]) -> RealStructure | None:
             occupancies=np.asarray(row["site_occ"], np.float64),
             b_iso=np.full(len(elements), _B_ISO),
         )
+        if not len(elements) == len(crystal.positions) == len(crystal.occupancies):
+            raise ValueError("a site lacks its element, position or occupancy")
         lines = reflections(crystal, q_min=0.25, q_max=6.1)
-    except (TypeError, ValueError):
-        return None
+    except (TypeError, ValueError) as error:
+        raise UnusableRowError("cell or sites make no crystal") from error
     if len(lines.q) == 0:
-        return None
+        raise UnusableRowError("crystal without lines")
     return RealStructure(
         space_group=crystal.space_group,
         lines=lines,
@@ -244,7 +233,7 @@ def _structure(row: dict[str, Any]) -> RealStructure | None:
 
 
 def read_patterns(
-    path: Path, *, part: Part = "all"
+    path: Path, *, part: Part = "all", reasons: Reasons | None = None
 ) -> Iterator[LabelledPattern | None]:
     """Read the scorable measured patterns; None for a row that cannot be used.
 
@@ -256,44 +245,54 @@ def read_patterns(
         part a row belongs to; a file without it is read whole.
     part : str
         Which part to read.
+    reasons : Counter, optional
+        Counts why rows could not be used.
 
     Raises
     ------
     DatasetError
         If the file or a column is missing, or the part is empty.
     """
-    rows = _read(path, _PATTERN_COLUMNS, optional=("group",))
+    rows = read_rows(path, _PATTERN_COLUMNS, optional=("group",))
     rows = [row for row in rows if row["usable_for_sg_scoring"] == 1]
     for number, row in enumerate(rows):
         group = row.get("group")
         row["part"] = "" if group is None else pattern_part(str(group))
         row["cluster"] = f"row {number}" if group is None else str(group)
-    for row in _in_part(rows, part, path):
-        yield _pattern(row)
+    for row in rows_in_part(rows, part, path):
+        yield unless_unusable(_pattern, row, reasons)
 
 
-def _pattern(row: dict[str, Any]) -> LabelledPattern | None:
-    """Convert one measured row to q; None where units or values make no sense."""
+def _pattern(row: dict[str, Any]) -> LabelledPattern:
+    """Convert one measured row to q."""
+    group = _space_group(row)
     try:
-        group = int(row["space_group"])
         x = np.asarray(row["x"], np.float64)
         intensity = np.asarray(row["intensity"], np.float64)
-        if row["x_unit"] == "2theta_deg":
-            wavelength = _mean_wavelength(str(row["wavelength_A"]))
-            x = 4 * math.pi / wavelength * np.sin(np.radians(x / 2))
-        elif row["x_unit"] != "q_A^-1":
-            return None
-    except (TypeError, ValueError):
-        return None
-    known = x[np.isfinite(x)]
-    if not 1 <= group <= 230 or x.shape != intensity.shape or not len(known):
-        return None
-    low, high = float(known.min()), float(known.max())
+    except (TypeError, ValueError) as error:
+        raise UnusableRowError("x or intensity no list of numbers") from error
+    if x.ndim != 1 or x.shape != intensity.shape:
+        raise UnusableRowError("x and intensity of different lengths")
+    known = np.isfinite(x)
+    if not (known & np.isfinite(intensity)).any():
+        raise UnusableRowError("without a finite point")
+    if row["x_unit"] == "2theta_deg":
+        wavelength = _mean_wavelength(str(row["wavelength_A"]))
+        x = np.where(known, x, np.nan)  # of infinity there is no sine
+        x = 4 * math.pi / wavelength * np.sin(np.radians(x / 2))
+    elif row["x_unit"] != "q_A^-1":
+        raise UnusableRowError("x_unit neither 2theta_deg nor q_A^-1")
+    low, high = float(x[known].min()), float(x[known].max())
     facts = Facts(cluster=row["cluster"], part=row["part"], q_min=low, q_max=high)
     return LabelledPattern(space_group=group, q=x, intensity=intensity, facts=facts)
 
 
 def _mean_wavelength(text: str) -> float:
     """Wavelength in Angstrom; of a doublet the mean, alpha 1 twice as strong."""
-    parts = [float(part) for part in text.split("+")]
+    try:
+        parts = [float(part) for part in text.split("+")]
+    except ValueError:
+        parts = [math.nan]
+    if not all(0 < part < math.inf for part in parts):
+        raise UnusableRowError("wavelength not above 0")
     return (2 * parts[0] + parts[1]) / 3 if len(parts) == 2 else parts[0]

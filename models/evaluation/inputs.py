@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.models.evaluation.datasets import (
+    DatasetError,
     Facts,
     LabelledPattern,
     Part,
     RealStructure,
+    Reasons,
     read_patterns,
     read_structures,
+    told_reasons,
 )
 from ringwatch.models.evaluation.views import BEAMLINE, CLEAN, View, draw
 from ringwatch.models.inputs import InputGrid, PatternError, network_input
@@ -26,6 +29,7 @@ __all__ = [
     "InputSet",
     "Tick",
     "batches",
+    "check_left",
     "drawn",
     "evaluation_sets",
     "no_tick",
@@ -74,7 +78,9 @@ class InputSet:
 
 
 def batches(
-    patterns: Iterable[LabelledPattern | None], grid: InputGrid
+    patterns: Iterable[LabelledPattern | None],
+    grid: InputGrid,
+    reasons: Reasons | None = None,
 ) -> Iterator[InputSet]:
     """Network inputs, a batch at a time.
 
@@ -84,6 +90,9 @@ def batches(
         None, and what is no pattern, counts as skipped.
     grid : InputGrid
         The network's.
+    reasons : Counter, optional
+        Counts the patterns that the network cannot take; why others are None, their
+        reader counts.
 
     Yields
     ------
@@ -100,12 +109,15 @@ def batches(
         return InputSet(x, groups, tuple(p.facts for p in kept), skipped)
 
     for pattern in patterns:
+        if pattern is None:
+            skipped += 1
+            continue
         try:
-            if pattern is None:
-                raise PatternError("unusable row")
             inputs.append(network_input(pattern.q, pattern.intensity, grid=grid))
         except PatternError:
             skipped += 1
+            if reasons is not None:
+                reasons["too few points in the network's range"] += 1
             continue
         kept.append(pattern)
         if len(inputs) == BATCH:
@@ -130,6 +142,7 @@ def tables(
     part: Part,
     limit: int = 0,
     tick: Tick = no_tick,
+    reasons: dict[str, Reasons] | None = None,
 ) -> Iterator[tuple[str, Iterable[LabelledPattern | None]]]:
     """Name and patterns of each table, one after the other.
 
@@ -143,6 +156,9 @@ def tables(
         A random choice of so many structures; 0: all.
     tick : callable
         Called once per structure read or drawn: three times in all.
+    reasons : dict of str to Counter, optional
+        Is given, by table, why rows could not be used: complete when the table's
+        patterns were all taken.
 
     Yields
     ------
@@ -158,15 +174,34 @@ def tables(
     """
     if structures is None and patterns is None:
         raise ValueError("nothing to evaluate on: name structures, patterns or both")
+    told = {} if reasons is None else reasons
     if structures is not None:
-        found = []
-        for structure in read_structures(structures, part=part, limit=limit):
+        found, why = [], Reasons()
+        for structure in read_structures(
+            structures, part=part, limit=limit, reasons=why
+        ):
             found.append(structure)
             tick()
         for name, view in VIEWS.items():
+            told[name] = Reasons(why)
             yield name, drawn(found, view, tick)
     if patterns is not None:
-        yield "measured", read_patterns(patterns, part=part)
+        why = told["measured"] = Reasons()
+        yield "measured", read_patterns(patterns, part=part, reasons=why)
+
+
+def check_left(name: str, left: int, reasons: Reasons) -> None:
+    """Refuse a table of which nothing is left.
+
+    Raises
+    ------
+    DatasetError
+        With the reasons, counted.
+    """
+    if not left:
+        raise DatasetError(
+            f"{name}: no pattern could be used; rows skipped: {told_reasons(reasons)}"
+        )
 
 
 def evaluation_sets(
@@ -198,13 +233,17 @@ def evaluation_sets(
     Raises
     ------
     DatasetError
-        If a file or a column is missing, or the part is empty.
+        If a file or a column is missing, the part is empty, or no row can be used.
     ValueError
         If neither file is named.
     """
     sets = {}
-    for name, found in tables(structures, patterns, part=part, limit=limit):
-        pieces = list(batches(found, grid or InputGrid()))
+    reasons: dict[str, Reasons] = {}
+    for name, found in tables(
+        structures, patterns, part=part, limit=limit, reasons=reasons
+    ):
+        pieces = list(batches(found, grid or InputGrid(), reasons[name]))
+        check_left(name, sum(len(p.space_group) for p in pieces), reasons[name])
         sets[name] = InputSet(
             np.concatenate([piece.x for piece in pieces]),
             np.concatenate([piece.space_group for piece in pieces]),

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from ringwatch.models.calibration import posterior
 from ringwatch.models.classifier import Classifier
 from ringwatch.models.crystals import natural_prior
-from ringwatch.models.evaluation.datasets import Facts, LabelledPattern, Part
+from ringwatch.models.evaluation.datasets import Facts, LabelledPattern, Part, Reasons
 from ringwatch.models.evaluation.inputs import (
     BATCH,
     InputSet,
     Tick,
     batches,
+    check_left,
     evaluation_sets,
     no_tick,
     tables,
@@ -84,6 +85,7 @@ class LabelledLogits:
 def logits_of(
     classifier: Classifier,
     patterns: Iterable[LabelledPattern | None],
+    reasons: Reasons | None = None,
 ) -> LabelledLogits:
     """Run the classifier's network over patterns, as ``predict`` would.
 
@@ -93,8 +95,10 @@ def logits_of(
         Whose network.
     patterns : iterable of LabelledPattern or None
         None counts as skipped.
+    reasons : Counter, optional
+        Counts the patterns that the network cannot take.
     """
-    return logits_of_inputs(classifier, batches(patterns, classifier.grid))
+    return logits_of_inputs(classifier, batches(patterns, classifier.grid, reasons))
 
 
 def logits_of_inputs(
@@ -125,6 +129,7 @@ def collect(
     part: Part = "all",
     limit: int = 0,
     tick: Tick = no_tick,
+    reasons: dict[str, Reasons] | None = None,
 ) -> dict[str, LabelledLogits]:
     """Run the network over real structures and measured patterns.
 
@@ -140,6 +145,8 @@ def collect(
         A random choice of so many structures; 0: all.
     tick : callable
         Called once per structure read or drawn: three times in all.
+    reasons : dict of str to Counter, optional
+        Is given, by table, why rows could not be used.
 
     Returns
     -------
@@ -149,12 +156,18 @@ def collect(
     Raises
     ------
     DatasetError
-        If a file or a column is missing, or the part is empty.
+        If a file or a column is missing, the part is empty, or no row can be used.
     ValueError
         If neither file is named.
     """
-    found = tables(structures, patterns, part=part, limit=limit, tick=tick)
-    return {name: logits_of(classifier, of_table) for name, of_table in found}
+    why = {} if reasons is None else reasons
+    sets = {}
+    for name, found in tables(
+        structures, patterns, part=part, limit=limit, tick=tick, reasons=why
+    ):
+        sets[name] = logits_of(classifier, found, why[name])
+        check_left(name, len(sets[name].logits), why[name])
+    return sets
 
 
 def score_all(

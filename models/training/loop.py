@@ -40,6 +40,8 @@ def train(
 ) -> Trainer:
     """Train until the budget is used, or until Ctrl-C: both save and return.
 
+    A run that is complete already is left as it is, without a word.
+
     Parameters
     ----------
     recipe : Recipe
@@ -60,11 +62,20 @@ def train(
     -------
     Trainer
         At the end of the run.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C comes when all is trained and saved, but not scored yet.
     """
     trainer = Trainer(recipe, out, prototypes=prototypes, threads=threads)
     shown = trainer.processes.first
     if shown:
         cut_log(_log_path(trainer), trainer.samples)
+    if trainer.progress >= 1:  # calibrated weights must not be undone
+        trainer.batches.close()
+        trainer.processes.leave()
+        return trainer
     console = console or Console(quiet=not shown)
     console.print(
         f"{out}: {sum(p.numel() for p in trainer.network.parameters()):,} weights, "
@@ -74,7 +85,6 @@ def train(
     smooth: float | None = None
     checkpoint = _Checkpoints(trainer, examine, console)
     logged, since = time.monotonic(), trainer.samples
-    steps_before = trainer.step_count
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with stop_on_signals() as stops, Progress(*columns, console=console) as bar:
         task = bar.add_task("training", total=1.0)
@@ -90,9 +100,11 @@ def train(
                 text = f"{trainer.samples:,} samples, loss {smooth:.3f}, {rate:.0f}/s"
                 bar.update(task, completed=trainer.progress, description=text)
                 checkpoint.write_if_due()
-    if trainer.step_count > steps_before:  # else calibrated weights would be undone
-        checkpoint.write()
+        trainer.save()
     trainer.batches.close()
+    if stops and not stop:  # too late to stop training, not to stop here
+        raise KeyboardInterrupt
+    checkpoint.score(time.perf_counter())
     trainer.processes.leave()
     if stop:
         console.print("stopped and saved: the same command goes on from here")
@@ -123,9 +135,13 @@ class _Checkpoints:
 
     def write(self) -> None:
         """Save; the first process scores what it saved."""
-        trainer = self._trainer
         started = time.perf_counter()
-        trainer.save()
+        self._trainer.save()
+        self.score(started)
+
+    def score(self, started: float) -> None:
+        """Score what was saved; ``started`` is since when it counts as time used."""
+        trainer = self._trainer
         if trainer.processes.first:
             scores = dict(trainer.validate())
             if self._examine is not None:

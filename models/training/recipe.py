@@ -8,11 +8,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ringwatch.models.architecture import NetworkConfig
 from ringwatch.models.disturbances.settings import DisturbanceSettings
 from ringwatch.models.inputs import InputGrid
+from ringwatch.models.training.recipe_values import checked_network, checked_table
 
 __all__ = [
     "CrystalSettings",
@@ -24,8 +25,19 @@ __all__ = [
 ]
 
 
+_Settings = TypeVar("_Settings")
+
+_MAX_SEED = 2**63
+
+
 class RecipeError(ValueError):
     """A recipe is missing, unreadable, or asks for something that does not exist."""
+
+
+def _check_seed(seed: int) -> None:
+    """Refuse what no generator can start from."""
+    if not 0 <= seed < _MAX_SEED:
+        raise ValueError(f"seed = {seed}: must lie in 0..2^63 - 1")
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,7 @@ class CrystalSettings:
     prototype_share: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_seed(self.seed)
         for name in ("class_balance", "joint", "prototype_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} = {getattr(self, name)}: a share is in 0..1")
@@ -105,20 +118,35 @@ class TrainingSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.hours <= 0 or self.batch < 1 or self.checkpoint_minutes <= 0:
-            raise ValueError("hours, batch and checkpoint_minutes must be positive")
+        _check_seed(self.seed)
+        for name in ("hours", "batch", "checkpoint_minutes", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} = {getattr(self, name)}: must be positive")
+        losses = ("group_loss", "lattice_loss", "system_loss")
+        for name in ("samples", "weight_decay", *losses):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)}: must not be negative"
+                )
         for name in ("warm_up", "decay", "clean_until"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} = {getattr(self, name)} must lie in 0..1")
+                raise ValueError(
+                    f"{name} = {getattr(self, name)}: must lie in 0..1, and not be 0"
+                )
         shares = self.clean_share
         if not (isinstance(shares, tuple) and len(shares) == 2) or not (
             0 <= min(shares) <= max(shares) <= 1
         ):
             raise ValueError(f"clean_share = {shares}: two shares in 0..1 are needed")
-        if self.warm_up + self.decay > 1 + 1e-9 or not 0 <= self.average < 1:
-            raise ValueError("warm_up + decay and average must lie in 0..1")
-        if min(self.group_loss, self.lattice_loss, self.system_loss) < 0:
-            raise ValueError("the weights of the losses must not be negative")
+        if self.warm_up + self.decay > 1 + 1e-9:
+            raise ValueError(
+                f"decay = {self.decay}: must not exceed 1 together with warm_up = "
+                f"{self.warm_up}"
+            )
+        if not 0 <= self.average < 1:
+            raise ValueError(
+                f"average = {self.average}: must lie in 0..1, and not be 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -168,7 +196,7 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path}: unknown tables {unknown}; known: {sorted(known)}")
     try:
         return parse_recipe(tables)
-    except (TypeError, ValueError, KeyError) as error:
+    except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
 
 
@@ -177,18 +205,24 @@ def parse_recipe(tables: Mapping[str, Any]) -> Recipe:
 
     Raises
     ------
-    TypeError, ValueError, KeyError
-        If a key is unknown or a value out of bounds.
+    RecipeError
+        If a key is unknown, or a value of another type or out of bounds.
     """
-    network = tables.get("network", {})
-    return Recipe(
-        crystals=CrystalSettings(**tables.get("crystals", {})),
-        training=TrainingSettings(**_pairs(tables.get("training", {}))),
-        network=NetworkConfig.from_dict(network) if network else NetworkConfig(),
-        disturbances=DisturbanceSettings(**_pairs(tables.get("disturbances", {}))),
-    )
+    try:
+        return Recipe(
+            crystals=_settings(CrystalSettings, tables, "crystals"),
+            training=_settings(TrainingSettings, tables, "training"),
+            network=checked_network(tables.get("network", {})),
+            disturbances=_settings(DisturbanceSettings, tables, "disturbances"),
+        )
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
 
 
-def _pairs(table: dict[str, Any]) -> dict[str, Any]:
-    """TOML's lists as tuples."""
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in table.items()}
+def _settings(kind: type[_Settings], tables: Mapping[str, Any], name: str) -> _Settings:
+    """Make the settings of one table; ValueError names the table and the key."""
+    fields = checked_table(tables.get(name, {}), name, kind)
+    try:
+        return kind(**fields)
+    except ValueError as error:
+        raise ValueError(f"[{name}] {error}") from error

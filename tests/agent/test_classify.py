@@ -17,9 +17,11 @@ from ringwatch.agent.errors import FrameReadError, SettingsError
 from ringwatch.agent.measured import is_pattern_file, read_pattern
 from ringwatch.models.diffraction import lorentz_polarization
 from ringwatch.models.known_structures import main as make_library
+from ringwatch.models.weight_files import SHIPPED
 
 KEYS = {
     "file",
+    "unit",
     "verdict",
     "reason",
     "flags",
@@ -249,6 +251,11 @@ def test_a_pattern_gets_a_label_and_is_never_good(tmp_path: Path) -> None:
         ("", "rows of numbers"),
         ("hello\nworld\n", "rows of numbers"),
         ("1 2\n2 3\n", "2 rows"),
+        ("1 2\n2 3\n3 4\n", "3 rows of numbers: 10 are needed"),
+        (
+            "12.5\n" * 500,
+            "two or three columns of numbers are needed, this has one",
+        ),
         ("\n".join(f"{i} {i}" for i in range(20)) + "\nbroken line\n", "line 21"),
         ("\n".join(f"{i} nan" for i in range(20)), "no finite"),
         ("nan 5\n" * 20, "first column"),
@@ -293,6 +300,115 @@ def test_a_spoilt_packed_pattern_says_so(tmp_path: Path) -> None:
     path.write_bytes(packed)
     with pytest.raises(FrameReadError, match=r"bad\.xy\.gz cannot be read"):
         read_pattern(path)
+
+
+_PYFAI = """# {{
+#     "poni_version": 2.1,
+#     "dist": 0.1,
+#     "wavelength": {metres}
+# }}
+# Mask applied: from detector
+# --> ceria.dat
+#{unit}        I
+"""
+"""As pyFAI 2025.3 writes it."""
+
+
+@pytest.mark.parametrize("suffix", [".chi", ".xy", ".dat"])
+def test_the_header_of_pyfai_says_the_unit(suffix: str, tmp_path: Path) -> None:
+    q, y = ceria_pattern()
+    for unit, x in (("q_A^-1", q), ("q_nm^-1", 10 * q), ("2th_deg", two_theta(q))):
+        path = tmp_path / f"ceria{suffix}"
+        header = _PYFAI.format(unit=unit, metres=1.5406e-10)
+        rows = "".join(f"  {a:.9e}    {b:.6e}\n" for a, b in zip(x, y, strict=True))
+        path.write_text(header + rows)
+        np.testing.assert_allclose(read_pattern(path).q, q, rtol=1e-8)
+        # What is told goes first, where it is no contradiction.
+        kept = read_pattern(path, wavelength=1.5406 * 2).q
+        twice = 2 if unit == "2th_deg" else 1
+        np.testing.assert_allclose(kept, q / twice, rtol=1e-8)
+    path.write_text(_PYFAI.format(unit="2th_rad", metres=1.5406e-10) + rows)
+    with pytest.raises(SettingsError, match="header says 2th_rad"):
+        read_pattern(path)
+    path.write_text(_PYFAI.format(unit="2th_deg", metres="null") + rows)
+    with pytest.raises(SettingsError, match="2theta needs a wavelength"):
+        read_pattern(path)
+
+
+def test_a_unit_that_contradicts_the_header_is_refused(tmp_path: Path) -> None:
+    q, y = ceria_pattern()
+    rows = "".join(f"{a} {b}\n" for a, b in zip(two_theta(q), y, strict=True))
+    path = tmp_path / "fit2d.chi"
+    path.write_text(
+        f"ceria\n2-Theta Angle (Degrees)\nIntensity\n       {q.size}\n{rows}"
+    )
+    np.testing.assert_allclose(read_pattern(path, wavelength=1.5406).q, q, rtol=1e-9)
+    with pytest.raises(SettingsError, match=r"2-Theta Angle \(Degrees\).*q_A\^-1"):
+        read_pattern(path, unit="q_A^-1", wavelength=1.5406)
+    with pytest.raises(SettingsError, match="needs a wavelength"):
+        read_pattern(path)
+
+
+def test_a_unit_that_nobody_told_is_said_once(tmp_path: Path) -> None:
+    q, y = ceria_pattern()
+    np.savetxt(tmp_path / "a.xy", np.c_[q, y])
+    np.savetxt(tmp_path / "b.xy", np.c_[q, y], header="q_A^-1 I")
+    files = [str(tmp_path / name) for name in ("a.xy", "a.xy", "b.xy")]
+    assert [each["unit"] for each in classify(*files)] == ["q_A^-1"] * 3
+    (angles,) = classify(files[0], "--wavelength", 1.5406)
+    assert angles["unit"] == "2theta_deg"
+    (told,) = classify(files[0], "--unit", "q_nm^-1")
+    assert told["unit"] == "q_nm^-1"
+    said = "the first column was taken as q_A^-1"
+    runner = CliRunner(env={"COLUMNS": "200"})
+    assert runner.invoke(app, ["classify", *files]).stdout.count(said) == 1
+    for arguments in (files[2:], [*files, "--unit", "q_A^-1"]):
+        assert said not in runner.invoke(app, ["classify", *arguments]).stdout
+
+
+def test_reasons_have_angles_at_the_wavelength_of_the_header(tmp_path: Path) -> None:
+    q, y = ceria_pattern()
+    path = tmp_path / "ceria.dat"
+    np.savetxt(path, np.c_[q, y])
+    header = _PYFAI.format(unit="q_A^-1", metres=1.5406e-10)
+    path.write_text(header + path.read_text())
+    (found,) = classify(path, "--why", more=frozenset({"decided_by", "ambiguities"}))
+    assert found["decided_by"]
+    for peak in found["decided_by"]:
+        assert peak["two_theta"] == pytest.approx(two_theta(np.array(peak["q"])))
+
+
+@pytest.mark.parametrize("wavelength", ["0", "-1.5", "nan", "inf"])
+def test_a_wavelength_is_above_zero(wavelength: str, tmp_path: Path) -> None:
+    q, y = ceria_pattern()
+    np.savetxt(tmp_path / "a.xy", np.c_[q, y])
+    told = "a wavelength is above 0, in Angstrom"
+    with pytest.raises(SettingsError, match=told):
+        read_pattern(tmp_path / "a.xy", wavelength=float(wavelength))
+    arguments = ["classify", str(tmp_path / "a.xy"), "--wavelength", wavelength]
+    with pytest.raises(SettingsError, match=told):
+        app(arguments, standalone_mode=False)
+
+
+def test_a_folder_and_an_empty_frame_are_called_so(tmp_path: Path) -> None:
+    for name in ("folder", "folder.xy"):
+        (tmp_path / name).mkdir()
+        (verdict,) = classify(tmp_path / name, readable=False)
+        assert f"{name} is a folder" in verdict["reason"]
+    (tmp_path / "a.cbf").write_bytes(b"")
+    (verdict,) = classify(tmp_path / "a.cbf", readable=False)
+    assert "a.cbf is empty" in verdict["reason"]
+
+
+def test_weights_may_be_named(tmp_path: Path) -> None:
+    q, y = ceria_pattern()
+    np.savetxt(tmp_path / "a.xy", np.c_[q, y])
+    (shipped,) = classify(tmp_path / "a.xy")
+    (named,) = classify(tmp_path / "a.xy", "--weights", SHIPPED)
+    assert named["classes"] == shipped["classes"]
+    arguments = [str(tmp_path / "a.xy"), "--weights", str(tmp_path / "none.w")]
+    with pytest.raises(SettingsError, match=r"none\.w"):
+        app(["classify", *arguments], standalone_mode=False)
 
 
 @pytest.mark.parametrize("unit", ["q_A^-1", "2theta_deg"])
@@ -351,6 +467,15 @@ def test_a_library_gives_a_second_opinion(frames: Path, tmp_path: Path) -> None:
     printed = CliRunner().invoke(app, ["classify", *map(str, arguments)])
     assert "nearest known" in " ".join(printed.stdout.split())
     assert "[red]" in printed.stdout  # a name, no colour
+    q, y = ceria_pattern()
+    np.savetxt(tmp_path / "no_sigma.xy", np.c_[q, y])
+    np.savetxt(tmp_path / "with_sigma.xye", np.c_[q, y, np.sqrt(y)])
+    for pattern in (tmp_path / "no_sigma.xy", tmp_path / "with_sigma.xye"):
+        one = (pattern, "--library", library)
+        (alone,) = classify(*one, more=frozenset({"nearest"}))
+        assert alone["nearest"][0]["name"] == "ceria [red]"
+        output = CliRunner().invoke(app, ["classify", *map(str, one)]).stdout
+        assert "nearest known: ceria" in " ".join(output.split())
     library.write_bytes(b"no library")
     with pytest.raises(SettingsError, match="library"):
         app(["classify", *map(str, arguments)], standalone_mode=False)

@@ -200,7 +200,7 @@ def test_symmetry_that_is_no_group_is_refused(tmp_path):
             read_cif(path)
     alone = "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n"
     path.write_text(CERIA.replace(stated, alone) + ASYMMETRIC)
-    assert read_cif(path)[2] == 1
+    assert read_cif(path)[0][2] == 1
 
 
 def test_atoms_that_nobody_located_are_left_out(tmp_path):
@@ -208,8 +208,8 @@ def test_atoms_that_nobody_located_are_left_out(tmp_path):
     text = CERIA.format(group="F m -3 m")
     full.write_text(text + ASYMMETRIC)
     more.write_text(text + ASYMMETRIC + "H1 H ? ? ?\n")
-    np.testing.assert_array_equal(read_cif(more)[3], read_cif(full)[3])
-    more.write_text(text + "H1 H ? ? ?\n")
+    np.testing.assert_array_equal(read_cif(more)[0][3], read_cif(full)[0][3])
+    more.write_text(text + "H1 H . . .\nO1 O 0.5 ? .\n")
     with pytest.raises(LibraryError, match="no atoms with coordinates"):
         read_cif(more)
 
@@ -230,8 +230,8 @@ def test_symmetry_may_be_said_in_several_ways(tmp_path, said):
     full, other = tmp_path / "full.cif", tmp_path / "other.cif"
     full.write_text(CERIA.format(group="F m -3 m") + ASYMMETRIC)
     other.write_text(CERIA.replace(stated, said) + ASYMMETRIC)
-    assert read_cif(other)[2] == 225
-    np.testing.assert_array_equal(read_cif(other)[3], read_cif(full)[3])
+    assert read_cif(other)[0][2] == 225
+    np.testing.assert_array_equal(read_cif(other)[0][3], read_cif(full)[0][3])
 
 
 def test_one_bad_cif_does_not_end_the_library(tmp_path, caplog):
@@ -313,6 +313,81 @@ def test_the_command_joins_tables_and_cifs(
     assert done.stderr.startswith("known_structures: ")
     assert "none.cif is missing" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_command_says_what_it_took_and_what_it_needs(tmp_path, capsys):
+    cif, out = tmp_path / "ceria.cif", tmp_path / "known.npz"
+    cif.write_text(CERIA.format(group="F m -3 m") + ASYMMETRIC)
+    main([str(out), str(cif), str(cif)])
+    assert capsys.readouterr().out == f"{out}: 2 structures (2 from 2 CIF(s))\n"
+    main(["--help"])
+    assert capsys.readouterr().out.startswith("usage: ")
+    with pytest.raises(LibraryError, match=r"usage: .*LIBRARY\.npz FILE"):
+        main([])
+
+
+def test_a_forgotten_library_name_costs_no_cif(tmp_path):
+    one, other = tmp_path / "one.cif", tmp_path / "other.cif"
+    text = CERIA.format(group="F m -3 m") + ASYMMETRIC
+    one.write_text(text)
+    other.write_text(text)
+    with pytest.raises(LibraryError, match=r"no \.npz file: .*one\.cif\nusage: "):
+        main([str(one), str(other)])
+    assert one.read_text() == text
+    with pytest.raises(LibraryError, match="absent is no folder"):
+        main([str(tmp_path / "absent" / "known.npz"), str(one)])
+    (tmp_path / "taken.npz").mkdir()
+    with pytest.raises(LibraryError, match="cannot be written"):
+        main([str(tmp_path / "taken.npz"), str(one)])
+
+
+@pytest.mark.parametrize("said", ["?", ".", "0", "-5"])
+@pytest.mark.parametrize("tag", ["_cell_length_a", "_cell_angle_beta"])
+def test_a_cif_must_say_its_cell(tmp_path, tag, said):
+    path = tmp_path / "ceria.cif"
+    text = CERIA.format(group="F m -3 m") + ASYMMETRIC
+    lines = [
+        f"{tag} {said}" if line.startswith(tag) else line for line in text.split("\n")
+    ]
+    path.write_text("\n".join(lines))
+    with pytest.raises(LibraryError, match=rf"ceria\.cif: its {tag} is "):
+        read_cif(path)
+
+
+@pytest.mark.parametrize("angle", [150, 180, 360])
+def test_a_cell_that_cannot_be_is_refused(tmp_path, angle):
+    path = tmp_path / "ceria.cif"
+    text = CERIA.format(group="P 1") + ASYMMETRIC
+    text = text.replace("_alpha 90", f"_alpha {angle}").replace("_beta 90", "_beta 20")
+    path.write_text(text)
+    with pytest.raises(LibraryError, match=r"ceria\.cif: .*angle"):
+        read_cif(path)
+
+
+def test_a_symbol_and_a_number_that_differ_are_refused(tmp_path):
+    path = tmp_path / "ceria.cif"
+    text = CERIA.format(group="F m -3 m") + ASYMMETRIC
+    number = "_symmetry_Int_Tables_number {}\nloop_"
+    path.write_text(text.replace("loop_", number.format(14)))
+    with pytest.raises(LibraryError, match=r"'F m -3 m', which is number 225.*14"):
+        read_cif(path)
+    path.write_text(text.replace("loop_", number.format(225)))
+    assert read_cif(path)[0][2] == 225
+
+
+def test_all_structures_of_a_cif_are_taken(tmp_path, caplog):
+    path, alone = tmp_path / "two.cif", tmp_path / "alone.cif"
+    first = CERIA.format(group="F m -3 m") + ASYMMETRIC
+    second = first.replace("data_ceria", "data_b").replace("Ce", "Th")
+    alone.write_text(second)
+    path.write_text(f"data_about\n_journal_year 1999\n{first}{second}")
+    ceria, thoria = read_cif(path)
+    assert (ceria[0], thoria[0]) == ("Ce O2", "Th O2")
+    np.testing.assert_array_equal(thoria[3], read_cif(alone)[0][3])
+    assert not caplog.records
+    path.write_text(first.replace("_a 5.4115", "_a ?") + second)
+    assert [entry[0] for entry in read_cif(path)] == ["Th O2"]
+    assert "_cell_length_a is ?" in caplog.records[0].getMessage()
 
 
 SPEED = """
