@@ -33,6 +33,8 @@ __all__ = [
     "Word",
 ]
 
+Floats = NDArray[np.float64]
+
 SECTORS = 32
 """Azimuthal sectors of a cake, counted from chi = -180 degrees. Even, so that Friedel
 pairs fall into sectors that face each other."""
@@ -187,17 +189,11 @@ class Pattern:
     sigma: NDArray[np.float64]
     coverage: NDArray[np.float64]
 
-    def measured(
-        self,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
-        """Points (m,) that were measured, as a classifier takes them.
-
-        ``q``, ``intensity`` and ``sigma``, which is None where one is not finite.
-        """
+    def measured(self) -> tuple[Floats, Floats, Floats | None]:
+        """Points (m,) as a classifier takes them; no sigma where one is not finite."""
         used = self.coverage > 0
-        sigma = self.sigma[used]
-        finite = bool(np.isfinite(sigma).all())
-        return self.q[used], self.intensity[used], sigma if finite else None
+        sigma = self.sigma[used] if np.isfinite(self.sigma[used]).all() else None
+        return self.q[used], self.intensity[used], sigma
 
 
 class Word(StrEnum):
