@@ -74,9 +74,14 @@ def test_an_interrupt_of_the_last_scoring_names_the_remedy(run, tmp_path, monkey
     def interrupted(self):
         signal.raise_signal(signal.SIGINT)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer_module.Trainer, "validate", interrupted)
-        result = run(tmp_path / "out")
+    # A shell's background jobs inherit a SIGINT that is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer_module.Trainer, "validate", interrupted)
+            result = run(tmp_path / "out")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     assert "the same command finishes it" in result.output
     assert "done: 64 samples" in run(tmp_path / "out").output
