@@ -6,7 +6,7 @@ VENV   ?= .venv
 EXTRAS ?=
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed$(EXTRAS)
-FOLDERS := agent models plans simulated_beamline
+FOLDERS := agent benchmarks models plans simulated_beamline
 
 # Two thread pools on two cores are several times slower than one thread each.
 export OMP_NUM_THREADS ?= 1
@@ -34,7 +34,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/generator.py
 	$(BIN)/python benchmarks/run_engine.py
 
-# Type checkers do not see through the editable install of a mapped namespace: four
+# Type checkers do not see through the editable install of a mapped namespace: five
 # relative links serve them alone.
 .types/ringwatch:
 	mkdir -p $@

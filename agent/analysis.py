@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -12,13 +13,15 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from ringwatch.agent.errors import FrameReadError, FrameShapeError, GeometryError
 from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.images import read_image
 from ringwatch.agent.nouns import FrameRef, Pattern, Verdict, Word
-from ringwatch.agent.quality import set_aside
+from ringwatch.agent.quality import FrameFacts, set_aside, warm_up_flags
 from ringwatch.agent.reduction import Dark, Reduction
+from ringwatch.agent.reference_file import load_reference
 from ringwatch.agent.settings import Settings
 from ringwatch.models.inputs import PatternError
 from ringwatch.models.prediction import Prediction
@@ -56,6 +59,12 @@ class Analysis:
     classifier : Classifies, optional
         None: verdicts carry no label.
 
+    Attributes
+    ----------
+    distance_m, energy_kev : float
+        From the sample to the detector along the beam, m, and energy of the photons,
+        keV, as the geometry has them; NaN without one.
+
     Raises
     ------
     GeometryError
@@ -71,21 +80,25 @@ class Analysis:
             "geometry_hash": _hash_of(settings.poni, "geometry"),
             "mask_hash": _hash_of(settings.mask, "mask"),
             "dark_hash": _hash_of(settings.dark, "dark"),
+            "reference_hash": _hash_of(settings.reference, "reference"),
         }
         self._geometry = load_geometry(settings.poni) if settings.poni else None
         self._mask = None
         if settings.mask:
             self._mask = _image_of_settings(settings.mask, "mask") != 0
+        self.distance_m, self.energy_kev = _scale_of(self._geometry)
         self._told_unlabelled = False
         self._dark_frame = None
         if settings.dark:
             self._dark_frame = _image_of_settings(settings.dark, "dark")
         self._reductions: dict[tuple[int, int], Reduction] = {}
         self._dark_file: dict[tuple[int, int], Dark] = {}
+        self._reference: dict[tuple[int, int], list[FrameFacts]] = {}
         if self._geometry is not None and self._geometry.detector.shape:
             rows, columns = self._geometry.detector.shape
             self.reduction((int(rows), int(columns)))
             self.dark_of_file((int(rows), int(columns)))
+            self.reference((int(rows), int(columns)))
         self.analysis_id = self._identify()
 
     @property
@@ -134,6 +147,22 @@ class Analysis:
                 ) from error
         return self._dark_file[shape]
 
+    def reference(self, shape: tuple[int, int]) -> list[FrameFacts]:
+        """Frames of the stored reference for frames of one shape; none without one.
+
+        Raises
+        ------
+        GeometryError
+            Where it was made with another geometry.
+        """
+        path = self.settings.reference
+        if path is None:
+            return []
+        if shape not in self._reference:
+            binning = self.reduction(shape).binning
+            self._reference[shape] = load_reference(path, binning)
+        return self._reference[shape]
+
     def bins(self, shape: tuple[int, int]) -> NDArray[np.float64] | None:
         """Bin centres for such frames, 1/Angstrom; None where there are none."""
         if self._geometry is None or shape == (0, 0):
@@ -178,6 +207,7 @@ class Analysis:
         for reduction in self._reductions.values():
             for dtype in (np.uint16, np.uint32, np.int32):
                 reduction.cake(np.zeros(reduction.binning.shape, dtype))
+            warm_up_flags(reduction, self.settings.quality)
         if self.classifier is not None and self._geometry is not None:
             q = np.linspace(1.0, 5.0, 500)
             line = 1.0 + 1e3 * np.exp(-(((q - 3.0) / 0.02) ** 2))
@@ -195,6 +225,13 @@ class Analysis:
         }
         text = json.dumps(state, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _scale_of(geometry: AzimuthalIntegrator | None) -> tuple[float, float]:
+    """Distance along the beam, m, and energy, keV; NaN without a geometry."""
+    if geometry is None:
+        return math.nan, math.nan
+    return float(geometry.getFit2D()["directDist"]) * 1e-3, float(geometry.energy)
 
 
 def _image_of_settings(path: Path, what: str) -> NDArray[np.generic]:

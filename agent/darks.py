@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.errors import FrameShapeError, GeometryError, MissingFrameError
+from ringwatch.agent.nouns import FrameRef
 from ringwatch.agent.reduction import Dark, Reduction, usable_counts
 
 __all__ = ["DarkBook"]
@@ -32,14 +34,22 @@ class _Series:
         Why a frame of the series could not be read.
     mean : Dark or None
         Made for the frames of one shape: that of the darks.
+    time : float
+        Of the latest of them, seconds since the epoch; NaN where nobody told.
+    readbacks : dict
+        Of the latest of them.
     """
 
     total: NDArray[np.float64] | None = None
     frames: int = 0
     failure: str = ""
     mean: Dark | None = None
+    time: float = math.nan
+    readbacks: dict[str, float] = field(default_factory=dict)
 
-    def add(self, frame: NDArray[np.generic]) -> None:
+    def add(self, frame: NDArray[np.generic], ref: FrameRef | None = None) -> None:
+        if ref is not None:
+            self.time, self.readbacks = ref.time, dict(ref.readbacks)
         counts = usable_counts(frame)
         if self.total is None or self.total.shape != counts.shape:
             self.total, self.frames = np.zeros(counts.shape), 0
@@ -83,9 +93,9 @@ class DarkBook:
         self._own: dict[str, _Series] = {}
         self._dark_runs: OrderedDict[str, _Series] = OrderedDict()
 
-    def add(self, run_uid: str, frame: NDArray[np.generic], *, alone: bool) -> None:
+    def add(self, ref: FrameRef, frame: NDArray[np.generic], *, alone: bool) -> None:
         """Take one dark frame; ``alone``: the whole run consists of darks."""
-        self._series(run_uid, alone).add(frame)
+        self._series(ref.run_uid, alone).add(frame, ref)
 
     def fail(self, run_uid: str, reason: str, *, alone: bool) -> None:
         """Note that a dark frame could not be read."""
@@ -106,6 +116,14 @@ class DarkBook:
         if series is None and dark_uid:
             series = self._dark_runs.get(dark_uid) or self._fetched(dark_uid)
         return None if series is None else series.mean_for(reduction)
+
+    def taken(self, run_uid: str, dark_uid: str) -> tuple[float, dict[str, float]]:
+        """When the dark that ``find`` gives was taken, and with which readbacks.
+
+        Seconds since the epoch; NaN and nothing where nobody told.
+        """
+        series = self._own.get(run_uid) or self._dark_runs.get(dark_uid)
+        return (math.nan, {}) if series is None else (series.time, series.readbacks)
 
     def close_run(self, run_uid: str) -> None:
         """Forget the darks of a run's own stream."""

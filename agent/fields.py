@@ -42,6 +42,10 @@ SCALARS: dict[str, tuple[type, str | None]] = {
     "reason": (str, None),
     "primary_flag": (str, None),
     "also": (str, None),
+    "alarm": (str, None),
+    "alarm_since": (int, None),
+    "alarm_episode": (int, None),
+    "alarm_new": (bool, None),
     "dq": (int, None),
     "dq_evaluated": (int, None),
     "latency_ms": (float, "ms"),
@@ -60,6 +64,7 @@ ARRAYS: dict[str, tuple[type, int]] = {
     "crystal_system_probs": (float, len(CRYSTAL_SYSTEMS)),
     "embedding": (np.float32, SIZE),
 }
+PATTERNS = ("intensity", "sigma", "intensity_corrected", "sigma_corrected")
 # event-model's word and numpy's; |O is how numpy holds text of any length.
 DTYPES = {
     str: ("string", "|O8"),
@@ -68,6 +73,8 @@ DTYPES = {
     bool: ("boolean", "|b1"),
     np.float32: ("number", "<f4"),
 }
+
+_OWN_FIELDS = frozenset({"latency_ms", "novelty", "label_prob"})
 
 logger = logging.getLogger(__name__)
 
@@ -88,9 +95,10 @@ class Fields:
         self, q: NDArray[np.float64] | None, values: Mapping[str, str]
     ) -> None:
         self.q = None if q is None else np.array(q, dtype=np.float64)
-        # latency_ms is the value of the flag `pipeline` and a field of its own.
+        # The values of `pipeline`, `novel` and `unsure` are fields of their own.
         self.units = {f.value_key: f.unit for f in Flag} | dict(values)
-        self.units.pop("latency_ms", None)
+        for name in _OWN_FIELDS:
+            self.units.pop(name, None)
         self._reported: set[str] = set()
 
     def data_keys(self) -> dict[str, dict[str, Any]]:
@@ -100,7 +108,7 @@ class Fields:
         keys |= {name: _key(float, (), unit) for name, unit in self.units.items()}
         keys |= {name: _key(kind, (n,), None) for name, (kind, n) in ARRAYS.items()}
         if self.q is not None:
-            for name in ("intensity", "sigma"):
+            for name in PATTERNS:
                 keys[name] = _key(float, self.q.shape, "counts per pixel")
                 keys[name]["dims"] = ["q"]
         return keys
@@ -128,7 +136,7 @@ class Fields:
             If the pattern has another length than ``q``.
         """
         frame, quality = verdict.frame, verdict.quality
-        primary = quality.primary
+        primary, alarm = quality.primary, quality.alarm
         data: dict[str, Any] = {
             "raw_data_key": frame.data_key,
             "raw_seq_num": int(frame.seq_num),
@@ -140,6 +148,10 @@ class Fields:
             "reason": verdict.reason,
             "primary_flag": "" if primary is None else primary.label,
             "also": ",".join(f.label for f in quality.raised if f is not primary),
+            "alarm": "" if alarm is None else alarm.flag.label,
+            "alarm_since": -1 if alarm is None else alarm.since,
+            "alarm_episode": 0 if alarm is None else alarm.episode,
+            "alarm_new": alarm is not None and alarm.new,
             "dq": int(quality.dq),
             "dq_evaluated": int(quality.dq_evaluated),
             "latency_ms": float(verdict.latency_ms),
@@ -151,29 +163,30 @@ class Fields:
         self._report_unpublished(quality.values)
         data |= _prediction_data(verdict.prediction)
         if self.q is not None:
-            data |= self._pattern_data(verdict.pattern, self.q)
+            plain, corrected = verdict.pattern, verdict.corrected
+            data |= self._pattern_data(plain, self.q, PATTERNS[:2])
+            data |= self._pattern_data(corrected, self.q, PATTERNS[2:])
         return data
 
+    @staticmethod
     def _pattern_data(
-        self, pattern: Pattern | None, q: NDArray[np.float64]
+        pattern: Pattern | None, q: NDArray[np.float64], names: tuple[str, ...]
     ) -> dict[str, NDArray[np.float64]]:
         if pattern is None:
-            return {
-                "intensity": np.full(q.shape, np.nan),
-                "sigma": np.full(q.shape, np.nan),
-            }
+            return {name: np.full(q.shape, np.nan) for name in names}
         if pattern.intensity.shape != q.shape or pattern.sigma.shape != q.shape:
             raise DocumentError(
                 f"a pattern has {pattern.intensity.size} bins, its derived run has "
                 f"{q.size}; begin a new attempt when the geometry changes"
             )
+        columns = (pattern.intensity, pattern.sigma)
         return {
-            "intensity": np.asarray(pattern.intensity, dtype=np.float64),
-            "sigma": np.asarray(pattern.sigma, dtype=np.float64),
+            name: np.asarray(column, dtype=np.float64)
+            for name, column in zip(names, columns, strict=True)
         }
 
     def _report_unpublished(self, values: Mapping[str, float]) -> None:
-        news = set(values) - set(self.units) - {"latency_ms"} - self._reported
+        news = set(values) - set(self.units) - _OWN_FIELDS - self._reported
         if news:
             self._reported |= news
             logger.warning(

@@ -13,12 +13,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch.agent.cakes import (
+    SECTORS,
+    Cake,
+    DarkMatch,
+    EdgeSums,
+    Outliers,
+    Pattern,
+)
 from ringwatch.agent.flags import Flag, FlagState, Severity
 from ringwatch.models.prediction import Prediction
 
 __all__ = [
     "SECTORS",
+    "Alarm",
     "Cake",
+    "DarkMatch",
+    "EdgeSums",
     "FileLocator",
     "Flag",
     "FlagState",
@@ -26,18 +37,13 @@ __all__ = [
     "Locator",
     "LostLocator",
     "MemoryLocator",
+    "Outliers",
     "Pattern",
     "Quality",
     "Severity",
     "Verdict",
     "Word",
 ]
-
-Floats = NDArray[np.float64]
-
-SECTORS = 32
-"""Azimuthal sectors of a cake, counted from chi = -180 degrees. Even, so that Friedel
-pairs fall into sectors that face each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,90 +118,6 @@ class FrameRef:
     readbacks: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cake:
-    """Moments of one frame per (q bin, azimuthal sector): one pass over the pixels.
-
-    Only usable pixels count: not masked, finite, no marker of an invalid pixel, and no
-    negative integer. Markers are the largest value of an unsigned type, and -1 and -2,
-    which a Pilatus writes into gaps and dead pixels. In a frame of floating point they
-    are markers only if no other value is negative: where some are, a dark was
-    subtracted, and -1 is a count. Raw counts, before any dark is subtracted here.
-
-    Attributes
-    ----------
-    pixels : (n_q, 32) int64
-        Usable pixels of this frame.
-    total : (n_q, 32) float64
-        Sum of the counts; exact for integers as long as a cell's sum is below 2^53.
-    total_sq : (n_q, 32) float64
-        Sum of the squared counts; exact likewise.
-    maximum : (n_q, 32) float64
-        Largest count, 0 where no pixel is usable.
-    zeros, saturated : (n_q, 32) int64
-        Usable pixels that are 0; pixels at or above the saturation value (those at the
-        largest value of an unsigned type count here too, but in no sum).
-    norm : (n_q, 32) float64
-        Sum over usable pixels of solid angle times polarization, 1.
-    dark : (n_q, 32) float64
-        Sum of the dark frame over the same usable pixels; 0 without a dark.
-    negative, non_finite, marked, masked : int
-        Pixels of the frame (outside the mask) that are negative (markers apart), NaN or
-        infinite, or marked invalid by the detector; and pixels under the mask.
-    masked_total : float
-        Sum of the finite, positive counts under the mask.
-    shape : tuple of int
-        (y, x) of the frame.
-    checksum : int
-        CRC-32 of the raw bytes.
-    """
-
-    pixels: NDArray[np.int64]
-    total: NDArray[np.float64]
-    total_sq: NDArray[np.float64]
-    maximum: NDArray[np.float64]
-    zeros: NDArray[np.int64]
-    saturated: NDArray[np.int64]
-    norm: NDArray[np.float64]
-    dark: NDArray[np.float64]
-    negative: int
-    non_finite: int
-    marked: int
-    masked: int
-    masked_total: float
-    shape: tuple[int, int]
-    checksum: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pattern:
-    """One-dimensional powder pattern.
-
-    Attributes
-    ----------
-    q : (n,) float64
-        Bin centres, 1/Angstrom.
-    intensity : (n,) float64
-        Dark-subtracted counts over normalisation, counts per pixel at normal incidence;
-        0 where nothing was measured.
-    sigma : (n,) float64
-        Standard deviation of ``intensity`` by Poisson statistics, same unit.
-    coverage : (n,) float64
-        Usable pixels over all pixels that the geometry puts into the bin, 0..1.
-    """
-
-    q: NDArray[np.float64]
-    intensity: NDArray[np.float64]
-    sigma: NDArray[np.float64]
-    coverage: NDArray[np.float64]
-
-    def measured(self) -> tuple[Floats, Floats, Floats | None]:
-        """Points (m,) as a classifier takes them; no sigma where one is not finite."""
-        used = self.coverage > 0
-        sigma = self.sigma[used] if np.isfinite(self.sigma[used]).all() else None
-        return self.q[used], self.intensity[used], sigma
-
-
 class Word(StrEnum):
     """The five words of a verdict, from best to worst known."""
 
@@ -204,6 +126,29 @@ class Word(StrEnum):
     MISALIGNED = "misaligned"
     BAD = "bad"
     UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """What is worth calling somebody for.
+
+    Attributes
+    ----------
+    flag : Flag
+        Root cause.
+    since : int
+        Index of the first frame with it.
+    episode : int
+        How many times it came in this run, from 1.
+    new : bool
+        Whether it came with this frame, and for the first time in the run: then people
+        are told, and not again.
+    """
+
+    flag: Flag
+    since: int
+    episode: int
+    new: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +174,10 @@ class Quality:
         The verdict's word as far as the flags decide it.
     reason : str
         One sentence with number and unit.
+    sentences : dict of Flag to str
+        The same for each raised flag.
+    alarm : Alarm or None
+        In force after this frame.
     """
 
     states: dict[Flag, FlagState]
@@ -239,6 +188,8 @@ class Quality:
     primary: Flag | None
     word: Word
     reason: str
+    sentences: dict[Flag, str] = field(default_factory=dict)
+    alarm: Alarm | None = None
 
     @property
     def raised(self) -> tuple[Flag, ...]:
@@ -278,6 +229,9 @@ class Verdict:
         None where the classifier did not run.
     pattern : Pattern or None
         None where the frame could not be reduced.
+    corrected : Pattern or None
+        The same frame with the geometry that its own rings ask for, where that differs
+        by little; information, never instead of ``pattern``.
     analysis_id : str
         Hash over weights, geometry, mask, dark policy, settings and version.
     revision : int
@@ -295,6 +249,7 @@ class Verdict:
     prediction: Prediction | None
     pattern: Pattern | None
     analysis_id: str
+    corrected: Pattern | None = None
     revision: int = 0
     final: bool = True
     latency_ms: float = 0.0

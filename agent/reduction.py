@@ -31,6 +31,8 @@ from ringwatch.agent.kernel import (
     one_pass,
 )
 from ringwatch.agent.nouns import SECTORS, Cake, Pattern
+from ringwatch.agent.pixel_lists import DarkPattern
+from ringwatch.agent.second_look import Frame, SecondLook
 
 __all__ = ["Dark", "Reduction", "saturation_of", "usable_counts"]
 
@@ -47,11 +49,14 @@ class Dark:
         Sum per cell.
     frames : int
         Number of frames averaged.
+    pattern : DarkPattern or None
+        Pixels that stand out of the others; None for a flat dark.
     """
 
     pixels: NDArray[np.float64]
     total: NDArray[np.float64]
     frames: int
+    pattern: DarkPattern | None = None
 
 
 def saturation_of(dtype: np.dtype[Any], setting: float | None = None) -> float:
@@ -85,8 +90,15 @@ class Reduction:
         self.binning = binning
         self.saturation = saturation
         self._missing = np.empty(binning.cell.size, np.int32)
+        self._second_look = SecondLook(binning)
 
-    def cake(self, frame: NDArray[np.generic], dark: Dark | None = None) -> Cake:
+    def cake(
+        self,
+        frame: NDArray[np.generic],
+        dark: Dark | None = None,
+        *,
+        look_again: bool = True,
+    ) -> Cake:
         """Sum one frame per cell.
 
         Parameters
@@ -95,6 +107,8 @@ class Reduction:
             Raw counts, any integer or floating type, either byte order.
         dark : Dark, optional
             Made by ``prepare_dark``.
+        look_again : bool
+            Whether to look at few pixels again, for the flags that need them.
 
         Raises
         ------
@@ -122,7 +136,7 @@ class Reduction:
         if dark is not None:
             dark_total = dark.total - _per_cell(binning, missing, dark.pixels)
         by_cell = moments.reshape(-1, SECTORS, MOMENTS)
-        return Cake(
+        cake = Cake(
             pixels=by_cell[..., PIXELS].astype(np.int64),
             total=by_cell[..., TOTAL].copy(),
             total_sq=by_cell[..., SQUARES].copy(),
@@ -139,6 +153,16 @@ class Reduction:
             shape=binning.shape,
             checksum=zlib.crc32(flat.data),
         )
+        if not look_again:
+            return cake
+        again = Frame(
+            pixels=flat,
+            moments=moments,
+            marker=marker,
+            signed=flat.dtype.kind == "f" and counts[NEGATIVE] > 0,
+        )
+        below = None if dark is None else (dark.pixels, dark.pattern, dark.frames)
+        return self._second_look.complete(cake, again, below)
 
     def pattern(self, cake: Cake, dark: Dark | None = None) -> Pattern:
         """Intensity against q, as pyFAI's ``integrate1d_ng`` without pixel splitting.
@@ -188,7 +212,10 @@ class Reduction:
         mean = total / len(frames)
         every = np.arange(mean.size, dtype=np.int32)
         return Dark(
-            pixels=mean, total=_per_cell(self.binning, every, mean), frames=len(frames)
+            pixels=mean,
+            total=_per_cell(self.binning, every, mean),
+            frames=len(frames),
+            pattern=DarkPattern.of(self.binning, mean),
         )
 
     def _flat(self, frame: NDArray[np.generic]) -> NDArray[np.generic]:

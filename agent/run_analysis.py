@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,15 @@ from ringwatch.agent.nouns import (
     Verdict,
     Word,
 )
-from ringwatch.agent.quality import FrameFacts, QualityFold, set_aside, unread
+from ringwatch.agent.quality import (
+    Alarms,
+    FrameFacts,
+    QualityFold,
+    exposure,
+    set_aside,
+    unread,
+    with_label,
+)
 from ringwatch.agent.reduction import Dark, Reduction
 from ringwatch.models.prediction import Prediction
 
@@ -30,6 +40,14 @@ __all__ = ["RunAnalysis", "unknown_verdict"]
 
 _SIGNAL_GONE = (Flag.NO_BEAM, Flag.MISREAD, Flag.INVALID_VALUES)
 """A frame with one of these raised has no rings worth a label."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """What is remembered of the frames of one data key."""
+
+    fold: QualityFold
+    alarms: Alarms
 
 
 class RunAnalysis:
@@ -43,6 +61,8 @@ class RunAnalysis:
     reader : FrameReader
     darks : DarkBook
         Dark frames of this and earlier runs.
+    keep : callable, optional
+        Called with what was reduced of each frame, and what the flags say of it.
     """
 
     def __init__(
@@ -51,12 +71,18 @@ class RunAnalysis:
         start: dict[str, Any],
         reader: FrameReader,
         darks: DarkBook,
+        keep: Callable[[FrameFacts, Quality], None] | None = None,
     ) -> None:
+        self._keep = keep
         self._analysis = analysis
         self._reader = reader
         self._darks = darks
-        self._folds: dict[tuple[str, str, tuple[int, int]], QualityFold] = {}
+        self._series: dict[tuple[str, str, tuple[int, int]], _Series] = {}
         self._is_dark_run = bool(start.get("dark_frame"))
+        motors = start.get("motors")
+        self._motors = tuple(
+            map(str, motors if isinstance(motors, list | tuple) else ())
+        )
         self._dark_uid = str(start.get("sc_dk_field_uid") or "")
 
     def judge(self, ref: FrameRef, arrived: float) -> Verdict:
@@ -65,46 +91,70 @@ class RunAnalysis:
             return self._verdict(ref, self._take_dark(ref), None, None, arrived)
         try:
             frame = self._reader.read(ref)
-            quality, pattern = self._reduce_and_check(ref, frame)
+            series, facts = self._reduce(ref, frame)
         except FrameShapeError as error:
             quality = unread(str(error), flag=Flag.MISREAD)
             return self._verdict(ref, quality, None, None, arrived)
         except RingwatchError as error:
             return self._verdict(ref, unread(str(error)), None, None, arrived)
-        prediction = self._classify(pattern, quality)
-        return self._verdict(ref, quality, pattern, prediction, arrived)
+        quality, corrected = series.fold.examine(facts)
+        if self._keep is not None:
+            self._keep(facts, quality)
+        prediction, why_not = self._classify(facts.pattern, quality)
+        quality = with_label(quality, prediction, why_not)
+        quality = replace(quality, alarm=series.alarms.take(ref.index, quality))
+        return self._verdict(
+            ref, quality, facts.pattern, prediction, arrived, corrected
+        )
 
     def _take_dark(self, ref: FrameRef) -> Quality:
         try:
-            self._darks.add(
-                ref.run_uid, self._reader.read(ref), alone=self._is_dark_run
-            )
+            self._darks.add(ref, self._reader.read(ref), alone=self._is_dark_run)
         except RingwatchError as error:
             self._darks.fail(ref.run_uid, str(error), alone=self._is_dark_run)
             return unread(f"dark frame that cannot be read: {error}")
         return set_aside("dark frame: kept to be subtracted, not judged")
 
-    def _reduce_and_check(
+    def _reduce(
         self, ref: FrameRef, frame: NDArray[np.generic]
-    ) -> tuple[Quality, Pattern | None]:
+    ) -> tuple[_Series, FrameFacts]:
+        analysis = self._analysis
+        settings = analysis.settings.quality
         shape = (int(frame.shape[0]), int(frame.shape[1]))
-        reduction = self._analysis.reduction(shape)
+        reduction = analysis.reduction(shape)
         dark = self._dark_for(ref, reduction)
         cake = reduction.cake(frame, dark)
         has_geometry = reduction.binning.has_geometry
-        pattern = reduction.pattern(cake, dark) if has_geometry else None
         key = (ref.stream, ref.data_key, shape)
-        if key not in self._folds:
-            settings = self._analysis.settings
-            self._folds[key] = QualityFold(settings.quality, reduction.binning)
+        if key not in self._series:
+            self._series[key] = _Series(
+                fold=QualityFold(
+                    settings, reduction.binning, analysis.reference(shape)
+                ),
+                alarms=Alarms(settings.threshold),
+            )
+        dark_time, dark_readbacks = self._darks.taken(ref.run_uid, self._dark_uid)
         facts = FrameFacts(
             ref=ref,
             cake=cake,
-            pattern=pattern,
+            pattern=reduction.pattern(cake, dark) if has_geometry else None,
             dtype=frame.dtype,
             dark_frames=dark.frames if dark else 0,
+            dark_age_s=ref.time - dark_time,
+            dark_exposure_s=exposure(dark_readbacks, settings) or math.nan,
+            distance_m=analysis.distance_m,
+            energy_kev=analysis.energy_kev,
+            scanned=self._scanned(ref),
         )
-        return self._folds[key].judge(facts), pattern
+        return self._series[key], facts
+
+    def _scanned(self, ref: FrameRef) -> tuple[str, ...]:
+        """Readbacks of the motors that the plan said it would move."""
+        return tuple(
+            key
+            for key in sorted(ref.readbacks)
+            if any(key == m or key.startswith(f"{m}_") for m in self._motors)
+        )
 
     def _dark_for(self, ref: FrameRef, reduction: Reduction) -> Dark | None:
         """Find the dark: the run's own, its dark run's, or that of the settings."""
@@ -113,10 +163,19 @@ class RunAnalysis:
             return dark
         return self._analysis.dark_of_file(reduction.binning.shape)
 
-    def _classify(self, pattern: Pattern | None, quality: Quality) -> Prediction | None:
-        if pattern is None or any(flag in quality.raised for flag in _SIGNAL_GONE):
-            return None
-        return self._analysis.label(pattern)
+    def _classify(
+        self, pattern: Pattern | None, quality: Quality
+    ) -> tuple[Prediction | None, str]:
+        """What the classifier says, or why it was not asked."""
+        if pattern is None:
+            return None, "no pattern without a geometry"
+        gone = next((flag for flag in _SIGNAL_GONE if flag in quality.raised), None)
+        if gone is not None:
+            return None, f"no rings worth a label: {gone.label}"
+        if self._analysis.classifier is None:
+            return None, "no classifier"
+        prediction = self._analysis.label(pattern)
+        return prediction, "nothing in the pattern that could be classified"
 
     def _verdict(
         self,
@@ -125,6 +184,7 @@ class RunAnalysis:
         pattern: Pattern | None,
         prediction: Prediction | None,
         arrived: float,
+        corrected: Pattern | None = None,
     ) -> Verdict:
         return Verdict(
             frame=replace(ref, locator=LostLocator(reason="analysed")),
@@ -133,6 +193,7 @@ class RunAnalysis:
             quality=quality,
             prediction=prediction,
             pattern=pattern,
+            corrected=corrected,
             analysis_id=self._analysis.analysis_id,
             latency_ms=(time.monotonic() - arrived) * 1e3,
         )

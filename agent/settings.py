@@ -29,6 +29,9 @@ class Settings(BaseModel):
     poni, mask, dark : Path or None
         pyFAI geometry; image whose non-zero pixels are not used; dark frame to subtract
         from every frame (a dark of the run itself goes first).
+    reference : Path or None
+        Sound frames to compare with, made by ``ringwatch classify --save-reference``;
+        None: the first sound frames of each run.
     npt : int or None
         Number of q bins, 64..2047; None for about one a pixel of radius.
     polarization : float or None
@@ -73,6 +76,7 @@ class Settings(BaseModel):
     poni: Path | None = None
     mask: Path | None = None
     dark: Path | None = None
+    reference: Path | None = None
     npt: int | None = Field(default=None, ge=64, le=2047)
     polarization: float | None = Field(default=0.99, ge=-1, le=1)
     dark_stream: str = "dark"

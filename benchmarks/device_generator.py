@@ -99,7 +99,7 @@ def input_rate(device: torch.device, size: int, batches: int) -> float:
     """Network inputs per second, a quarter clean, as training takes them."""
     made = DeviceDisturbances(DisturbanceSettings(), seed=1, device=device)
     threads = os.cpu_count() or 1
-    source = Batches(CrystalGenerator(seed=1), made, size, threads=threads)  # type: ignore[arg-type]
+    source = Batches(CrystalGenerator(seed=1), made, size, threads=threads)
     try:
         source.take(0, size, 0.25)
         begin = time.perf_counter()

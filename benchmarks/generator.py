@@ -45,7 +45,8 @@ def laboratory_lines(
     crystallites of 20 to 100 nm.
     """
     n = len(peaks.space_group)
-    size, degrees, eta = (rng.uniform(*r, n) for r in ((20, 100), (0.02, 0.08), (0, 1)))
+    size = rng.uniform(20, 100, n)
+    degrees, eta = rng.uniform(0.02, 0.08, n), rng.uniform(0, 1, n)
     of = np.repeat(np.arange(n), np.diff(peaks.start))
     cosine = np.sqrt(1 - (peaks.q * WAVELENGTH / (4 * np.pi)) ** 2)
     instrument = 2 * np.pi / WAVELENGTH * cosine * np.radians(degrees)[of]
@@ -136,7 +137,8 @@ def peer_seconds(compositions: Iterator[Composition]) -> np.ndarray:
 
 def as_structure(crystal: Crystal) -> Any:
     """Make a structure of pymatgen's."""
-    from pymatgen.core import Lattice, Structure  # noqa: PLC0415
+    from pymatgen.core.lattice import Lattice  # noqa: PLC0415
+    from pymatgen.core.structure import Structure  # noqa: PLC0415
 
     lattice = Lattice.from_parameters(*crystal.cell)
     return Structure(lattice, crystal.elements, crystal.positions)
@@ -175,7 +177,7 @@ def main() -> None:
     if arguments.device is not None:
         if arguments.json:
             parser.error("--json is for the CPU: leave out --device")
-        from benchmarks import device_generator  # noqa: PLC0415  torch takes seconds
+        from ringwatch.benchmarks import device_generator  # noqa: PLC0415  torch takes seconds
 
         device_generator.main(arguments.device, laboratory_lines)
         return

@@ -116,7 +116,7 @@ VARIANTS: dict[str, Change] = {
 
 def varied(recipe: Recipe, change: Change, minutes: float) -> Recipe:
     """Apply a variant and the common short schedule to a recipe."""
-    budget = {**COMMON, "hours": minutes / 60, "clean_until": 1.0}
+    budget: dict[str, Any] = {**COMMON, "hours": minutes / 60, "clean_until": 1.0}
     return dataclasses.replace(
         recipe,
         crystals=dataclasses.replace(recipe.crystals, **change.get("crystals", {})),

@@ -13,7 +13,14 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["expose_pixels", "frame_key", "poisson_quantile"]
+__all__ = [
+    "expose_expected",
+    "expose_pixels",
+    "frame_key",
+    "normal_quantile",
+    "poisson_quantile",
+    "uniform_of",
+]
 
 _MASK = (1 << 64) - 1
 _GAMMA = 0x9E3779B97F4A7C15
@@ -43,8 +50,16 @@ def frame_key(seed: int, frame: int) -> int:
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
-def _uniform(key, counter):  # type: ignore[no-untyped-def]
-    """SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), 53 bits in (0, 1)."""
+def uniform_of(key, counter):  # type: ignore[no-untyped-def]
+    """Random number of a counter: SplitMix64, 53 bits, above 0 and below 1.
+
+    G. L. Steele, D. Lea and C. H. Flood, OOPSLA 2014, p. 453.
+
+    Parameters
+    ----------
+    key, counter : uint64
+        From ``frame_key``, and which of its numbers.
+    """
     z = key + (counter + nb.uint64(1)) * nb.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> nb.uint64(30))) * nb.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> nb.uint64(27))) * nb.uint64(0x94D049BB133111EB)
@@ -82,8 +97,11 @@ def _tail_quantile(p):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
-def _normal_quantile(p):  # type: ignore[no-untyped-def]
-    """Within 1e-3 everywhere: a table in the middle, AS 241 in the tails."""
+def normal_quantile(p):  # type: ignore[no-untyped-def]
+    """Standard normal quantile at p, above 0 and below 1.
+
+    Within 1e-3 everywhere: a table in the middle, AS 241 in the tails.
+    """
     x = p * _LEVELS
     low = int(x)
     if low < _TAIL_LEVELS:
@@ -125,7 +143,7 @@ def poisson_quantile(mean, p):  # type: ignore[no-untyped-def]
             term *= mean * _INVERSE[k]
             total += term
         return float(k)
-    z = _normal_quantile(p)
+    z = normal_quantile(p)
     z2 = z * z
     variance = mean - 1.0 / 12.0
     inverse = 1.0 / variance
@@ -134,7 +152,7 @@ def poisson_quantile(mean, p):  # type: ignore[no-untyped-def]
     third = (skew + inverse / 120.0) * (z2 - 3.0) / 24.0
     third -= skew * skew * (2.0 * z2 - 5.0) / 36.0
     shift = root * z + skew * (z2 - 1.0) / 6.0 + root * inverse * z * third
-    return max(0.0, math.floor(mean + shift + 0.5))
+    return max(0.0, np.floor(mean + shift + 0.5))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -146,7 +164,7 @@ def _expose(position, gain, profile, dark, key, full, invalid, out):  # type: ig
         low = int(position[i])
         part = position[i] - low
         mean = gain[i] * (profile[low] * (1.0 - part) + profile[low + 1] * part)
-        count = poisson_quantile(mean + dark[i], _uniform(key, nb.uint64(i)))
+        count = poisson_quantile(mean + dark[i], uniform_of(key, nb.uint64(i)))
         out[i] = min(count, full)
 
 
@@ -210,5 +228,44 @@ def expose_pixels(
         float(full),
         invalid,
         out.reshape(-1),
+    )
+    return out
+
+
+@nb.njit(cache=True, nogil=True)
+def _expose_expected(expected, key, full, invalid, out):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
+        if expected[i] < 0.0:
+            out[i] = invalid
+            continue
+        count = poisson_quantile(nb.float64(expected[i]), uniform_of(key, nb.uint64(i)))
+        out[i] = min(count, full)
+
+
+def expose_expected(
+    expected: NDArray[np.float32],
+    *,
+    key: int,
+    full: int,
+    invalid: int,
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:
+    """One exposure of any image: counting noise alone.
+
+    Parameters
+    ----------
+    expected : (y, x) float32
+        Expected counts; negative where there is no sensor.
+    key, full, invalid, dtype
+        See ``expose_pixels``.
+
+    Returns
+    -------
+    (y, x) array of ``dtype``
+        Counts.
+    """
+    out = np.empty(expected.shape, dtype)
+    _expose_expected(
+        expected.ravel(), np.uint64(key), float(full), invalid, out.reshape(-1)
     )
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,6 +64,8 @@ class PixelMap:
     polarization : float
         pyFAI's factor.
     beamstop : Beamstop or None
+    dead_shift_px : (dx, dy)
+        How far shadow and gaps are displaced, whole pixels.
 
     Attributes
     ----------
@@ -79,9 +82,11 @@ class PixelMap:
     grid: Grid
     polarization: float
     beamstop: Beamstop | None
+    dead_shift_px: tuple[int, int] = (0, 0)
     position: NDArray[np.float32] = field(init=False)
     gain: NDArray[np.float32] = field(init=False)
     center_px: tuple[float, float] = field(init=False)
+    _chi: NDArray[np.float32] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         shape = self.geometry.detector.shape
@@ -92,8 +97,8 @@ class PixelMap:
         if self.beamstop is not None:
             chi = integrator.center_array(shape, unit="chi_rad")
             radius = integrator.center_array(shape, unit="r_m")
-            gain[self.beamstop.shadow(q, chi, radius)] = 0.0
-        gain[self.geometry.detector.gaps] = -1.0
+            gain[self._displaced(self.beamstop.shadow(q, chi, radius))] = 0.0
+        gain[self._displaced(self.geometry.detector.gaps)] = -1.0
         points = (q - self.grid.q_min) / self.grid.spacing
         # A shifted detector may see a little beyond the profile: nothing is there.
         beyond = points >= self.grid.n_bins - 1
@@ -102,6 +107,38 @@ class PixelMap:
         self.position = np.ascontiguousarray(points, dtype=np.float32)
         self.gain = np.ascontiguousarray(gain, dtype=np.float32)
         self.center_px = self.geometry.center_px
+
+    def _displaced(self, dead: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        for by, axis in zip(self.dead_shift_px, (1, 0), strict=True):
+            dead = _moved(dead, by, axis) if by else dead
+        return dead
+
+    @property
+    def chi(self) -> NDArray[np.float32]:
+        """Azimuth of each pixel in pyFAI's sense, rad, (y, x); made when needed."""
+        if self._chi is None:
+            chi = self.geometry.integrator().center_array(
+                self.geometry.detector.shape, unit="chi_rad"
+            )
+            self._chi = np.ascontiguousarray(chi, dtype=np.float32)
+        return self._chi
+
+    def light(self, profile: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Expected counts of light that is the same all around, (y, x).
+
+        Parameters
+        ----------
+        profile : (n,) float32
+            Expected counts per unit gain on ``grid``.
+
+        Returns
+        -------
+        (y, x) float32
+            -1 where there is no sensor.
+        """
+        out = np.empty(self.gain.shape, np.float32)
+        _interpolate(self.position.ravel(), self.gain.ravel(), profile, out.reshape(-1))
+        return out
 
     def mask(self, margin_px: int = 3) -> NDArray[np.bool_]:
         """Pixels not to be used, as a careful user would draw the mask, (y, x).
@@ -119,6 +156,15 @@ class PixelMap:
                 for sign in (-step, step):
                     grown |= _moved(source, sign, axis)
         return grown
+
+
+@nb.njit(cache=True, nogil=True)
+def _interpolate(position, gain, profile, out):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
+        low = int(position[i])
+        part = position[i] - low
+        mean = gain[i] * (profile[low] * (1.0 - part) + profile[low + 1] * part)
+        out[i] = mean if gain[i] >= 0.0 else -1.0
 
 
 def _moved(image: NDArray[np.bool_], by: int, axis: int) -> NDArray[np.bool_]:

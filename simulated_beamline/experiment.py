@@ -9,27 +9,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.simulated_beamline.beam import Clock, StorageRing, ion_chamber_counts
-from ringwatch.simulated_beamline.counting import expose_pixels, frame_key
-from ringwatch.simulated_beamline.detector_image import (
-    Beamstop,
-    PixelMap,
-    dark_pattern,
-)
-from ringwatch.simulated_beamline.faults import Conditions, Fault
+from ringwatch.simulated_beamline.conditions import Conditions, Fault, PixelFault
+from ringwatch.simulated_beamline.counting import frame_key
+from ringwatch.simulated_beamline.detector_image import Beamstop, dark_pattern
 from ringwatch.simulated_beamline.furnace import Furnace
 from ringwatch.simulated_beamline.geometry import Geometry
-from ringwatch.simulated_beamline.powder import (
-    Instrument,
-    PowderRings,
-    smooth_background,
-)
+from ringwatch.simulated_beamline.illumination import Illumination
+from ringwatch.simulated_beamline.microstructure import Microstructure
+from ringwatch.simulated_beamline.powder import Instrument
 from ringwatch.simulated_beamline.readout import Readout
 from ringwatch.simulated_beamline.sample import Sample
 
@@ -38,7 +31,6 @@ __all__ = ["CAPILLARY_RADIUS_MM", "Experiment", "FrameTruth"]
 CAPILLARY_RADIUS_MM = 0.5
 """Of the capillary that holds the sample; ``sample_y`` moves it across the beam."""
 _READOUT_S = 0.002
-_PIXEL_MAPS_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +95,15 @@ class Experiment:
         Share of the counts that is no ring, from 0 to below 1.
     temperature : float
         Of the furnace at the start, kelvin.
+    microstructure : Microstructure or None
+        None: an ideal powder.
+    amorphous : float
+        Share of the sample that scatters as a halo, 0 to 1.
 
     Attributes
     ----------
+    microstructure : Microstructure or None
+        May be changed from frame to frame: other grains in the beam.
     shutter_open : bool
     sample_y, detector_x : float
         mm; 0 is in the beam, and where the calibration was made.
@@ -128,6 +126,8 @@ class Experiment:
         exposure_s: float = 0.05,
         background: float = 0.4,
         temperature: float = 298.0,
+        microstructure: Microstructure | None = None,
+        amorphous: float = 0.0,
     ) -> None:
         self.geometry = geometry
         self.sample = sample
@@ -135,6 +135,9 @@ class Experiment:
         self.beamstop = beamstop
         self.faults = tuple(faults)
         self.seed = seed
+        self.exposure_s = exposure_s
+        self.microstructure = microstructure
+        self.amorphous = amorphous
         self.clock = Clock()
         self.ring = StorageRing()
         self.furnace = Furnace(self.clock, temperature=temperature)
@@ -144,27 +147,16 @@ class Experiment:
         self.truths: list[FrameTruth] = []
         self._index = self._frame_number = 0
         self._previous: NDArray[Any] | None = None
-        self._rings = PowderRings(sample, self.instrument, geometry)
-        self._pixel_map = lru_cache(_PIXEL_MAPS_KEPT)(self._map)
-        self._dark = dark_pattern(geometry, seed)
-        self._scale(counts / exposure_s, background)
-
-    def _map(self, geometry: Geometry) -> PixelMap:
-        return PixelMap(
-            geometry, self._rings.grid, self.instrument.polarization, self.beamstop
+        self._illumination = Illumination(
+            geometry,
+            sample,
+            instrument=self.instrument,
+            beamstop=beamstop,
+            dark=dark_pattern(geometry, seed),
+            counts_per_s=counts / exposure_s,
+            background=background,
+            temperature=self.furnace.sample,
         )
-
-    def _scale(self, counts_per_s: float, background: float) -> None:
-        """Fix once how bright the source is: the only arbitrary constants."""
-        pixels = self._pixel_map(self.geometry)
-        gain = np.clip(pixels.gain, 0.0, None).ravel()
-        cells = pixels.position.ravel().astype(np.int64)
-        weight = np.bincount(cells, gain, minlength=self._rings.grid.n_bins)
-        rings = self._rings.intensity(self.furnace.sample)
-        smooth = smooth_background(self._rings.grid.q)
-        self._ring_rate = counts_per_s * (1.0 - background) / float(weight @ rings)
-        smooth_rate = counts_per_s * background / float(weight @ smooth)
-        self._background = smooth * smooth_rate
 
     # -- a frame ------------------------------------------------------------------
     @property
@@ -185,21 +177,30 @@ class Experiment:
         """Expose for so many seconds of simulated time and give the frame."""
         index, shot = self._index, len(self.truths)
         faults = [f for f in self.faults if self.shutter_open and f.in_force(index)]
-        conditions = self._conditions(faults)
+        conditions = self.conditions(faults)
         noise = np.random.default_rng([self.seed, shot])
         monitored = ion_chamber_counts(conditions.beam, exposure_time, noise)
         self.i0 = monitored * conditions.i0_gain
-        pixels = self._pixels(conditions, exposure_time, shot)
+        pixels = self._illumination.expose(
+            conditions,
+            exposure_time,
+            self.furnace.sample,
+            self.microstructure,
+            frame_key(self.seed, shot),
+        )
         for fault in faults:
             pixels = fault.corrupt(pixels, self._previous, noise)
         self.truths.append(self._truth(index, shot, conditions, faults))
         number = self._frame_number + conditions.frames_lost
         self._index, self._frame_number = index + 1, number + 1
+        for fault in faults:
+            number = fault.renumber(number, index)
         self._previous = pixels
         self.clock.advance(exposure_time + _READOUT_S)
         return Readout(pixels=pixels, frame_number=number, timestamp=time.time())
 
-    def _conditions(self, faults: Sequence[Fault]) -> Conditions:
+    def conditions(self, faults: Sequence[Fault] = ()) -> Conditions:
+        """What a frame taken now would be exposed in, with these faults."""
         away = min(1.0, abs(self.sample_y) / CAPILLARY_RADIUS_MM)
         moved_px = self.detector_x * 1e-3 / self.geometry.detector.pixel_size
         # The detector moves to the right, so the beam's spot on it moves to the left.
@@ -208,28 +209,33 @@ class Experiment:
             beam=self.ring.intensity(self.clock.now),
             transmission=float(self.shutter_open),
             sample=(1.0 - away**2) ** 0.5,
+            amorphous=self.amorphous,
+            pixel_faults=tuple(f for f in faults if isinstance(f, PixelFault)),
         )
         for fault in faults:
             conditions = fault.disturb(conditions)
         return conditions
 
-    def _pixels(
-        self, conditions: Conditions, exposure_time: float, shot: int
-    ) -> NDArray[Any]:
-        light = conditions.beam * conditions.transmission * exposure_time
-        rings = self._rings.intensity(self.furnace.sample) * self._ring_rate
-        profile = light * (conditions.sample * rings + self._background)
-        pixels = self._pixel_map(conditions.geometry)
-        detector = self.geometry.detector
-        return expose_pixels(
-            pixels.position,
-            pixels.gain,
-            profile.astype(np.float32),
-            self._dark * np.float32(exposure_time),
-            key=frame_key(self.seed, shot),
-            full=detector.saturation_value,
-            invalid=detector.invalid_value,
-            dtype=self.dtype,
+    def expected(
+        self, conditions: Conditions, exposure_time: float | None = None
+    ) -> NDArray[np.float32]:
+        """Expected counts of a frame, light and dark, before noise and full scale.
+
+        Parameters
+        ----------
+        conditions : Conditions
+            From ``conditions``.
+        exposure_time : float, optional
+            Seconds; by default ``exposure_s``.
+
+        Returns
+        -------
+        (y, x) float32
+            Counts; -1 where there is no sensor.
+        """
+        seconds = self.exposure_s if exposure_time is None else exposure_time
+        return self._illumination.expected(
+            conditions, seconds, self.furnace.sample, self.microstructure
         )
 
     def _truth(
@@ -243,11 +249,18 @@ class Experiment:
             temperature=temperature,
             phases=tuple(phase.name for phase in self.sample.phases),
             fractions=self.sample.fractions(temperature),
-            center_px=self._pixel_map(conditions.geometry).center_px,
+            center_px=self._illumination.pixels(conditions).center_px,
             beam=conditions.beam * conditions.transmission,
             faults=tuple(fault.flag for fault in faults),
         )
 
-    def mask(self) -> NDArray[np.bool_]:
-        """Pixels not to be used (shadow, gaps and a margin), True where masked."""
-        return self._pixel_map(self.geometry).mask()
+    def mask(self, margin_px: int = 3) -> NDArray[np.bool_]:
+        """Pixels not to be used (shadow, gaps and a margin), True where masked.
+
+        Parameters
+        ----------
+        margin_px : int
+            How far the mask reaches beyond shadow and gaps, pixels.
+        """
+        calibrated = Conditions(geometry=self.geometry)
+        return self._illumination.pixels(calibrated).mask(margin_px)

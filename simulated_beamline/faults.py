@@ -3,101 +3,48 @@
 A fault is in force for the frames ``first`` to ``last`` of a series (both included,
 counted from 0 as they are written; ``last`` None: to the end), in light frames only.
 ``flag`` is the name of the flag that a perfect agent would give as the root cause.
-Faults of the electronics are in ``readout_faults``.
+Faults of the light pixel by pixel come from ``light_faults``, those of the electronics
+are in ``readout_faults``.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ringwatch.simulated_beamline.geometry import Geometry
+from ringwatch.simulated_beamline.conditions import Conditions, Fault, PixelFault
+from ringwatch.simulated_beamline.light_faults import (
+    BeamstopLeak,
+    CountRateLoss,
+    MissingModule,
+    Shadow,
+)
 
 __all__ = [
+    "Amorphous",
     "BeamLost",
+    "BeamstopLeak",
     "Conditions",
+    "CountRateLoss",
     "DetectorShift",
     "DetectorTilt",
     "DistanceChange",
     "Dropped",
     "Fault",
     "I0Glitch",
+    "Ice",
+    "MaskShifted",
+    "MissingModule",
+    "PixelFault",
+    "SampleDisplacedAlongBeam",
     "SampleLost",
     "Saturated",
+    "Shadow",
     "ShutterClipped",
+    "Swapped",
+    "WrongDark",
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conditions:
-    """The physical state in which a frame is exposed.
-
-    Attributes
-    ----------
-    beam : float
-        Intensity of the source, 1 for a full one; I0 sees it.
-    transmission : float
-        From I0 to the sample: attenuators, a fast shutter, the share of the exposure.
-    sample : float
-        Share of the sample in the beam; the background from air stays.
-    i0_gain : float
-        Factor of the I0 monitor alone.
-    frames_lost : int
-        Frames that the detector loses before this one.
-    geometry : Geometry
-        Where the detector really stands.
-    """
-
-    geometry: Geometry
-    beam: float = 1.0
-    transmission: float = 1.0
-    sample: float = 1.0
-    i0_gain: float = 1.0
-    frames_lost: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """Something wrong during a range of frames; this one changes nothing.
-
-    Attributes
-    ----------
-    first : int
-    last : int or None
-    """
-
-    flag: ClassVar[str] = ""
-    first: int
-    last: int | None = None
-
-    def in_force(self, index: int) -> bool:
-        """Whether the frame ``index`` of the series is affected."""
-        return self.first <= index and (self.last is None or index <= self.last)
-
-    def disturb(self, conditions: Conditions) -> Conditions:
-        """Conditions with the fault in them."""
-        return conditions
-
-    def corrupt(
-        self,
-        pixels: NDArray[Any],
-        previous: NDArray[Any] | None,
-        rng: np.random.Generator,
-    ) -> NDArray[Any]:
-        """Frame with the fault in it; (y, x).
-
-        Parameters
-        ----------
-        pixels, previous : (y, x) arrays
-            This frame and the one written before it, None for the first.
-        rng : numpy.random.Generator
-            Depends on seed and frame alone.
-        """
-        return pixels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +157,84 @@ class DistanceChange(Fault):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SampleDisplacedAlongBeam(Fault):
+    """The sample lies ``offset_mm`` farther downstream: its distance shrinks.
+
+    All rings shrink alike. No detector across the beam can tell that from a distance,
+    so the flag is ``radial_scale``; ``sample_displaced`` is for reflection geometry.
+    """
+
+    flag: ClassVar[str] = "radial_scale"
+    offset_mm: float = 0.0
+
+    def disturb(self, conditions: Conditions) -> Conditions:
+        """Another distance; the beam's spot on the detector stays."""
+        old = conditions.geometry
+        slant = math.cos(old.rot1) * math.cos(old.rot2)
+        nearer = replace(old, dist=old.dist - 1e-3 * self.offset_mm * slant)
+        before, after = old.center_px, nearer.center_px
+        nearer = nearer.shifted(before[0] - after[0], before[1] - after[1])
+        return replace(conditions, geometry=nearer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ice(Fault):
+    """Hexagonal ice grows: its rings hold ``share`` of the sample's ring counts."""
+
+    flag: ClassVar[str] = "ice"
+    share: float = 0.1
+
+    def disturb(self, conditions: Conditions) -> Conditions:
+        """More ice."""
+        return replace(conditions, ice=conditions.ice + self.share)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amorphous(Fault):
+    """``share`` of what is crystalline has become amorphous, 0 to 1."""
+
+    flag: ClassVar[str] = "amorphous_only"
+    share: float = 1.0
+
+    def disturb(self, conditions: Conditions) -> Conditions:
+        """Fewer rings, more halo."""
+        left = (1.0 - conditions.amorphous) * (1.0 - self.share)
+        return replace(conditions, amorphous=1.0 - left)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskShifted(Fault):
+    """Shadow and gaps lie (dx, dy) whole pixels from where the mask was drawn.
+
+    The mask of ``Experiment.mask`` reaches 3 pixels beyond them by default; draw it
+    without margin to see smaller shifts.
+    """
+
+    flag: ClassVar[str] = "mask_mismatch"
+    dx_px: int = 1
+    dy_px: int = 0
+
+    def disturb(self, conditions: Conditions) -> Conditions:
+        """Dead areas elsewhere."""
+        return replace(conditions, dead_shift_px=(self.dx_px, self.dy_px))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongDark(Fault):
+    """Light frames hold ``factor`` times the dark counts of the dark frames.
+
+    Another temperature of the detector, or dark frames of another exposure.
+    """
+
+    flag: ClassVar[str] = "stale_calibration"
+    factor: float = 2.0
+
+    def disturb(self, conditions: Conditions) -> Conditions:
+        """Another dark current."""
+        return replace(conditions, dark=conditions.dark * self.factor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped(Fault):
     """The detector loses ``count`` frames before each of these: its counter skips."""
 
@@ -220,3 +245,17 @@ class Dropped(Fault):
         """Frames that never arrive."""
         lost = conditions.frames_lost + self.count
         return replace(conditions, frames_lost=lost)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swapped(Fault):
+    """Frames are delivered in pairs the wrong way round: n+1 before n, from first on.
+
+    Give ``last = first + 1`` for one pair.
+    """
+
+    flag: ClassVar[str] = "sequence"
+
+    def renumber(self, number: int, index: int) -> int:
+        """The number of the other frame of the pair."""
+        return number - 1 if (index - self.first) % 2 else number + 1

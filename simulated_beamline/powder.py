@@ -19,8 +19,26 @@ from ringwatch.simulated_beamline.geometry import Geometry
 from ringwatch.simulated_beamline.phases import Phase
 from ringwatch.simulated_beamline.sample import Sample
 
-__all__ = ["Instrument", "PowderRings", "smooth_background"]
+__all__ = ["ICE_LINES", "Instrument", "PowderRings", "halo", "smooth_background"]
 
+ICE_LINES = (
+    (3.90, 1.0),
+    (3.67, 0.6),
+    (3.44, 0.8),
+    (2.67, 0.3),
+    (2.25, 0.6),
+    (2.07, 0.5),
+    (1.95, 0.1),
+    (1.92, 0.5),
+    (1.88, 0.2),
+    (1.72, 0.2),
+)
+"""Hexagonal ice: d-spacing, Angstrom, and counts relative to the first line.
+
+Rounded from memory of powder tables; good for what ice looks like, not as a reference.
+"""
+_WEAKEST = 1e-4
+"""Lines below this share of the strongest make no ring of their own."""
 _POINTS = 16384
 """Points of the profile: about 20 to the pixel on a detector of 1024 pixels edge."""
 
@@ -106,6 +124,21 @@ def smooth_background(q: NDArray[np.float64]) -> NDArray[np.float64]:
     return total / total[0] if len(total) else total
 
 
+def halo(q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scattering of a glass: two broad maxima and a shoulder, no unit.
+
+    Parameters
+    ----------
+    q : (n,) float64
+        1/Angstrom.
+    """
+    maxima = ((1.0, 1.9, 0.35), (0.35, 3.2, 0.55), (0.2, 5.2, 0.9))
+    total: NDArray[np.float64] = np.zeros_like(q)
+    for height, center, sigma in maxima:
+        total += height * np.exp(-0.5 * ((q - center) / sigma) ** 2)
+    return total
+
+
 @dataclass(slots=True)
 class PowderRings:
     """Intensity per solid angle along q, without polarization.
@@ -124,6 +157,7 @@ class PowderRings:
     geometry: Geometry
     grid: Grid = field(init=False)
     _latest: tuple[float, NDArray[np.float64]] | None = field(init=False, default=None)
+    _found: tuple[float, NDArray[np.float64]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         q = self.geometry.integrator().center_array(unit="q_A^-1")
@@ -170,3 +204,48 @@ class PowderRings:
             cutoff=1e-6,
         )
         return profile[0].astype(np.float64)
+
+    def lines(self, temperature: float) -> NDArray[np.float64]:
+        """Where the rings lie, 1/Angstrom, ascending (m,).
+
+        Lines nearer to each other than four points of ``grid`` are one ring; those
+        below 1e-4 of the strongest are none.
+        """
+        if self._found is None or self._found[0] != temperature:
+            self._found = (temperature, self._distinct_lines(temperature))
+        return self._found[1]
+
+    def _distinct_lines(self, temperature: float) -> NDArray[np.float64]:
+        places, strengths = [], []
+        parts = zip(self.sample.phases, self.sample.fractions(temperature), strict=True)
+        for phase, fraction in parts:
+            found = reflections(
+                phase.crystal(temperature), q_min=0.1, q_max=self.grid.q_max
+            )
+            places.append(found.q)
+            strengths.append(fraction * found.f_squared * found.multiplicity)
+        q, strength = np.concatenate(places), np.concatenate(strengths)
+        order = np.argsort(q[strength > _WEAKEST * strength.max()])
+        q = q[strength > _WEAKEST * strength.max()][order]
+        apart = np.diff(q, prepend=-np.inf) > 4.0 * self.grid.spacing
+        return np.asarray(q[apart], dtype=np.float64)
+
+    def nearest_line(self, temperature: float) -> NDArray[np.int32]:
+        """Index in ``lines`` of the ring next to each point of ``grid``, (n,)."""
+        q = self.lines(temperature)
+        between = 0.5 * (q[1:] + q[:-1])
+        return np.searchsorted(between, self.grid.q).astype(np.int32)
+
+    def ice(self) -> NDArray[np.float64]:
+        """Rings of hexagonal ice on ``grid``, (n,) arbitrary."""
+        d_spacing, counts = np.array(ICE_LINES).T
+        q = 2.0 * np.pi / d_spacing
+        wavelength = self.geometry.wavelength * 1e10
+        theta = np.arcsin(np.minimum(q * wavelength / (4.0 * np.pi), 1.0))
+        width, _ = pseudo_voigt(*self.instrument.width(2.0 * theta, self.geometry))
+        per_radian = 2.0 * np.pi * np.cos(theta) / wavelength
+        sigma = width * per_radian / math.sqrt(8.0 * math.log(2.0))
+        away = (self.grid.q[:, None] - q) / sigma
+        # Counts of a ring spread over its circumference, which grows with q.
+        rings: NDArray[np.float64] = np.exp(-0.5 * away**2) @ (counts / (sigma * q))
+        return rings

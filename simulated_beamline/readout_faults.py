@@ -8,9 +8,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.simulated_beamline.faults import Fault
+from ringwatch.simulated_beamline.conditions import Fault
 
-__all__ = ["Duplicate", "Flipped", "HalfRead", "HotPixels", "NotANumber", "Zingers"]
+__all__ = [
+    "Duplicate",
+    "Flipped",
+    "HalfRead",
+    "HotPixels",
+    "NotANumber",
+    "SaturatedPixel",
+    "Zingers",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +135,32 @@ class Zingers(Fault):
     ) -> NDArray[Any]:
         """Random places."""
         return _scattered(pixels, self.count, self.value, rng)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaturatedPixel(Fault):
+    """The brightest pixel of the frame, on a ring, reads ``value``: full scale.
+
+    Attributes
+    ----------
+    value : int
+        The detector's ``saturation_value``; larger values mark invalid pixels.
+    """
+
+    flag: ClassVar[str] = "saturated"
+    value: int = 65534
+
+    def corrupt(
+        self,
+        pixels: NDArray[Any],
+        previous: NDArray[Any] | None,
+        rng: np.random.Generator,
+    ) -> NDArray[Any]:
+        """One pixel at full scale."""
+        struck = pixels.copy()
+        valid = np.where(pixels <= self.value, pixels, 0)
+        struck.reshape(-1)[int(np.argmax(valid))] = self.value
+        return struck
 
 
 def _scattered(

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import fabio
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.padding import Padding
-from rich.table import Table
 
 from ringwatch.agent.agent import load_classifier
 from ringwatch.agent.analysis import Analysis
-from ringwatch.agent.cli.present import as_object, word_style
+from ringwatch.agent.cli.classify_table import (
+    as_nearest,
+    note_assumed,
+    print_table,
+    read_library,
+)
+from ringwatch.agent.cli.present import as_object
 from ringwatch.agent.cli.why import find_reasons
 from ringwatch.agent.darks import DarkBook
 from ringwatch.agent.errors import FrameReadError, RingwatchError, SettingsError
@@ -26,12 +29,19 @@ from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.geometry import load_geometry
 from ringwatch.agent.images import read_image
 from ringwatch.agent.measured import is_pattern_file, read_axis, read_pattern
-from ringwatch.agent.nouns import FrameRef, LostLocator, MemoryLocator, Verdict
+from ringwatch.agent.nouns import (
+    FrameRef,
+    LostLocator,
+    MemoryLocator,
+    Quality,
+    Verdict,
+    Word,
+)
 from ringwatch.agent.pattern_axes import Axis, Unit, check_wavelength
+from ringwatch.agent.quality import FrameFacts
+from ringwatch.agent.reference_file import save_reference
 from ringwatch.agent.run_analysis import RunAnalysis, unknown_verdict
 from ringwatch.agent.settings import load_settings
-from ringwatch.models.inputs import PatternError
-from ringwatch.models.nearest import Library, LibraryError, Neighbours
 
 __all__ = ["classify"]
 
@@ -46,6 +56,18 @@ def classify(
         Path | None, typer.Option(help="Image; pixels that are not 0 are not used.")
     ] = None,
     dark: Annotated[Path | None, typer.Option(help="Dark frame to subtract.")] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Sound frames to compare with (see --save-reference)."),
+    ] = None,
+    save_as_reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-reference",
+            help="Keep those of the frames that are neither bad nor misaligned as a "
+            "reference for --reference (.npz).",
+        ),
+    ] = None,
     unit: Annotated[
         Unit | None,
         typer.Option(
@@ -95,13 +117,16 @@ def classify(
     `ringwatch classify quartz.xy --wavelength 1.5406 --why`.
     """
     check_wavelength(wavelength)
-    settings = load_settings(config, poni=poni, mask=mask, dark=dark, weights=weights)
-    known = _read_library(library) if library else None
+    settings = load_settings(
+        config, poni=poni, mask=mask, dark=dark, reference=reference, weights=weights
+    )
+    known = read_library(library) if library else None
     classifier = load_classifier(settings)
     analysis = Analysis(settings, classifier)
     verdicts = []
     axes: dict[Path, Axis] = {}
     read = 0
+    sound: list[FrameFacts] = []
     for path in files:
         arrived = time.monotonic()
         ref = _ref(path)
@@ -110,11 +135,13 @@ def classify(
                 axes[path] = read_axis(path, unit=unit, wavelength=wavelength)
                 verdict = _judge_pattern(analysis, ref, axes[path], arrived)
             else:
-                verdict = _judge_frame(analysis, ref, arrived)
+                verdict = _judge_frame(analysis, ref, arrived, sound)
             read += 1
         except RingwatchError as error:
             verdict = unknown_verdict(ref, str(error), analysis.analysis_id, arrived)
         verdicts.append((path, verdict))
+    if save_as_reference is not None:
+        _save_reference(save_as_reference, analysis, sound)
     reasons = [
         find_reasons(classifier, verdict, _wavelength(path, settings.poni, axes))
         for path, verdict in verdicts
@@ -126,7 +153,7 @@ def classify(
                 "file": str(path),
                 "unit": axes[path].unit if path in axes else None,
                 **as_object(v),
-                **_as_nearest(known, v),
+                **as_nearest(known, v),
             }
             for path, v in verdicts
         ]
@@ -135,8 +162,8 @@ def classify(
             objects = [a | b for a, b in zip(objects, told, strict=True)]
         sys.stdout.write(json.dumps(objects, indent=2) + "\n")
     else:
-        _print(verdicts, known)
-        _note_assumed(axes)
+        print_table(verdicts, known)
+        note_assumed(axes)
         for (path, verdict), found in zip(verdicts, reasons, strict=False):
             Console().print(found.show(path.name, verdict), highlight=False)
     if not read:
@@ -155,19 +182,38 @@ def _ref(path: Path) -> FrameRef:
     )
 
 
-def _judge_frame(analysis: Analysis, ref: FrameRef, arrived: float) -> Verdict:
+def _judge_frame(
+    analysis: Analysis, ref: FrameRef, arrived: float, sound: list[FrameFacts]
+) -> Verdict:
     path = Path(ref.run_uid)
     if path.is_dir():
         raise FrameReadError(f"{path} is a folder: name the files in it")
     if path.is_file() and not path.stat().st_size:
         raise FrameReadError(f"{path} is empty: write or copy it again")
     ref = replace(ref, locator=MemoryLocator(frame=read_image(path)))
-    run = RunAnalysis(analysis, {}, FrameReader(), DarkBook())
+
+    def keep(facts: FrameFacts, quality: Quality) -> None:
+        if quality.word in (Word.GOOD, Word.SUSPECT):
+            sound.append(facts)
+
+    run = RunAnalysis(analysis, {}, FrameReader(), DarkBook(), keep)
     verdict = run.judge(ref, arrived)
     frames = _frames_in(path)
     if frames == 1:
         return verdict
     return replace(verdict, reason=f"{verdict.reason} (first of {frames} frames)")
+
+
+def _save_reference(path: Path, analysis: Analysis, sound: list[FrameFacts]) -> None:
+    """Keep the sound frames; they are of one detector, or there is no reference."""
+    shapes = {facts.cake.shape for facts in sound}
+    if len(shapes) != 1:
+        raise SettingsError(
+            "--save-reference: none of the frames is sound"
+            if not shapes
+            else f"--save-reference: the frames have {len(shapes)} different shapes"
+        )
+    save_reference(path, sound, analysis.reduction(shapes.pop()).binning)
 
 
 def _frames_in(path: Path) -> int:
@@ -189,89 +235,8 @@ def _judge_pattern(
     return analysis.judge_pattern(ref, pattern, arrived)
 
 
-def _note_assumed(axes: dict[Path, Axis]) -> None:
-    """Say once which unit was taken where nobody told one."""
-    assumed = {axis.unit for axis in axes.values() if axis.assumed}
-    if assumed:
-        units = " or ".join(sorted(assumed))
-        note = f"no unit told: the first column was taken as {units} (see --unit)"
-        Console().print(note, style="dim", highlight=False)
-
-
 def _wavelength(path: Path, poni: Path | None, axes: dict[Path, Axis]) -> float | None:
     """Angstrom: what is known of patterns, the geometry's for frames, if any."""
     if is_pattern_file(path):
         return axes[path].wavelength if path in axes else None
     return float(load_geometry(poni).wavelength) * 1e10 if poni else None
-
-
-def _read_library(path: Path) -> Library:
-    try:
-        return Library.read(path)
-    except LibraryError as error:
-        raise SettingsError(str(error)) from error
-
-
-def _nearest(library: Library, verdict: Verdict) -> Neighbours:
-    """Known structures most alike to a verdict's pattern; none without a pattern."""
-    pattern = verdict.pattern
-    if pattern is None:
-        return ()
-    q, intensity, sigma = pattern.measured()
-    try:
-        return library.search(q, intensity, k=3, sigma=sigma)
-    except PatternError:
-        return ()
-
-
-def _as_nearest(library: Library | None, verdict: Verdict) -> dict[str, Any]:
-    """What JSON says of the known structures, if there is a library."""
-    if library is None:
-        return {}
-    return {"nearest": [asdict(found) for found in _nearest(library, verdict)]}
-
-
-def _second_opinion(library: Library, verdict: Verdict) -> str:
-    """Name the nearest known structure in a few words."""
-    found = _nearest(library, verdict)
-    if not found:
-        return ""
-    best = found[0]
-    if not best.known:
-        return f"; like no known structure (nearest {best.name})"
-    group = f", space group {best.space_group}" if best.space_group else ""
-    return f"; nearest known: {best.name}{group}, distance {best.distance:.2f}"
-
-
-def _print(verdicts: list[tuple[Path, Verdict]], library: Library | None) -> None:
-    """One row a file and, below it, why: reasons are too long for a column."""
-    console = Console()
-    unsure = False
-    longest = max(len(path.name) for path, _ in verdicts)
-    for i, (path, verdict) in enumerate(verdicts):
-        prediction = verdict.prediction
-        label, probability = "-", "-"
-        if prediction is not None:
-            unsure |= prediction.unsure
-            label = prediction.label + "?" * prediction.unsure
-            probability = f"{prediction.label_prob:.2f}"
-        table = Table(box=None, pad_edge=False, show_header=i == 0)
-        width = max(4, min(longest, console.width - 36))  # what the others leave
-        table.add_column("file", overflow="fold", width=width)
-        for column, width in (("verdict", 10), ("label", 8), ("probability", 11)):
-            table.add_column(column, width=width)
-        style = word_style(verdict.word)
-        # Names and reasons may hold square brackets.
-        row = (escape(path.name), f"[{style}]{verdict.word.value}[/]", label)
-        table.add_row(*row, probability)
-        console.print(table)
-        opinion = _second_opinion(library, verdict) if library else ""
-        reason = Padding(escape(verdict.reason + opinion), (0, 0, 0, 2))
-        console.print(reason, highlight=False)
-    if unsure:
-        console.print(
-            "? the classifier is unsure of this label: --json lists all that are not "
-            "excluded (label_set)",
-            style="dim",
-            highlight=False,
-        )

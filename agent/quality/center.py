@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ringwatch.agent.nouns import Flag
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.ring_center import CenterFit, CenterSearch
 from ringwatch.agent.quality.settings import QualitySettings
 
-__all__ = ["judge_center"]
+__all__ = ["broader", "judge_center"]
 
 _BLIND = 1.5  # FWHM; an error bar so large leaves nothing to see
 
@@ -44,7 +41,8 @@ def judge_center(
     fit = found.fit
     if fit is None:
         return not_evaluated(flag, found.why_not)
-    sigma = _sigma_along(fit.dx, fit.dy, fit.covariance)
+    center = fit.center
+    sigma = center.sigma
     further = _further(fit.dy, sigma)
     if sigma * settings.threshold > _BLIND * fit.fwhm:
         return not_evaluated(
@@ -54,74 +52,42 @@ def judge_center(
             further=further,
         )
     limit = settings.center_tolerance * fit.fwhm
-    off = math.hypot(fit.dx, fit.dy)
-    z = _z(fit.dx, fit.dy, fit.covariance)
-    absolute = max(limit, settings.center_floor)
-    if _beyond(fit.dx, fit.dy, fit.covariance, fit.freedom, absolute, settings):
+    moved = None if reference is None else center.minus(reference.center)
+    if center.beyond(max(limit, settings.center_floor), settings):
         sentence = (
-            f"rings are centred {off:.2f} px from the beam centre of the geometry"
+            f"rings are centred {center.length:.2f} px from the beam centre of the "
+            "geometry"
         )
-        if reference is not None:
-            moved = math.hypot(fit.dx - reference.dx, fit.dy - reference.dy)
+        if moved is not None:
             sentence = (
-                f"beam centre moved {moved:.2f} px since the run's first frames and is "
-                f"{off:.2f} px off the geometry"
+                f"beam centre moved {moved.length:.2f} px since the run's first frames "
+                f"and is {center.length:.2f} px off the geometry"
             )
-        return raised(
-            flag,
-            fit.dx,
-            f"{sentence} ({z:.0f} sigma): {_broader(fit.dx, fit.dy, fit.fwhm)}",
-            z=z,
-            further=further,
+        shown = center
+    elif moved is not None and moved.beyond(limit, settings):
+        sentence = (
+            f"beam centre moved {moved.length:.2f} px since the run's first frames"
         )
-    if reference is not None:
-        dx, dy = fit.dx - reference.dx, fit.dy - reference.dy
-        covariance = fit.covariance + reference.covariance
-        if _beyond(dx, dy, covariance, fit.freedom, limit, settings):
-            z = _z(dx, dy, covariance)
-            return raised(
-                flag,
-                fit.dx,
-                f"beam centre moved {math.hypot(dx, dy):.2f} px since the run's first "
-                f"frames ({z:.0f} sigma): {_broader(dx, dy, fit.fwhm)}",
-                z=z,
-                further=further,
-            )
-    return clear(flag, fit.dx, z=z, further=further)
+        shown = moved
+    else:
+        return clear(flag, fit.dx, z=center.z, further=further)
+    return raised(
+        flag,
+        fit.dx,
+        f"{sentence} ({shown.z:.0f} sigma): {broader(shown.length, fit.fwhm)}"
+        + ("" if fit.tilt is not None else "; a tilted detector would look the same"),
+        z=shown.z,
+        further=further,
+    )
 
 
-def _beyond(
-    dx: float,
-    dy: float,
-    covariance: NDArray[np.float64],
-    freedom: float,
-    limit: float,
-    settings: QualitySettings,
-) -> bool:
-    significant = _z(dx, dy, covariance) > settings.threshold_for(freedom, dimensions=2)
-    return significant and math.hypot(dx, dy) > limit
-
-
-def _z(dx: float, dy: float, covariance: NDArray[np.float64]) -> float:
-    """Mahalanobis length of a displacement."""
-    d = np.array([dx, dy])
-    return math.sqrt(max(float(d @ np.linalg.solve(covariance, d)), 0.0))
-
-
-def _sigma_along(dx: float, dy: float, covariance: NDArray[np.float64]) -> float:
-    length = math.hypot(dx, dy)
-    if length == 0.0:
-        return math.sqrt(float(np.trace(covariance)) / 2)
-    u = np.array([dx, dy]) / length
-    return math.sqrt(max(float(u @ covariance @ u), 0.0))
+def broader(displacement: float, fwhm: float) -> str:
+    """What a displacement does to the width of the averaged ring, both in pixels."""
+    times = math.sqrt(1 + 2.77 * (displacement / fwhm) ** 2)
+    if times < 2:
+        return f"rings are {times - 1:.1%} broader than they should be"
+    return f"rings are {times:.1f} times as broad as they should be"
 
 
 def _further(dy: float, sigma: float) -> dict[str, float]:
     return {"beam_center_dy_px": dy, "beam_center_sigma_px": sigma}
-
-
-def _broader(dx: float, dy: float, fwhm: float) -> str:
-    times = math.sqrt(1 + 2.77 * (dx * dx + dy * dy) / fwhm**2)
-    if times < 2:
-        return f"rings are {times - 1:.1%} broader than they should be"
-    return f"rings are {times:.1f} times as broad as they should be"

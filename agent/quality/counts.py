@@ -13,17 +13,18 @@ from ringwatch.agent.quality.facts import (
     FrameFacts,
     Reference,
     Seen,
-    brightness,
     exposure,
     find_readback,
 )
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+from ringwatch.agent.quality.profile_kernels import ring_precision
 from ringwatch.agent.quality.rings import Profiles, Rings, dispersion
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["judge_low_counts", "judge_no_beam"]
 
 _NOTHING = 1e-3  # counts per pixel; cosmic rays and electronic noise
+_OVER_DARK = 0.1  # of the dark; so much less than it no shutter explains
 _SHAPE = 1.4  # brightest over dimmest part of a radial profile with scattering
 
 
@@ -39,22 +40,25 @@ def judge_no_beam(
     reference. Without dark and reference only rings, or scattering that falls off along
     the radius, prove a beam; else the check says that it cannot tell.
     """
-    cake = facts.cake
-    total = float(cake.total.sum())
-    net = total - float(cake.dark.sum())
-    if total == 0.0 and not cake.maximum.any():
+    total, dark = _sums(facts, seen)
+    net = total - dark
+    if total == 0.0 and not facts.cake.maximum.any():
         return raised(Flag.NO_BEAM, 0.0, "no beam: every pixel is 0")
     ringed = seen.rings is not None and seen.rings.bins.size > 0
     if facts.dark_frames:
-        sigma = _sigma_of_net(facts)
-        z = net / sigma
-        weak = net < 0.005 * float(cake.dark.sum()) and not ringed
-        if z < settings.threshold or weak:
+        z = net / _sigma_of_net(facts, seen, total, dark)
+        if z < -settings.threshold and -net > _OVER_DARK * dark:
+            return not_evaluated(
+                Flag.NO_BEAM,
+                f"the dark takes away {dark:.0f} counts, the frame holds {total:.0f}: "
+                "not the dark of this frame",
+            )
+        if not ringed and (z < settings.threshold or net < 0.005 * dark):
             return raised(
                 Flag.NO_BEAM,
                 max(net, 0.0) / max(total, 1.0),
                 f"no beam: {net:.0f} counts above the dark, which holds "
-                f"{float(cake.dark.sum()):.0f} ({z:.1f} sigma)",
+                f"{dark:.0f} ({z:.1f} sigma)",
                 z=z,
             )
     if reference is not None and reference.brightness > 0:
@@ -74,7 +78,7 @@ def judge_low_counts(
     """
     if seen.profiles is None or seen.rings is None:
         return not_evaluated(Flag.LOW_COUNTS, "no pattern without a geometry")
-    precision = _precision(facts, seen.profiles, seen.rings)
+    precision = _precision(seen.profiles, seen.rings)
     if not math.isfinite(precision):
         return not_evaluated(Flag.LOW_COUNTS, "no bin holds counts above the dark")
     longer = (precision / settings.target_precision) ** 2
@@ -96,7 +100,8 @@ def judge_low_counts(
 
 def _without_proof(facts: FrameFacts, seen: Seen) -> Finding:
     """What can be said where neither dark, reference nor rings tell."""
-    total, pixels = float(facts.cake.total.sum()), int(facts.cake.pixels.sum())
+    total, _ = _sums(facts, seen)
+    pixels = int(facts.cake.pixels.sum())
     if total < _NOTHING * pixels:
         return raised(
             Flag.NO_BEAM,
@@ -112,17 +117,24 @@ def _without_proof(facts: FrameFacts, seen: Seen) -> Finding:
     )
 
 
-def _sigma_of_net(facts: FrameFacts) -> float:
-    cake = facts.cake
-    counts = float(cake.total.sum()) + float(cake.dark.sum()) / facts.dark_frames
-    return math.sqrt(max(counts * dispersion(cake), 1.0))
+def _sums(facts: FrameFacts, seen: Seen) -> tuple[float, float]:
+    """Counts of the frame, and of the dark that belongs to it."""
+    if seen.profiles is not None:
+        return seen.profiles.counts, seen.profiles.dark_counts
+    return float(facts.cake.total.sum()), float(facts.cake.dark.sum())
+
+
+def _sigma_of_net(facts: FrameFacts, seen: Seen, total: float, dark: float) -> float:
+    fano = seen.profiles.dispersion if seen.profiles else dispersion(facts.cake)
+    return math.sqrt(max((total + dark / facts.dark_frames) * fano, 1.0))
 
 
 def _against_reference(
     facts: FrameFacts, seen: Seen, reference: Reference, settings: QualitySettings
 ) -> Finding:
-    fraction = brightness(facts, settings) / reference.brightness
     took = exposure(facts.ref.readbacks, settings) or 1.0
+    total, dark = _sums(facts, seen)
+    fraction = (total - dark) / took / reference.brightness
     expected = reference.brightness * took
     z = (fraction - 1.0) * expected / math.sqrt(max(expected, 1.0))
     if fraction >= settings.least_beam and not facts.dark_frames:
@@ -161,7 +173,7 @@ def _shape_fraction(seen: Seen, reference: Reference) -> float:
     """Scale of the reference's profile in this frame's, a constant pedestal apart."""
     if seen.profiles is None:
         return 1.0
-    weight = seen.profiles.norm.sum(axis=1)
+    weight = seen.profiles.whole
     mass = max(float(weight.sum()), 1e-9)
     x = reference.mean - float((weight * reference.mean).sum()) / mass
     y = seen.profiles.mean - float((weight * seen.profiles.mean).sum()) / mass
@@ -190,30 +202,18 @@ def _falls_off(facts: FrameFacts, seen: Seen, settings: QualitySettings) -> bool
     return bool(significant and level[high] > _SHAPE * max(level[low], 0.0))
 
 
-def _precision(facts: FrameFacts, profiles: Profiles, rings: Rings) -> float:
+def _precision(profiles: Profiles, rings: Rings) -> float:
     """Relative standard deviation of the (median of the five) strongest rings.
 
     By counting statistics alone: what else scatters (grains, the flat field) does not
     go away with a longer exposure.
     """
-    cake = facts.cake
-    whole = profiles.norm.sum(axis=1)
-    dark = cake.dark / facts.dark_frames if facts.dark_frames else 0.0
-    variance = np.maximum((cake.total + dark).sum(axis=1), 0.0)  # counts squared
     if not rings.bins.size:
-        return _brightest(whole * profiles.mean, variance)
-    half = max(math.ceil(rings.width / float(np.median(profiles.step))), 2)
-    window = rings.bins[:, None] + np.arange(-half, half + 1)
-    window = np.clip(window, 0, whole.size - 1)
-    weight = whole[window]
-    ends = 0.5 * (profiles.mean[window[:, 0]] + profiles.mean[window[:, -1]])
-    net = (weight * (profiles.mean[window] - ends[:, None])).sum(axis=1)
-    sigma = np.sqrt(variance[window].sum(axis=1))
-    best = np.argsort(-net, kind="stable")[:5]
-    good = net[best] > 0
-    if not good.any():
-        return math.inf
-    return float(np.median((sigma[best] / np.where(good, net[best], 1.0))[good]))
+        return _brightest(profiles.whole * profiles.mean, np.maximum(profiles.raw, 0.0))
+    half = max(math.ceil(rings.width / profiles.pitch), 2)
+    return float(
+        ring_precision(profiles.mean, profiles.whole, profiles.raw, rings.bins, half)
+    )
 
 
 def _brightest(counts: NDArray[np.float64], variance: NDArray[np.float64]) -> float:

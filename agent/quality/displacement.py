@@ -24,12 +24,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.nouns import SECTORS
+from ringwatch.agent.quality.harmonic_kernels import robust_harmonics
+from ringwatch.agent.quality.move_kernels import (
+    fit_windows,
+    share_of_azimuth,
+    shrink,
+)
+from ringwatch.agent.quality.profile_kernels import slope_of
 from ringwatch.agent.quality.rings import Profiles, Rings
+from ringwatch.agent.quality.settings import QualitySettings
 
-__all__ = ["Harmonics", "Moves", "fit_harmonics", "measure_moves"]
+__all__ = ["Harmonics", "Moves", "Pair", "fit_harmonics", "measure_moves"]
 
-_HUBER = 1.5
 _SEPARABLE = 12.0  # variance inflation beyond which tilt is not told from centre
+_FILL = 0.75  # of a sector; the pixels of one filled less lie off its middle
+_CHI = -math.pi + (np.arange(SECTORS) + 0.5) * 2 * math.pi / SECTORS
+_WAVES = np.stack([np.cos(_CHI), np.sin(_CHI), np.cos(2 * _CHI), np.sin(2 * _CHI)])
+_WAVE_OF = np.array([0, 1, 2, 3, 0, 1])  # of centre, strain and tilt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,6 +57,9 @@ class Moves:
     amplitude : float64
         Ring intensity of the sector over that of the mean, shrunk towards the mean as
         far as counting statistics demands.
+    height, height_variance : float64
+        The same as measured, and its variance by counting statistics, infinite where
+        the window cannot be fitted.
     radius : (n_rings,) float64
         Pixels.
     """
@@ -53,6 +67,8 @@ class Moves:
     move: NDArray[np.float64]
     sigma: NDArray[np.float64]
     amplitude: NDArray[np.float64]
+    height: NDArray[np.float64]
+    height_variance: NDArray[np.float64]
     radius: NDArray[np.float64]
 
     @property
@@ -61,206 +77,187 @@ class Moves:
 
         ``(sum a)^2 / (n sum a^2)``: 1 for an even ring, 1/n for a single spot.
         """
-        seen = np.isfinite(self.sigma)
-        shares = []
-        for amplitude, used in zip(self.amplitude, seen, strict=True):
-            a = np.maximum(amplitude[used], 0.0)
-            if a.size and (a > 0).any():
-                shares.append(float(a.sum() ** 2 / (a.size * (a * a).sum())))
-        return float(np.median(shares)) if shares else 0.0
+        return float(share_of_azimuth(self.amplitude, self.sigma))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pair:
+    """Two components of one harmonic, with their errors; any unit.
+
+    Attributes
+    ----------
+    x, y : float
+    covariance : (2, 2) float64
+        Unit squared.
+    freedom : float
+        Degrees of freedom of the covariance.
+    """
+
+    x: float
+    y: float
+    covariance: NDArray[np.float64]
+    freedom: float
+
+    @property
+    def length(self) -> float:
+        """Amplitude."""
+        return math.hypot(self.x, self.y)
+
+    @property
+    def z(self) -> float:
+        """Mahalanobis length."""
+        (a, b), (_, d) = self.covariance.tolist()
+        square = d * self.x**2 - 2 * b * self.x * self.y + a * self.y**2
+        return math.sqrt(max(square / (a * d - b * b), 0.0))
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation along the direction of the pair itself."""
+        (a, b), (_, d) = self.covariance.tolist()
+        if self.length == 0.0:
+            return math.sqrt((a + d) / 2)
+        x, y = self.x / self.length, self.y / self.length
+        return math.sqrt(max(a * x * x + 2 * b * x * y + d * y * y, 0.0))
+
+    def minus(self, other: Pair) -> Pair:
+        """Difference to an independent measurement."""
+        return Pair(
+            x=self.x - other.x,
+            y=self.y - other.y,
+            covariance=self.covariance + other.covariance,
+            freedom=self.freedom,
+        )
+
+    def times(self, factor: float) -> Pair:
+        """The same in another unit."""
+        return Pair(
+            x=self.x * factor,
+            y=self.y * factor,
+            covariance=self.covariance * factor**2,
+            freedom=self.freedom,
+        )
+
+    def beyond(self, limit: float, settings: QualitySettings) -> bool:
+        """Whether it is significant (Hotelling) as well as longer than the limit."""
+        if not self.length > limit:
+            return False
+        return self.z > settings.threshold_for(self.freedom, dimensions=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Harmonics:
-    """Fitted first harmonic and its covariance.
+    """Fitted harmonics of the displacements and their covariance.
 
     Attributes
     ----------
-    dx, dy : float
-        Where the rings' centre lies from that of the geometry, pixels along columns
-        and rows.
-    covariance : (2, 2) float64
-        Of (dx, dy), pixels squared, cluster-robust.
-    freedom : float
-        Effective degrees of freedom of that covariance.
+    beta : (6,) float64
+        Centre (along columns, along rows), strain (cos 2 chi, sin 2 chi) and tilt
+        (along columns, along rows), all in pixels at ``scale``. The tilt is NaN where
+        it could not be told from the centre.
+    covariance : (6, 6) float64
+        Pixels squared, cluster-robust.
+    freedom : (3,) float64
+        Effective degrees of freedom of the covariance of each pair.
+    scale : float
+        Radius of the outermost ring, pixels.
     with_tilt : bool
         Whether tilt could be told from centre and was fitted beside it.
     spread : float
         Scatter of the displacements beyond counting noise, pixels.
     """
 
-    dx: float
-    dy: float
+    beta: NDArray[np.float64]
     covariance: NDArray[np.float64]
-    freedom: float
+    freedom: NDArray[np.float64]
+    scale: float
     with_tilt: bool
     spread: float
 
     @property
-    def length(self) -> float:
-        """Displacement in pixels."""
-        return math.hypot(self.dx, self.dy)
+    def center(self) -> Pair:
+        """Where the rings' centre lies from that of the geometry, pixels."""
+        return self._pair(0)
+
+    @property
+    def strain(self) -> Pair:
+        """Deviatoric strain, 1: amplitudes of cos 2 chi and sin 2 chi."""
+        return self._pair(1).times(1.0 / self.scale)
+
+    @property
+    def tilt(self) -> Pair | None:
+        """Displacement of the outermost ring by the tilt, pixels; None if not told."""
+        return self._pair(2) if self.with_tilt else None
+
+    def _pair(self, which: int) -> Pair:
+        two = slice(2 * which, 2 * which + 2)
+        x, y = self.beta[two].tolist()
+        return Pair(
+            x=x,
+            y=y,
+            covariance=self.covariance[two, two],
+            freedom=float(self.freedom[which]),
+        )
 
 
 def measure_moves(profiles: Profiles, rings: Rings) -> Moves:
     """Fit every (ring, sector) window by linear least squares."""
-    half = int(np.clip(math.ceil(1.3 * rings.width / np.median(profiles.step)), 3, 20))
-    window = rings.bins[:, None] + np.arange(-half, half + 1)  # (R, W)
-    inside = (window >= 0) & (window < profiles.radius.size)
-    window = np.clip(window, 0, profiles.radius.size - 1)
-    shape = profiles.mean[window]
-    slope = (_slope(profiles.mean) / profiles.step)[window]
-    # (R, W, 3); the mean is centred and scaled so that the systems are well conditioned
-    top = np.maximum(np.ptp(shape, axis=1, keepdims=True), 1e-12)
-    low = shape.min(axis=1, keepdims=True)
-    columns = np.stack([np.ones_like(shape), (shape - low) / top, -slope / top], axis=2)
-    weight = np.where(inside, 1.0 / profiles.variance[window], 0.0)
-    norm = profiles.norm[window]  # (R, W, S)
-    products = columns[..., :, None] * columns[..., None, :] * weight[..., None, None]
-    normal = np.einsum("rwjk,rws->rsjk", products, norm)
-    data = norm * profiles.sector[window] / top[..., None]
-    right = np.einsum("rwj,rws->rsj", columns * weight[..., None], data)
-    enough = (norm > 0).sum(axis=1) >= max(4, half)  # (R, S)
-    enough &= np.linalg.det(normal) > 1e-9 * np.prod(
-        np.diagonal(normal, axis1=2, axis2=3), axis=2
+    radius = profiles.radius[rings.bins]
+    # A sector that was moved reads from another radius, where it holds more or fewer.
+    other = (radius - profiles.moved) / (radius + profiles.moved)
+    half = int(min(max(math.ceil(1.3 * rings.width / profiles.pitch), 3), 20))
+    size = (4, rings.bins.size, profiles.sector.shape[1])
+    move, sigma, height, variance = np.empty(size)
+    fit_windows(
+        profiles.sector,
+        profiles.norm,
+        profiles.mean,
+        slope_of(profiles.mean, profiles.whole) / profiles.step,
+        profiles.variance,
+        rings.bins,
+        half,
+        _FILL * np.maximum(other, 0.0),
+        move,
+        sigma,
+        height,
+        variance,
     )
-    inverse = np.linalg.inv(np.where(enough[..., None, None], normal, np.eye(3)))
-    solution = np.einsum("rsjk,rsk->rsj", inverse, right)
-    variance = np.where(enough, inverse[..., 2, 2], np.inf) / top**2
-    amplitude_variance = np.where(enough, inverse[..., 1, 1], np.inf) / top**2
-    amplitude = _shrink(solution[..., 1], amplitude_variance)
     return Moves(
-        move=np.where(enough, solution[..., 2], 0.0),
-        sigma=np.sqrt(variance),
-        amplitude=np.where(enough, amplitude, 0.0),
-        radius=profiles.radius[rings.bins],
+        move=move,
+        sigma=sigma,
+        amplitude=shrink(height, variance),
+        height=height,
+        height_variance=variance,
+        radius=radius,
     )
 
 
 def fit_harmonics(moves: Moves) -> Harmonics | None:
     """Fit centre, tilt where separable, and strain; None with too little azimuth."""
-    chi = -math.pi + (np.arange(SECTORS) + 0.5) * 2 * math.pi / SECTORS
-    r = moves.radius[:, None]
-    one = np.ones((moves.radius.size, SECTORS))
-    centre = [one * np.cos(chi), one * np.sin(chi)]
     scale = max(float(moves.radius.max()), 1.0)
-    strain = [r / scale * np.cos(2 * chi), r / scale * np.sin(2 * chi)]
-    tilt = [(r / scale) ** 2 * np.cos(chi), (r / scale) ** 2 * np.sin(chi)]
-    for further, with_tilt in ((strain + tilt, True), (strain, False)):
-        design = np.stack(centre + further, axis=2)  # (R, S, p)
-        fit = _robust(moves, design)
-        if fit is None:
-            continue
-        beta, covariance, freedom, inflation, spread = fit
-        if with_tilt and inflation > _SEPARABLE:
-            continue
-        return Harmonics(
-            dx=float(beta[0]),
-            dy=float(beta[1]),
-            covariance=covariance[:2, :2],
-            freedom=freedom,
-            with_tilt=with_tilt,
-            spread=spread,
+    r = moves.radius / scale
+    one = np.ones(r.size)
+    powers = np.stack([one, one, r, r, r * r, r * r])
+    for terms in (6, 4):
+        beta, freedom = np.full(6, np.nan), np.full(3, np.nan)
+        covariance = np.full((6, 6), np.nan)
+        fitted, inflation, spread = robust_harmonics(
+            moves.move,
+            moves.sigma,
+            moves.amplitude,
+            powers[:terms],
+            _WAVES,
+            _WAVE_OF,
+            beta[:terms],
+            covariance[:terms, :terms],
+            freedom[: terms // 2],
         )
+        if fitted and not (terms == 6 and inflation > _SEPARABLE):
+            return Harmonics(
+                beta=beta,
+                covariance=covariance,
+                freedom=freedom,
+                scale=scale,
+                with_tilt=terms == 6,
+                spread=spread,
+            )
     return None
-
-
-def _robust(
-    moves: Moves, design: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float, float, float] | None:
-    """Weighted Huber regression with a free offset per ring and HC3 errors.
-
-    Returns coefficients (p,), covariance (p, p), degrees of freedom, how much the
-    columns beside it inflate the variance of the centre, and the scatter beyond
-    counting noise.
-    """
-    a, y = moves.amplitude, moves.move
-    usable = np.isfinite(moves.sigma) & (a > 0.02)
-    usable &= usable.sum(axis=1, keepdims=True) >= 6
-    if usable.sum() < design.shape[2] + 6:
-        return None
-    excess = 0.0
-    huber = np.ones_like(y)
-    for _ in range(5):
-        spread = moves.sigma**2 + (a * a + 0.05) * excess
-        weight = np.where(usable, huber / spread, 0.0)
-        X = _within(a[..., None] * design, a, weight)  # (R, S, p)
-        target = _within(y[..., None], a, weight)[..., 0]
-        normal = np.einsum("rsj,rsk,rs->jk", X, X, weight)
-        scale = np.sqrt(np.diagonal(normal))
-        if not scale.all() or np.linalg.cond(normal / np.outer(scale, scale)) > 1e6:
-            return None
-        inverse = np.linalg.inv(normal)
-        beta = inverse @ np.einsum("rsj,rs->j", X, weight * target)
-        residual = target - X @ beta
-        excess = _excess(residual, moves.sigma, a, usable)
-        size = np.abs(residual) / np.sqrt(moves.sigma**2 + (a * a + 0.05) * excess)
-        huber = np.minimum(1.0, _HUBER / np.maximum(size, _HUBER))
-    influence = np.einsum("rsj,jk->rsk", X, inverse) * weight[..., None]
-    leverage = np.einsum("rsj,rsj->rs", influence, X)
-    leverage += _own_share(a, weight)
-    score = residual / np.maximum(1.0 - leverage, 0.1)
-    pulled = influence * score[..., None]
-    covariance = np.einsum("rsj,rsk->jk", pulled, pulled)
-    # Satterthwaite: how many (ring, sector) cells carry the error, in effect
-    parts = np.einsum("rsj,rsj->rs", influence[..., :2], influence[..., :2])
-    parts *= np.where(usable, spread, 0.0)
-    freedom = parts.sum() ** 2 / max((parts**2).sum(), 1e-300)
-    alone = np.linalg.inv(normal[:2, :2])
-    inflation = float(np.trace(inverse[:2, :2]) / np.trace(alone))
-    freedom = max(float(freedom) - design.shape[2], 2.0)
-    return beta, covariance, freedom, inflation, math.sqrt(excess)
-
-
-def _within(
-    values: NDArray[np.float64], a: NDArray[np.float64], weight: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Take the free offset of each ring out of (R, S, p) values (Frisch and Waugh)."""
-    mass = (weight * a * a).sum(axis=1)
-    offset = np.einsum("rs,rsp->rp", weight * a, values)
-    offset /= np.where(mass > 0, mass, 1.0)[:, None]
-    return values - a[..., None] * offset[:, None, :]
-
-
-def _own_share(
-    a: NDArray[np.float64], weight: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    mass = (weight * a * a).sum(axis=1, keepdims=True)
-    return weight * a * a / np.where(mass > 0, mass, 1.0)
-
-
-def _excess(
-    residual: NDArray[np.float64],
-    sigma: NDArray[np.float64],
-    a: NDArray[np.float64],
-    usable: NDArray[np.bool_],
-) -> float:
-    """Variance of the displacement beyond counting noise, pixels squared."""
-    strong = usable & (a > 0.2)
-    if strong.sum() < 8:
-        strong = usable
-    moved = residual[strong] / a[strong]
-    noise = sigma[strong] / a[strong]
-    quiet = noise <= np.median(noise)
-    spread = 1.4826 * float(np.median(np.abs(moved[quiet])))
-    return max(spread**2 - float(np.median(noise[quiet] ** 2)), 1e-8)
-
-
-def _shrink(
-    amplitude: NDArray[np.float64], variance: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Pull noisy amplitudes towards 1: their noise would bias the moves to zero."""
-    finite = np.isfinite(variance)
-    noise = np.where(finite, variance, 0.0).sum(axis=1) / np.maximum(
-        finite.sum(axis=1), 1
-    )
-    off = np.where(finite, (amplitude - 1.0) ** 2, 0.0).sum(axis=1)
-    real = np.maximum(off / np.maximum(finite.sum(axis=1), 1) - noise, 0.0)[:, None]
-    trust = real / (real + np.where(finite, variance, 1.0) + 1e-30)
-    return np.maximum(1.0 + trust * (amplitude - 1.0), 0.0)
-
-
-def _slope(profile: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Fourth-order central difference: the second-order one is 10 % low on a ring."""
-    p = np.pad(profile, 2, mode="edge")
-    return (8 * (p[3:-1] - p[1:-3]) - (p[4:] - p[:-4])) / 12

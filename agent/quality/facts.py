@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.nouns import Cake, FrameRef, Pattern
-from ringwatch.agent.quality.ring_center import CenterFit
+from ringwatch.agent.quality.ring_center import CenterFit, mean_center
 from ringwatch.agent.quality.rings import Profiles, Rings
 from ringwatch.agent.quality.settings import QualitySettings
 
@@ -32,6 +32,13 @@ class FrameFacts:
         Type of the raw pixels.
     dark_frames : int
         Frames averaged into the dark; 0 where none was subtracted.
+    dark_age_s, dark_exposure_s : float
+        Time between the dark and the frame, and exposure of the dark, seconds; NaN
+        where nobody told.
+    distance_m, energy_kev : float
+        What the geometry says, NaN without one.
+    scanned : tuple of str
+        Readbacks that the plan of this run moves on purpose.
     """
 
     ref: FrameRef
@@ -39,6 +46,11 @@ class FrameFacts:
     pattern: Pattern | None
     dtype: np.dtype[Any]
     dark_frames: int = 0
+    dark_age_s: float = math.nan
+    dark_exposure_s: float = math.nan
+    distance_m: float = math.nan
+    energy_kev: float = math.nan
+    scanned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +82,10 @@ class Reference:
         Raw counts per pixel of one frame.
     empty : (n_q, 32) float64
         Share of the pixels that are 0.
+    sector : (n_q, 32) float64
+        Dark-subtracted counts of one frame per pixel at normal incidence.
+    norm : (n_q, 32) float64
+        Solid angle times polarization, summed over the usable pixels of all frames.
     marked : float
         Pixels marked invalid in one frame.
     brightness : float
@@ -86,6 +102,8 @@ class Reference:
     frames: int
     counts: NDArray[np.float64]
     empty: NDArray[np.float64]
+    sector: NDArray[np.float64]
+    norm: NDArray[np.float64]
     marked: float
     brightness: float
     mean: NDArray[np.float64]
@@ -106,18 +124,22 @@ class Reference:
         cakes = [facts.cake for facts, _ in every]
         pixels = np.maximum(sum(c.pixels for c in cakes), 1)
         profiles = [seen.profiles for _, seen in every if seen.profiles is not None]
+        norm = np.asarray(sum(c.norm for c in cakes))
+        net = np.asarray(sum(c.total - c.dark for c in cakes))
         spread = [p.variance / np.maximum(p.norm.sum(axis=1), 1e-9) for p in profiles]
         last = every[-1][1]
         return cls(
             frames=n,
             counts=np.asarray(sum(c.total for c in cakes) / pixels),
             empty=np.asarray(sum(c.zeros for c in cakes) / pixels),
+            sector=np.divide(net, norm, out=np.zeros_like(net), where=norm > 0),
+            norm=norm,
             marked=sum(c.marked for c in cakes) / n,
             brightness=sum(brightness(facts, settings) for facts, _ in every) / n,
             mean=np.asarray(sum(p.mean for p in profiles) / n),
             variance=np.asarray(sum(spread) / n**2),
             rings=last.rings if last.rings is not None else _NO_RINGS,
-            center=_mean_center([s.center for _, s in every if s.center is not None]),
+            center=mean_center([s.center for _, s in every if s.center is not None]),
             readbacks=_mean_readbacks([facts.ref.readbacks for facts, _ in every]),
         )
 
@@ -155,19 +177,6 @@ def find_readback(
         if low.endswith(suffixes) or any(part in low for part in parts):
             return name
     return None
-
-
-def _mean_center(fits: list[CenterFit]) -> CenterFit | None:
-    if not fits:
-        return None
-    n = len(fits)
-    return CenterFit(
-        dx=sum(f.dx for f in fits) / n,
-        dy=sum(f.dy for f in fits) / n,
-        covariance=np.asarray(sum(f.covariance for f in fits) / n**2),
-        freedom=min(f.freedom for f in fits),
-        fwhm=sum(f.fwhm for f in fits) / n,
-    )
 
 
 def _mean_readbacks(every: list[dict[str, float]]) -> dict[str, float]:

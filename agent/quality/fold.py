@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
 from ringwatch.agent.geometry import Binning
-from ringwatch.agent.nouns import Flag, FlagState, Quality, Severity
+from ringwatch.agent.nouns import Flag, FlagState, Pattern, Quality, Severity
+from ringwatch.agent.quality.azimuth import (
+    judge_grainy,
+    judge_texture,
+    measure_ring_light,
+)
 from ringwatch.agent.quality.center import judge_center
+from ringwatch.agent.quality.change_point import ChangePoint
+from ringwatch.agent.quality.corrected import corrected_pattern
+from ringwatch.agent.quality.count_rate import judge_count_rate_loss
 from ringwatch.agent.quality.counts import judge_low_counts, judge_no_beam
+from ringwatch.agent.quality.crystallinity import judge_amorphous_only
+from ringwatch.agent.quality.displaced import judge_sample_displaced
 from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated
 from ringwatch.agent.quality.history import Duplicates, Sequence
+from ringwatch.agent.quality.ice import judge_ice
+from ringwatch.agent.quality.light import LightHistory
+from ringwatch.agent.quality.low_q import judge_beamstop_leak
+from ringwatch.agent.quality.masks import judge_mask_mismatch
+from ringwatch.agent.quality.metadata import judge_stale_calibration
+from ringwatch.agent.quality.outliers import OutlierHistory, judge_spots
 from ringwatch.agent.quality.pixels import (
     beam_pixel,
     judge_invalid_values,
@@ -17,19 +36,41 @@ from ringwatch.agent.quality.pixels import (
 )
 from ringwatch.agent.quality.ring_center import locate_center
 from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.sample import judge_no_sample
 from ringwatch.agent.quality.saturation import judge_saturated
 from ringwatch.agent.quality.scale import judge_radial_scale
+from ringwatch.agent.quality.series import Drift, SeriesScores
 from ringwatch.agent.quality.settings import QualitySettings
+from ringwatch.agent.quality.shadow import judge_shadow
+from ringwatch.agent.quality.strain import judge_strain
+from ringwatch.agent.quality.tilt import judge_tilt
+from ringwatch.agent.quality.wanted import excused, moved_on_purpose
 from ringwatch.agent.quality.words import quality_of
 
 __all__ = ["QualityFold"]
 
-_MUTED_BY_NO_BEAM = (
-    Flag.SATURATED,
-    Flag.BEAM_CENTER,
-    Flag.RADIAL_SCALE,
-    Flag.LOW_COUNTS,
+_WITHOUT_LIGHT = frozenset(
+    {
+        Flag.PIPELINE,
+        Flag.SEQUENCE,
+        Flag.INVALID_VALUES,
+        Flag.MISREAD,
+        Flag.DUPLICATE,
+        Flag.NO_BEAM,
+    }
 )
+"""What can be said of a frame without light; all else is muted."""
+
+
+_CONFOUNDED = (
+    (
+        Flag.BEAM_CENTER,
+        (Flag.HOT_PIXELS, Flag.ZINGERS, Flag.SHADOW),
+        "the rings run across the cells: their own light looks like this",
+    ),
+    (Flag.SPOTS, (Flag.BEAMSTOP_LEAK,), "a spot beside the beam looks like this"),
+)
+"""A fault, what it makes look like faults, and why."""
 
 
 class QualityFold:
@@ -43,9 +84,16 @@ class QualityFold:
     ----------
     settings : QualitySettings
     binning : Binning
+    reference : sequence of FrameFacts
+        Sound frames taken before, to compare with; by default the run's own first ones.
     """
 
-    def __init__(self, settings: QualitySettings, binning: Binning) -> None:
+    def __init__(
+        self,
+        settings: QualitySettings,
+        binning: Binning,
+        reference: Iterable[FrameFacts] = (),
+    ) -> None:
         self.settings = settings
         self.binning = binning
         self.reference: Reference | None = None
@@ -54,32 +102,47 @@ class QualityFold:
         self._misaligned: list[tuple[FrameFacts, Seen]] = []
         self._duplicates = Duplicates()
         self._sequence = Sequence()
+        self._light = LightHistory()
+        self._outliers = OutlierHistory()
+        self._drift = Drift()
+        self._change = ChangePoint()
+        self._first: Mapping[str, float] | None = None  # readbacks
+        stored = [(facts, self._measure(facts)) for facts in reference]
+        if stored:
+            self.reference = Reference.from_frames(stored, settings)
 
     def judge(self, facts: FrameFacts) -> Quality:
         """Judge the next frame."""
+        return self.examine(facts)[0]
+
+    def examine(self, facts: FrameFacts) -> tuple[Quality, Pattern | None]:
+        """Judge the next frame; with the pattern about its own rings' centre.
+
+        That pattern is None unless the geometry moved within the linear range.
+        """
         seen = self._look(facts)
-        findings = [
-            clear(Flag.PIPELINE),
-            self._sequence.judge(facts.ref),
-            judge_invalid_values(facts),
-            judge_misread(
-                facts,
-                self.reference,
-                self.settings,
-                has_geometry=self.binning.has_geometry,
-            ),
-            self._duplicates.judge(facts),
-        ]
+        findings = self._about_readout(facts)
         no_beam = judge_no_beam(facts, seen, self.reference, self.settings)
         findings.append(no_beam)
         if no_beam.state is FlagState.RAISED:
-            findings += [not_evaluated(f, "no beam") for f in _MUTED_BY_NO_BEAM]
-            return quality_of(findings)
-        seen, about_rings = self._judge_rings(facts, seen)
-        findings += about_rings
-        quality = quality_of(_latest(findings))
+            dark = [
+                not_evaluated(f, "no beam") for f in Flag if f not in _WITHOUT_LIGHT
+            ]
+            return quality_of(findings + dark), None
+        findings += self._about_light(facts, seen)
+        findings += self._about_pixels(facts, seen)
+        seen, about_geometry = self._about_geometry(facts, seen)
+        findings += self._excused(facts, about_geometry)
+        findings += self._about_rings(facts, seen)
+        findings += self._about_series(facts, seen, about_geometry)
+        quality = quality_of(_unconfounded(_latest(findings)))
         self._learn(facts, seen, quality)
-        return quality
+        if facts.pattern is None:
+            return quality, None
+        radius, chi = self.binning.radius, self.binning.chi
+        return quality, corrected_pattern(
+            quality, seen.center, facts.cake, facts.pattern, radius, chi
+        )
 
     def _look(self, facts: FrameFacts) -> Seen:
         if not self.binning.has_geometry:
@@ -87,23 +150,100 @@ class QualityFold:
         profiles = make_profiles(facts.cake, self.binning, facts.dark_frames)
         return Seen(profiles=profiles, rings=find_rings(profiles))
 
-    def _judge_rings(self, facts: FrameFacts, seen: Seen) -> tuple[Seen, list[Finding]]:
+    def _measure(self, facts: FrameFacts) -> Seen:
+        """What a frame of a stored reference has to compare with."""
+        seen = self._look(facts)
+        if seen.profiles is None or seen.rings is None:
+            return seen
+        found = locate_center(seen.profiles, seen.rings)
+        return replace(seen, center=found.fit)
+
+    def _about_readout(self, facts: FrameFacts) -> list[Finding]:
+        """What needs no light."""
+        has_geometry = self.binning.has_geometry
+        return [
+            clear(Flag.PIPELINE),
+            self._sequence.judge(facts.ref),
+            judge_invalid_values(facts),
+            judge_misread(
+                facts, self.reference, self.settings, has_geometry=has_geometry
+            ),
+            self._duplicates.judge(facts),
+        ]
+
+    def _about_light(self, facts: FrameFacts, seen: Seen) -> list[Finding]:
         reference, settings = self.reference, self.settings
-        findings = [
+        return [
+            *self._light.judge(facts, seen, reference, settings),
+            judge_no_sample(facts, seen, reference, settings),
             judge_saturated(facts, settings),
-            judge_radial_scale(facts, seen, reference, settings),
+            judge_count_rate_loss(facts, settings),
             judge_low_counts(facts, seen, settings),
         ]
+
+    def _about_pixels(self, facts: FrameFacts, seen: Seen) -> list[Finding]:
+        settings = self.settings
+        return [
+            judge_mask_mismatch(facts, settings),
+            *self._outliers.judge(facts, seen, settings),
+            judge_spots(facts, seen, settings),
+            judge_stale_calibration(facts, seen, settings),
+        ]
+
+    def _about_geometry(
+        self, facts: FrameFacts, seen: Seen
+    ) -> tuple[Seen, list[Finding]]:
+        reference, settings = self.reference, self.settings
+        scale = judge_radial_scale(facts, seen, reference, settings)
         if seen.profiles is None or seen.rings is None or self._beam is None:
-            return seen, [*findings, not_evaluated(Flag.BEAM_CENTER, "no geometry")]
+            missing = (Flag.BEAM_CENTER, Flag.TILT, Flag.STRAIN)
+            return seen, [scale, *(not_evaluated(f, "no geometry") for f in missing)]
         found = locate_center(seen.profiles, seen.rings)
         before = reference.center if reference is not None else None
-        findings.append(judge_center(found, before, settings))
+        center = judge_center(found, before, settings)
+        findings = [
+            scale,
+            center,
+            judge_tilt(found, before, settings),
+            judge_strain(found, before, settings),
+            judge_sample_displaced(facts, None, settings),
+        ]
         turned = mirror_of(found.fit, facts.cake.shape, self._beam)
-        if turned is not None and findings[-1].state is FlagState.RAISED:
+        if turned is not None and center.state is FlagState.RAISED:
             findings.append(turned)
-        seen = Seen(profiles=seen.profiles, rings=seen.rings, center=found.fit)
-        return seen, findings
+        return replace(seen, center=found.fit), findings
+
+    def _excused(self, facts: FrameFacts, findings: list[Finding]) -> list[Finding]:
+        """What the plan moves on purpose is information."""
+        now = facts.ref.readbacks
+        if self._first is None:
+            self._first = now
+        wanted = moved_on_purpose(facts.scanned, now, self._first, self.settings)
+        return excused(findings, wanted) if wanted else findings
+
+    def _about_rings(self, facts: FrameFacts, seen: Seen) -> list[Finding]:
+        reference, settings = self.reference, self.settings
+        light = measure_ring_light(facts, seen)
+        return [
+            judge_grainy(light, settings),
+            judge_texture(light, seen, settings),
+            judge_shadow(seen, reference, settings),
+            judge_beamstop_leak(facts, seen, reference, settings),
+            judge_ice(facts, seen, settings),
+            judge_amorphous_only(facts, seen, settings),
+        ]
+
+    def _about_series(
+        self, facts: FrameFacts, seen: Seen, about_geometry: list[Finding]
+    ) -> list[Finding]:
+        scale, center = about_geometry[:2]
+        scores = SeriesScores.from_findings(
+            facts, seen, scale=scale, center=center, settings=self.settings
+        )
+        return [
+            self._drift.judge(scores, self.settings),
+            self._change.judge(seen, self.settings),
+        ]
 
     def _learn(self, facts: FrameFacts, seen: Seen, quality: Quality) -> None:
         """Take frames into the reference until that is full, then freeze it.
@@ -121,12 +261,26 @@ class QualityFold:
         chosen = self._sound
         if Severity.MISALIGNED in wrong:
             chosen = self._misaligned
-            seen = Seen(profiles=seen.profiles, rings=seen.rings)
+            seen = replace(seen, center=None)
         chosen.append((facts, seen))
         if len(chosen) >= self.settings.reference_frames:
             self.reference = Reference.from_frames(chosen, self.settings)
             self._sound.clear()
             self._misaligned.clear()
+
+
+def _unconfounded(findings: list[Finding]) -> list[Finding]:
+    """Take back what another fault only makes look like a fault."""
+    up = {f.flag for f in findings if f.state is FlagState.RAISED}
+    muted = {
+        flag: why for cause, flags, why in _CONFOUNDED if cause in up for flag in flags
+    }
+    return [
+        not_evaluated(f.flag, muted[f.flag], further=f.further)
+        if f.flag in muted and f.state is FlagState.RAISED
+        else f
+        for f in findings
+    ]
 
 
 def _latest(findings: list[Finding]) -> list[Finding]:

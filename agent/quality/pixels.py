@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from ringwatch.agent.geometry import MASKED_CELL, Binning
 from ringwatch.agent.nouns import Cake, Flag
 from ringwatch.agent.quality.facts import FrameFacts, Reference
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+from ringwatch.agent.quality.pixel_kernels import (
+    constant_pixels,
+    empty_pixels,
+    lit_ratio,
+)
 from ringwatch.agent.quality.ring_center import CenterFit
 from ringwatch.agent.quality.settings import QualitySettings
 
@@ -26,7 +30,11 @@ __all__ = [
 
 _EXPECTED = 50.0  # counts; where so many are expected, none is no chance
 _STRETCH = 31  # bins
+_FLAT_PIXELS = 6
 _FLAT = 5.0  # counts per pixel; so many never scatter by nothing
+
+
+_NOWHERE = np.empty((0, 0))
 
 
 def judge_invalid_values(facts: FrameFacts) -> Finding:
@@ -157,6 +165,8 @@ def count_wrapped(cake: Cake, dtype: np.dtype[Any]) -> int:
     if dtype.kind != "u" or dtype.itemsize < 2:
         return 0
     full = float(np.iinfo(dtype).max) + 1.0
+    if not cake.maximum.max(initial=0.0) > full / 2:
+        return 0
     high = cake.maximum > full / 2
     count = np.rint(cake.total / full)
     # In a cell of dim and wrapped pixels only, the squares say the same as the sums;
@@ -171,14 +181,10 @@ def count_wrapped(cake: Cake, dtype: np.dtype[Any]) -> int:
 
 def _constant_pixels(cake: Cake) -> float:
     """Pixels in cells that do not scatter at all though they hold many counts."""
-    n = cake.pixels
-    level = cake.total / np.maximum(n, 1)
-    flat = (n >= 6) & (level >= _FLAT) & (cake.saturated == 0)
-    flat &= cake.maximum == level
-    top = cake.maximum.max()
-    if not (cake.maximum[n > 0] == top).all():
-        flat &= cake.maximum < top  # a clipped ring is flat, too: see `saturated`
-    return float(n[flat].sum())
+    flat, _ = constant_pixels(
+        cake.pixels, cake.total, cake.maximum, cake.saturated, _FLAT_PIXELS, _FLAT
+    )
+    return float(flat)
 
 
 def _empty_pixels(cake: Cake, reference: Reference | None) -> float:
@@ -186,17 +192,18 @@ def _empty_pixels(cake: Cake, reference: Reference | None) -> float:
 
     Stretches, because a single cell may well miss the few grains of its ring.
     """
-    n = cake.pixels.astype(np.float64)
     if reference is None:
-        expected = _ring_level(cake)[:, None] * n
+        level, empty, bright = _ring_level(cake)[:, None], _NOWHERE, 1.0
     else:
-        bright = _brightness_ratio(cake, reference)
-        expected = np.where(reference.empty < 0.9, reference.counts * bright, 0.0) * n
-    seen = uniform_filter1d(cake.total, _STRETCH, axis=0, mode="nearest")
-    due = uniform_filter1d(expected, _STRETCH, axis=0, mode="nearest") * _STRETCH
-    dead = (seen <= 1e-9 * cake.total.max()) & (due > _EXPECTED)
-    near = maximum_filter1d(dead, _STRETCH, axis=0, mode="constant")
-    return float(n[near & (cake.total == 0)].sum())
+        level, empty = reference.counts, reference.empty
+        bright = lit_ratio(cake.pixels, cake.total, reference.counts)
+    none = 1e-9 * _STRETCH * float(cake.total.max(initial=0.0))
+    half = _STRETCH // 2
+    return float(
+        empty_pixels(
+            cake.pixels, cake.total, level, empty, bright, half, _EXPECTED, none
+        )
+    )
 
 
 def _ring_level(cake: Cake) -> NDArray[np.float64]:
@@ -211,9 +218,3 @@ def _ring_level(cake: Cake) -> NDArray[np.float64]:
     found = np.take_along_axis(level, place[:, None], axis=1)[:, 0]
     # One sector must not accuse another of a bright spot: six at least make a ring.
     return np.where(seen >= 6, np.maximum(found, 0.0), 0.0)
-
-
-def _brightness_ratio(cake: Cake, reference: Reference) -> float:
-    lit = cake.total > 0
-    before = float((reference.counts * cake.pixels)[lit].sum())
-    return float(cake.total[lit].sum()) / before if before > 0 else 0.0

@@ -11,6 +11,7 @@ from scipy.ndimage import maximum_filter1d
 from ringwatch.agent.nouns import Cake, Flag, Severity
 from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+from ringwatch.agent.quality.pixel_kernels import plateau_cells
 from ringwatch.agent.quality.pixels import count_wrapped
 from ringwatch.agent.quality.settings import QualitySettings
 from ringwatch.agent.reduction import saturation_of
@@ -79,14 +80,10 @@ def _plateau(cake: Cake) -> tuple[int, float]:
     Counts near the top of a sound frame lie a Poisson standard deviation apart, so a
     value shared by more cells than a few times the density just below it was clipped.
     """
-    tops = cake.maximum[cake.pixels > 0]
-    if not tops.size:
-        return 0, 0.0
-    top = float(tops.max())
+    top = float(cake.maximum.max(initial=0.0))
     if top < _DENSE:
         return 0, 0.0
-    at = int((tops == top).sum())
+    at, below = plateau_cells(cake.pixels, cake.maximum, top)
     width = math.sqrt(top)
-    below = int(((tops < top) & (tops >= top - 3 * width)).sum())
     by_chance = 3.0 + 5.0 * below / (3 * width)
     return (at, top) if at > by_chance else (0, 0.0)

@@ -9,32 +9,59 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import uniform_filter1d
 
 from ringwatch.agent.nouns import Flag, Severity
-from ringwatch.agent.quality.displacement import measure_moves
+from ringwatch.agent.quality.displacement import Moves, measure_moves
 from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen, find_readback
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+from ringwatch.agent.quality.move_kernels import through_origin
+from ringwatch.agent.quality.profile_kernels import read_scaled, slope_of
 from ringwatch.agent.quality.rings import Profiles, find_rings
 from ringwatch.agent.quality.settings import QualitySettings
 
-__all__ = ["judge_radial_scale"]
+__all__ = ["ScaleFit", "fit_scale", "judge_radial_scale"]
 
 _REACH = 0.03  # relative; heating a metal to its melting point expands it by 2 %
 _NEW_SHAPE = 0.25  # FWHM; rings that move apart by more do not scale, they split
+_EXACT = 0.02  # FWHM; a larger change is fitted again with the scaled reference
+_NEAR = 0.3  # FWHM; farther off the right ring may be another one
+_QUIETEST = 0.003  # px; a ring's radius is never known better
+_BRIGHT = 0.5  # rings of half the reference's height are the same rings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ScaleFit:
-    scale: float  # relative change of the radii
+class ScaleFit:
+    """The rings of the reference, looked for in a frame.
+
+    Attributes
+    ----------
+    scale : float
+        Relative change of the radii; NaN where fewer than two rings are found again.
+    sigma : float
+        Standard deviation of ``scale``.
+    freedom : float
+        Degrees of freedom of ``sigma``.
+    apart : float
+        Scatter of the rings about the common scale, in FWHM.
+    brightness : float
+        Mean profile over that of the reference, all scattering counted.
+    ring_amplitude, ring_amplitude_sigma : float
+        Height of the rings over that in the reference, both relative to
+        ``brightness``: 1 for the same sample, 0 where its rings are gone.
+    """
+
+    scale: float
     sigma: float
     freedom: float
-    apart: float  # scatter of the rings about it, in FWHM
+    apart: float
+    brightness: float
+    ring_amplitude: float
+    ring_amplitude_sigma: float
 
 
 def judge_radial_scale(
@@ -42,15 +69,20 @@ def judge_radial_scale(
     seen: Seen,
     reference: Reference | None,
     settings: QualitySettings,
+    fit: ScaleFit | None = None,
 ) -> Finding:
-    """Raise where the radii changed, with the severity that the readbacks give it."""
+    """Raise where the radii changed, with the severity that the readbacks give it.
+
+    ``fit`` is that of ``fit_scale``, where it was made before.
+    """
     flag = Flag.RADIAL_SCALE
     if seen.profiles is None:
         return not_evaluated(flag, "no geometry")
     if reference is None:
         return not_evaluated(flag, "no reference: the run is at its first frames")
-    fit = _fit_scale(seen.profiles, reference)
     if fit is None:
+        fit = fit_scale(seen.profiles, reference)
+    if fit is None or math.isnan(fit.scale):
         return not_evaluated(flag, "too few rings in common with the run's reference")
     ppm, z = fit.scale * 1e6, fit.scale / fit.sigma
     further = {"radial_scale_sigma_ppm": fit.sigma * 1e6}
@@ -73,7 +105,7 @@ def judge_radial_scale(
 def _explain(
     now: Mapping[str, float],
     reference: Reference,
-    fit: _ScaleFit,
+    fit: ScaleFit,
     settings: QualitySettings,
 ) -> tuple[Severity, str]:
     for name in settings.geometry_keys:
@@ -93,19 +125,31 @@ def _explain(
     return Severity.SUSPECT, "no readback explains it"
 
 
-def _fit_scale(profiles: Profiles, reference: Reference) -> _ScaleFit | None:
+def fit_scale(profiles: Profiles, reference: Reference) -> ScaleFit | None:
+    """Find the reference's rings in a frame; None where the reference has too few.
+
+    Near the reference's own scale one linear fit does. Where that leaves the rings
+    scattered, dim or far away, a correlation on a logarithmic radius starts it anew.
+    """
     if reference.rings.bins.size < 2:
         return None
-    scale = _coarse_scale(profiles, reference)
-    fit = None
+    fit = _linear_scale(profiles, reference, 0.0)
+    if fit is None:
+        return None
+    farthest = profiles.radius[reference.rings.bins[-1]] / reference.rings.width
+    change = fit.scale
+    sure = fit.apart < _NEW_SHAPE and fit.ring_amplitude > _BRIGHT
+    if not (sure and abs(change) * farthest <= _NEAR):
+        start = _linear_scale(profiles, reference, _coarse_scale(profiles, reference))
+        if start is not None and not start.ring_amplitude < fit.ring_amplitude:
+            fit, change = start, math.inf
     for _ in range(3):
-        fit = _linear_scale(profiles, reference, scale)
-        if fit is None:
-            return None
-        change = fit.scale - scale
-        scale = fit.scale
-        if abs(change) * profiles.radius[-1] < 0.02:
+        if not abs(change) * farthest > _EXACT or math.isnan(fit.scale):
             break
+        again = _linear_scale(profiles, reference, fit.scale)
+        if again is None or math.isnan(again.scale):
+            break
+        change, fit = again.scale - fit.scale, again
     return fit
 
 
@@ -128,19 +172,22 @@ def _coarse_scale(profiles: Profiles, reference: Reference) -> float:
 
 def _linear_scale(
     profiles: Profiles, reference: Reference, scale: float
-) -> _ScaleFit | None:
+) -> ScaleFit | None:
     """Fit the rings of the scaled reference in this frame's mean profile."""
-    at = profiles.radius / (1.0 + scale)
-    mean = np.interp(at, profiles.radius, reference.mean)
-    whole = profiles.norm.sum(axis=1)
-    level = max(float((whole * mean).sum()), 1e-12)
-    bright = max(float((whole * profiles.mean).sum()) / level, 1e-6)
-    spread = np.interp(at, profiles.radius, reference.variance)
-    template = Profiles(
-        radius=profiles.radius,
-        step=profiles.step,
+    mean, spread = reference.mean, reference.variance
+    if scale != 0.0:
+        scaled = np.empty((2, mean.size))
+        slope = slope_of(mean, profiles.whole)
+        read_scaled(profiles.radius, mean, slope, spread, scale, scaled)
+        mean, spread = scaled
+    whole = profiles.whole
+    level = max(float(whole @ mean), 1e-12)
+    bright = max(float(whole @ profiles.mean) / level, 1e-6)
+    template = replace(
+        profiles,
         sector=profiles.mean[:, None],
         norm=whole[:, None],
+        lit=(whole > 0).astype(np.float64),
         mean=mean * bright,
         variance=profiles.variance + spread * bright**2 * whole,
     )
@@ -148,42 +195,38 @@ def _linear_scale(
     if rings.bins.size < 2:
         return None
     moves = measure_moves(template, rings)
-    a = moves.amplitude[:, 0]
-    usable = np.isfinite(moves.sigma[:, 0]) & (a > 0.1)
-    if usable.sum() < 2:
-        return None
-    moved = moves.move[usable, 0] / a[usable]
-    noise = np.hypot(moves.sigma[usable, 0] / a[usable], 0.003)
-    r = moves.radius[usable]
-    slope, sigma, freedom, apart = _through_origin(r, moved, noise)
-    return _ScaleFit(
-        scale=(1.0 + scale) * (1.0 + slope) - 1.0,
+    height, height_sigma = _mean_height(moves)
+    fit = ScaleFit(
+        scale=math.nan,
+        sigma=math.nan,
+        freedom=math.nan,
+        apart=math.inf,
+        brightness=bright,
+        ring_amplitude=height,
+        ring_amplitude_sigma=height_sigma,
+    )
+    a, error = moves.amplitude[:, 0], moves.sigma[:, 0]
+    usable = np.isfinite(error) & (a > 0.1)
+    if np.count_nonzero(usable) < 2:
+        return fit
+    change, sigma, freedom, apart = through_origin(
+        moves.radius[usable],
+        moves.move[usable, 0] / a[usable],
+        np.hypot(error[usable] / a[usable], _QUIETEST),
+    )
+    return replace(
+        fit,
+        scale=(1.0 + scale) * (1.0 + change) - 1.0,
         sigma=sigma,
         freedom=freedom,
         apart=apart / rings.width,
     )
 
 
-def _through_origin(
-    r: NDArray[np.float64], moved: NDArray[np.float64], noise: NDArray[np.float64]
-) -> tuple[float, float, float, float]:
-    """Robust ``moved = slope r``: slope, sigma, degrees of freedom, scatter (px)."""
-    excess = 0.0
-    huber = np.ones_like(r)
-    for _ in range(5):
-        spread = noise**2 + excess
-        weight = huber / spread
-        power = float((weight * r * r).sum())
-        slope = float((weight * r * moved).sum()) / power
-        residual = moved - slope * r
-        typical = 1.4826 * float(np.median(np.abs(residual)))
-        excess = max(typical**2 - float(np.median(noise**2)), 0.0)
-        size = np.abs(residual) / np.sqrt(noise**2 + excess)
-        huber = np.minimum(1.0, 1.5 / np.maximum(size, 1.5))
-    influence = weight * r / power
-    leverage = np.minimum(influence * r, 0.9)
-    variance = float(((influence * residual / (1 - leverage)) ** 2).sum())
-    variance = max(variance, 1.0 / power)
-    parts = influence**2 * spread
-    freedom = float(parts.sum() ** 2 / (parts**2).sum()) - 1.0
-    return slope, math.sqrt(variance), max(freedom, 1.0), typical
+def _mean_height(moves: Moves) -> tuple[float, float]:
+    """Weighted mean of the rings' heights, and its error by counting statistics."""
+    weight = 1.0 / moves.height_variance[:, 0]  # 0 where a ring could not be fitted
+    total = float(weight.sum())
+    if total <= 0.0:
+        return math.nan, math.inf
+    return float(weight @ moves.height[:, 0]) / total, 1.0 / math.sqrt(total)

@@ -35,8 +35,51 @@ class QualitySettings:
         averaged ring by 1 %.
     center_floor : float
         Displacement from the centre of the geometry that a good calibration leaves, px.
+    tilt_floor_px : float
+        Displacement of the outermost ring by a tilt that a good calibration leaves, px.
     scale_tolerance : float
         Relative change of all radii that matters, 1.
+    strain_tolerance : float
+        Amplitude of the second harmonic of the radii that is worth telling, 1.
+    beam_tolerance : float
+        Relative change of intensity over I0 that matters, 0..1.
+    least_sample : float
+        Share of the run's first ring intensity below which the sample is gone, 0..1.
+    dead_time_s : float or None
+        Dead time of a pixel of a counting detector, s; None: ``count_rate_loss`` is not
+        evaluated.
+    count_rate_tolerance : float
+        Share of the counts lost in the brightest pixels that matters, 0..1.
+    mask_tolerance : float
+        Share of the expected counts that pixels along one side of the mask may lack,
+        0..1.
+    outlier_tolerance : float
+        Share of the frame's counts in hot pixels or zingers that matters, 0..1.
+    spot_tolerance : float
+        Share of the counts of rings and spots in spots that matters, 0..1.
+    dark_age_limit_s : float
+        Age of a dark beyond which it is stale, s.
+    calibration_tolerance : float
+        Relative difference between the geometry and a readback of the same quantity
+        (distance, energy) that matters, 1.
+    shadow_tolerance : float
+        Share of the light missing in the shaded sectors that matters, 0..1.
+    leak_tolerance : float
+        Share of the frame's counts in a leak past the beamstop that matters, 0..1.
+    grain_tolerance : float
+        Relative scatter of a ring's mean intensity due to the number of grains that
+        matters, 0..1.
+    texture_tolerance : float
+        Texture index less 1 that is worth telling, 1.
+    ice_tolerance : float
+        Share of the rings' intensity in ice that matters, 0..1.
+    crystalline_tolerance : float
+        Share of sharp structure in the intensity below which a sample is called
+        amorphous, if counting statistics could have shown so little, 0..1.
+    flat_plate : bool
+        Whether the sample is a plate in reflection, so that its height displaces rings.
+    displacement_tolerance_um : float
+        Displacement of such a sample that matters, micrometres.
     target_precision : float
         Wanted standard deviation over intensity of the strongest rings, 1.
     exposure_key : str or None
@@ -72,7 +115,26 @@ class QualitySettings:
     least_beam: float = 0.05
     center_tolerance: float = 0.085
     center_floor: float = 0.25
+    tilt_floor_px: float = 0.25
     scale_tolerance: float = 1e-4
+    strain_tolerance: float = 1e-4
+    beam_tolerance: float = 0.03
+    least_sample: float = 0.2
+    dead_time_s: float | None = None
+    count_rate_tolerance: float = 0.01
+    mask_tolerance: float = 0.4
+    outlier_tolerance: float = 1e-3
+    spot_tolerance: float = 0.01
+    dark_age_limit_s: float = 12 * 3600.0
+    calibration_tolerance: float = 1e-2
+    shadow_tolerance: float = 0.05
+    leak_tolerance: float = 0.01
+    grain_tolerance: float = 0.1
+    texture_tolerance: float = 0.05
+    ice_tolerance: float = 0.02
+    crystalline_tolerance: float = 0.01
+    flat_plate: bool = False
+    displacement_tolerance_um: float = 50.0
     target_precision: float = 0.02
     exposure_key: str | None = None
     i0_key: str | None = None
@@ -88,18 +150,43 @@ class QualitySettings:
             "frame_rate_hz",
             "center_tolerance",
             "center_floor",
+            "tilt_floor_px",
             "scale_tolerance",
+            "strain_tolerance",
+            "dark_age_limit_s",
+            "calibration_tolerance",
+            "texture_tolerance",
+            "displacement_tolerance_um",
             "target_precision",
             "temperature_tolerance",
             "geometry_tolerance",
             "reference_frames",
         )
-        shares = ("saturated_tolerance", "misread_tolerance", "least_beam")
+        shares = (
+            "saturated_tolerance",
+            "misread_tolerance",
+            "least_beam",
+            "beam_tolerance",
+            "least_sample",
+            "count_rate_tolerance",
+            "mask_tolerance",
+            "outlier_tolerance",
+            "spot_tolerance",
+            "shadow_tolerance",
+            "leak_tolerance",
+            "grain_tolerance",
+            "ice_tolerance",
+            "crystalline_tolerance",
+        )
         for name in positive + shares:
             value = getattr(self, name)
             if not 0 < value < (1 if name in shares else float("inf")):
                 limit = "between 0 and 1" if name in shares else "above 0"
                 raise ValueError(f"{name} is {value}: give a number {limit}")
+        if self.dead_time_s is not None and not 0 < self.dead_time_s < 1:
+            raise ValueError(
+                f"dead_time_s is {self.dead_time_s}: give seconds, such as 2e-7"
+            )
 
     @property
     def tail(self) -> float:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ringwatch.agent.nouns import Flag, FlagState, Quality, Severity, Word
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 
-__all__ = ["CAUSES", "NEEDED", "quality_of", "set_aside", "unread", "verdict_word"]
+__all__ = [
+    "CAUSES",
+    "NEEDED",
+    "amended",
+    "quality_of",
+    "set_aside",
+    "unread",
+    "verdict_word",
+]
 
 CAUSES = (
     Flag.PIPELINE,
@@ -18,10 +26,32 @@ CAUSES = (
     Flag.MISREAD,
     Flag.DUPLICATE,
     Flag.NO_BEAM,
+    Flag.BEAM_DROP,
+    Flag.I0_SUSPECT,
+    Flag.NO_SAMPLE,
     Flag.SATURATED,
+    Flag.COUNT_RATE_LOSS,
+    Flag.MASK_MISMATCH,
+    Flag.HOT_PIXELS,
+    Flag.ZINGERS,
+    Flag.STALE_CALIBRATION,
+    Flag.SHADOW,
+    Flag.BEAMSTOP_LEAK,
     Flag.BEAM_CENTER,
+    Flag.TILT,
     Flag.RADIAL_SCALE,
+    Flag.SAMPLE_DISPLACED,
+    Flag.SPOTS,
+    Flag.GRAINY,
+    Flag.TEXTURE,
+    Flag.STRAIN,
     Flag.LOW_COUNTS,
+    Flag.ICE,
+    Flag.AMORPHOUS_ONLY,
+    Flag.DRIFT,
+    Flag.CHANGE_POINT,
+    Flag.NOVEL,
+    Flag.UNSURE,
 )
 """Order of suppression: of several raised flags the first is the root cause."""
 
@@ -36,6 +66,8 @@ NEEDED = frozenset(
     }
 )
 """Flags without which no frame is called good."""
+
+_NAMED = 6  # flags named in the sentence of a good frame
 
 _WORDS = (
     (Severity.BAD, Word.BAD),
@@ -75,17 +107,63 @@ def quality_of(findings: Iterable[Finding]) -> Quality:
     values = {f.flag.value_key: f.value for f in every if not math.isnan(f.value)}
     for finding in every:
         values |= {k: v for k, v in finding.further.items() if not math.isnan(v)}
+    states = {f.flag: f.state for f in every}
+    why_not = {f.flag: f.sentence for f in every if f.state is FlagState.NOT_EVALUATED}
     return Quality(
-        states={f.flag: f.state for f in every},
-        why_not={
-            f.flag: f.sentence for f in every if f.state is FlagState.NOT_EVALUATED
-        },
+        states=states,
+        why_not=why_not,
         z={f.flag: f.z for f in every if not math.isnan(f.z)},
         values=values,
         severities=severities,
         primary=primary,
         word=word,
-        reason=up[primary].sentence if primary else _all_clear(every, word),
+        sentences={flag: f.sentence for flag, f in up.items()},
+        reason=_reason(up, primary, word) or _all_clear(states, why_not, word),
+    )
+
+
+def amended(quality: Quality, findings: Iterable[Finding]) -> Quality:
+    """Put later findings of information into a Quality; the word stays.
+
+    A frame without any other root cause gets its sentence from them.
+    """
+    states, why_not = dict(quality.states), dict(quality.why_not)
+    z, values = dict(quality.z), dict(quality.values)
+    sentences = dict(quality.sentences)
+    severities, primary, reason = (
+        dict(quality.severities),
+        quality.primary,
+        quality.reason,
+    )
+    for finding in findings:
+        flag = finding.flag
+        states[flag] = finding.state
+        why_not.pop(flag, None)
+        if not math.isnan(finding.value):
+            values[flag.value_key] = finding.value
+        if not math.isnan(finding.z):
+            z[flag] = finding.z
+        if finding.state is FlagState.NOT_EVALUATED:
+            why_not[flag] = finding.sentence
+        if finding.state is FlagState.RAISED:
+            severities[flag] = Severity.INFORMATION
+            sentences[flag] = finding.sentence
+            if primary is None:
+                primary = flag
+                if quality.word is not Word.UNKNOWN:
+                    reason = finding.sentence
+    if primary is None and quality.word is Word.GOOD:
+        reason = _all_clear(states, why_not, quality.word)
+    return replace(
+        quality,
+        states=states,
+        why_not=why_not,
+        z=z,
+        values=values,
+        severities=severities,
+        sentences=sentences,
+        primary=primary,
+        reason=reason,
     )
 
 
@@ -110,6 +188,17 @@ def unread(reason: str, flag: Flag = Flag.PIPELINE) -> Quality:
     return quality_of([fault, *rest, *others])
 
 
+def _reason(up: Mapping[Flag, Finding], primary: Flag | None, word: Word) -> str:
+    """Sentence of the root cause; empty where another must say why it is unknown."""
+    if primary is None:
+        return ""
+    finding = up[primary]
+    severity = finding.severity or primary.severity
+    if word is Word.UNKNOWN and severity is Severity.INFORMATION:
+        return ""
+    return finding.sentence
+
+
 def _root(severities: dict[Flag, Severity]) -> Flag | None:
     """First cause. What is only information is the root of nothing else."""
     order = [flag for flag in CAUSES if flag in severities]
@@ -117,16 +206,23 @@ def _root(severities: dict[Flag, Severity]) -> Flag | None:
     return next(iter(grave or order), None)
 
 
-def _all_clear(every: list[Finding], word: Word) -> str:
-    done = [f for f in every if f.state is not FlagState.NOT_EVALUATED]
-    missing = [f for f in every if f.state is FlagState.NOT_EVALUATED]
-    said = f"{len(done)} of {len(every)} checks clear"
+def _all_clear(
+    states: Mapping[Flag, FlagState], why_not: Mapping[Flag, str], word: Word
+) -> str:
+    done = sum(state is not FlagState.NOT_EVALUATED for state in states.values())
+    said = f"{done} of {len(states)} checks clear"
     if word is Word.UNKNOWN:
-        needed = [f for f in missing if f.flag in NEEDED]
-        why = "; ".join(f"{f.flag.label}: {f.sentence}" for f in needed)
+        why = "; ".join(
+            f"{f.label}: {why_not[f]}" for f in Flag if f in NEEDED and f in why_not
+        )
         return f"{said}, but not these that a verdict needs: {why}"
+    missing = [flag.label for flag in Flag if flag in why_not]
+    if len(missing) > _NAMED:
+        more = f" and {len(missing) - _NAMED + 1} more"
+        missing = [*missing[: _NAMED - 1]]
+        return f"{said}; not evaluated: {', '.join(missing)}{more}"
     if missing:
-        said += "; not evaluated: " + ", ".join(f.flag.label for f in missing)
+        said += "; not evaluated: " + ", ".join(missing)
     return said
 
 

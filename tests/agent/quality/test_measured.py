@@ -39,8 +39,35 @@ CEO2 = ("CeO2_Pilatus1M.cbf.gz", "CeO2_Pilatus1M.poni")
 def test_good_calibrants(measured, name, poni):
     quality = measured(name, poni)
     assert quality.word is Word.GOOD, quality.reason
-    assert abs(quality.values["beam_center_dx_px"]) < 0.12
-    assert abs(quality.values["beam_center_dy_px"]) < 0.12
+    assert abs(quality.values["beam_center_dx_px"]) < 0.15
+    assert abs(quality.values["beam_center_dy_px"]) < 0.15
+    assert Flag.TILT not in quality.raised
+
+
+@pytest.mark.parametrize("shift", [0.5, 2.0, 10.0])
+@pytest.mark.parametrize(
+    ("name", "poni"),
+    [CEO2, ("CeO2_Pilatus2M_61keV.cbf", "CeO2_Pilatus2M_61keV.poni")],
+)
+def test_a_shifted_poni_shows_by_as_much(shared_data, judge, name, poni, shift):
+    folder = shared_data / "frames"
+    frame = fabio.open(str(folder / name)).data
+    found = []
+    for dx, dy in ((0.0, 0.0), (shift, 0.0), (0.0, shift)):
+        geometry = load_geometry(folder / poni)
+        geometry.poni2 += dx * geometry.pixel2
+        geometry.poni1 += dy * geometry.pixel1
+        binning = Binning.from_geometry(geometry, frame.shape)
+        found.append(judge(frame, binning=binning))
+    still, right, down = (
+        [q.values["beam_center_dx_px"], q.values["beam_center_dy_px"]] for q in found
+    )
+    within = 0.2 * shift
+    assert np.subtract(still, right) == pytest.approx([shift, 0.0], abs=within)
+    assert np.subtract(still, down) == pytest.approx([0.0, shift], abs=within)
+    if shift > 1:
+        assert [q.word for q in found[1:]] == [Word.MISALIGNED] * 2
+        assert all(Flag.BEAM_CENTER in q.raised for q in found[1:])
 
 
 def test_wrong_geometry(measured):
@@ -65,16 +92,19 @@ def test_dark_frame(measured):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "ruby_single_crystals_Dexela.cbf.gz",
-        "AgBehenate_003.cbf.gz",
-        "CeO2_PI_CCD_Mo.cbf",
-    ],
+    ["AgBehenate_003.cbf.gz", "CeO2_PI_CCD_Mo.cbf"],
 )
 def test_without_geometry_no_frame_is_good(measured, name):
     quality = measured(name)
     assert quality.word is Word.UNKNOWN
     assert "geometry" in quality.reason
+
+
+def test_a_single_crystal_shows_spots_without_any_geometry(measured):
+    quality = measured("ruby_single_crystals_Dexela.cbf.gz")
+    assert quality.primary is Flag.SPOTS
+    assert quality.word is Word.SUSPECT
+    assert quality.values["spot_fraction"] > 0.3
 
 
 def _half_zero(frame):

@@ -32,8 +32,11 @@ def test_sound_frames_are_good_and_say_what_was_checked(run, rings):
     readbacks = [{"detector_frame_number": float(i)} for i in range(5)]
     found = run([rings.mean()] * 5, readbacks)
     assert [q.word for q in found] == [Word.GOOD] * 5
-    assert found[0].reason == "9 of 10 checks clear; not evaluated: radial_scale"
-    assert found[4].reason == "10 of 10 checks clear"
+    assert "no reference" in found[0].why_not[Flag.RADIAL_SCALE]
+    assert found[0].reason.endswith("more")
+    assert found[0].reason.startswith(f"{32 - len(found[0].why_not)} of 32 checks ")
+    for flag in (Flag.RADIAL_SCALE, Flag.NO_SAMPLE, Flag.SHADOW, Flag.BEAMSTOP_LEAK):
+        assert found[4].states[flag] is FlagState.CLEAR
     assert found[4].values["beam_fraction"] == pytest.approx(1.0, abs=0.01)
 
 
@@ -45,7 +48,8 @@ def test_lost_beam_mutes_what_follows_from_it(run, rings):
         [*lit, {"i0": 0.1}, {"i0": 0.1}, {"i0": 99.0}, {"i0": 100.0}],
     )
     words = [q.word for q in found]
-    assert words == [Word.GOOD] * 4 + [Word.BAD] * 3 + [Word.GOOD]
+    assert words == [Word.GOOD] * 4 + [Word.BAD] * 3 + [Word.SUSPECT]
+    assert found[7].primary is Flag.BEAM_DROP
     for quality in found[4:7]:
         assert quality.raised == (Flag.NO_BEAM,)
         assert quality.states[Flag.LOW_COUNTS] is FlagState.NOT_EVALUATED

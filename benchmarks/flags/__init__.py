@@ -1,0 +1,1 @@
+"""What each flag sees: faults injected, decoys, and frames without a fault."""

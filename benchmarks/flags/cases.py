@@ -1,0 +1,332 @@
+"""The faults that are injected, at which amplitudes, and what must be named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from ringwatch.simulated_beamline.conditions import Fault
+from ringwatch.simulated_beamline.faults import (
+    BeamLost,
+    DetectorShift,
+    DetectorTilt,
+    DistanceChange,
+    Dropped,
+    I0Glitch,
+    MaskShifted,
+    SampleLost,
+    ShutterClipped,
+    Swapped,
+    WrongDark,
+)
+from ringwatch.simulated_beamline.light_faults import (
+    BeamstopLeak,
+    MissingModule,
+    Shadow,
+)
+from ringwatch.simulated_beamline.readout_faults import (
+    Duplicate,
+    Flipped,
+    HalfRead,
+    HotPixels,
+    SaturatedPixel,
+    Zingers,
+)
+
+__all__ = ["CASES", "FIRST", "Case"]
+
+FIRST = 3
+"""Sound frames of a run before the fault: they make the reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A fault at several amplitudes.
+
+    Attributes
+    ----------
+    flag : str
+        Name of the flag that must be raised, and named as the root cause.
+    unit : str
+        Of the amplitude.
+    amplitudes : tuple of float
+        From small to large.
+    target : float or None
+        The amplitude that the issue asks to be seen in 95 of 100 frames.
+    make : callable
+        From an amplitude and a direction (0..1) to the fault, in force from frame
+        ``FIRST`` on.
+    pixels : bool
+        Whether it takes frames, pixel by pixel; else cakes do.
+    patience : int
+        Faulty frames within which the flag may come.
+    readbacks : callable or None
+        From an amplitude to further readbacks of faulty frames; those of the sound ones
+        come at amplitude 0.
+    word : str
+        What the verdict must be; empty where several may.
+    settings : mapping
+        Of ``QualitySettings``, beside the saturation value.
+    stage : mapping
+        Of the stage: its mask's margin, the detector's dark counts.
+    from_start : bool
+        Whether the first frames are faulty as well, so that no reference helps.
+    """
+
+    flag: str
+    unit: str
+    amplitudes: tuple[float, ...]
+    target: float | None
+    make: Callable[[float, float], Fault]
+    pixels: bool = False
+    patience: int = 1
+    readbacks: Callable[[float], dict[str, float]] | None = None
+    word: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    stage: Mapping[str, Any] = field(default_factory=dict)
+    from_start: bool = False
+
+
+def _shift(px: float, turn: float) -> Fault:
+    angle = 2 * math.pi * turn
+    return DetectorShift(
+        first=0, dx_px=px * math.cos(angle), dy_px=px * math.sin(angle)
+    )
+
+
+def _tilt(degrees: float, turn: float) -> Fault:
+    angle = 2 * math.pi * turn
+    return DetectorTilt(
+        first=0,
+        rot1_deg=degrees * math.cos(angle),
+        rot2_deg=degrees * math.sin(angle),
+    )
+
+
+def _distance(relative: float, turn: float) -> Fault:
+    return DistanceChange(first=0, ppm=1e6 * relative * (1 if turn < 0.5 else -1))
+
+
+def _module(side: float, turn: float) -> Fault:
+    place = (160 + int(40 * math.cos(6.3 * turn)), 200 + int(90 * turn))
+    return MissingModule(first=0, corner_px=place, size_px=(int(side), int(side)))
+
+
+def _mask(px: float, turn: float) -> Fault:
+    dx, dy = ((1, 0), (0, 1), (-1, 0), (0, -1))[int(4 * turn) % 4]
+    return MaskShifted(first=0, dx_px=int(px) * dx, dy_px=int(px) * dy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubled(Duplicate):
+    """A frame delivered twice by the detector, its number as well."""
+
+    flag: ClassVar[str] = "sequence"
+
+    def renumber(self, number: int, index: int) -> int:
+        """The number of the frame before."""
+        return number - 1
+
+
+_STEPS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+_CENTRES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0)
+_TILTS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.3, 1.0)
+
+CASES: Mapping[str, Case] = MappingProxyType(
+    {
+        "beam centre": Case(
+            flag="beam_center",
+            unit="px",
+            amplitudes=_CENTRES,
+            target=0.4,
+            make=_shift,
+            word="misaligned",
+        ),
+        "beam centre, from the first frame": Case(
+            flag="beam_center",
+            unit="px",
+            amplitudes=(0.2, 0.4, 0.8, 2.0, 10.0),
+            target=None,
+            make=_shift,
+            word="misaligned",
+            from_start=True,
+        ),
+        "tilt": Case(
+            flag="tilt",
+            unit="degree",
+            amplitudes=_TILTS,
+            target=0.15,
+            make=_tilt,
+            word="misaligned",
+        ),
+        "distance, no readback": Case(
+            flag="radial_scale",
+            unit="1",
+            amplitudes=(1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 2e-3, 1e-2),
+            target=2e-4,
+            make=_distance,
+            word="suspect",
+        ),
+        "distance, with its readback": Case(
+            flag="radial_scale",
+            unit="1",
+            amplitudes=(5e-5, 1e-4, 2e-4, 5e-4, 2e-3),
+            target=2e-4,
+            make=_distance,
+            readbacks=lambda a: {"detector_distance": 1000.0 * (1 + a)},
+            settings={"geometry_keys": ("detector_distance",)},
+            word="misaligned",
+        ),
+        "beam lost": Case(
+            flag="no_beam",
+            unit="share left",
+            amplitudes=(0.0, 0.01, 0.02, 0.04, 0.1),
+            target=None,
+            make=lambda left, _: BeamLost(first=0, fraction=left),
+            word="bad",
+        ),
+        "intensity against I0": Case(
+            flag="beam_drop",
+            unit="share lost",
+            amplitudes=(0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.3),
+            target=0.05,
+            make=lambda lost, _: ShutterClipped(first=0, fraction=1 - lost),
+        ),
+        "I0 alone": Case(
+            flag="i0_suspect",
+            unit="share lost",
+            amplitudes=(0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.3),
+            target=None,
+            make=lambda lost, _: I0Glitch(first=0, factor=1 - lost),
+        ),
+        "sample lost": Case(
+            flag="no_sample",
+            unit="share left",
+            amplitudes=(0.0, 0.05, 0.1, 0.15, 0.2, 0.3),
+            target=None,
+            make=lambda left, _: SampleLost(first=0, fraction=left),
+            word="bad",
+        ),
+        "one saturated pixel": Case(
+            flag="saturated",
+            unit="pixel",
+            amplitudes=(1.0,),
+            target=1.0,
+            make=lambda _, __: SaturatedPixel(first=0, value=1_000_000),
+            pixels=True,
+        ),
+        "dropped frame": Case(
+            flag="sequence",
+            unit="frame",
+            amplitudes=(1.0,),
+            target=1.0,
+            make=lambda n, _: Dropped(first=FIRST, last=FIRST, count=int(n)),
+        ),
+        "swapped frames": Case(
+            flag="sequence",
+            unit="frame",
+            amplitudes=(1.0,),
+            target=1.0,
+            make=lambda _, __: Swapped(first=FIRST, last=FIRST + 1),
+        ),
+        "doubled frame": Case(
+            flag="sequence",
+            unit="frame",
+            amplitudes=(1.0,),
+            target=1.0,
+            make=lambda _, __: Doubled(first=FIRST, last=FIRST),
+            pixels=True,
+        ),
+        "stuck buffer": Case(
+            flag="duplicate",
+            unit="frame",
+            amplitudes=(1.0,),
+            target=None,
+            make=lambda _, __: Duplicate(first=0),
+            pixels=True,
+            word="bad",
+        ),
+        "missing module": Case(
+            flag="misread",
+            unit="px",
+            amplitudes=(32, 64, 96, 128, 256),
+            target=256,
+            make=_module,
+            word="bad",
+        ),
+        "half-read frame": Case(
+            flag="misread",
+            unit="frame",
+            amplitudes=(1.0,),
+            target=None,
+            make=lambda _, __: HalfRead(first=0),
+            pixels=True,
+            word="bad",
+        ),
+        "flipped frame": Case(
+            flag="misread",
+            unit="frame",
+            amplitudes=(1.0,),
+            target=None,
+            make=lambda _, __: Flipped(first=0),
+            pixels=True,
+            word="bad",
+        ),
+        "mask shifted": Case(
+            flag="mask_mismatch",
+            unit="px",
+            amplitudes=(1, 2, 3),
+            target=1,
+            make=_mask,
+            pixels=True,
+            stage={"margin_px": 0},
+        ),
+        "wrong dark": Case(
+            flag="stale_calibration",
+            unit="dark counts over those subtracted",
+            amplitudes=(0.5, 0.8, 1.25, 2.0),
+            target=2.0,
+            make=lambda factor, _: WrongDark(first=0, factor=factor),
+            pixels=True,
+            stage={"dark_rate": 20.0},
+            from_start=True,
+        ),
+        "hot pixels": Case(
+            flag="hot_pixels",
+            unit="pixels",
+            amplitudes=(10, 30, 100, 300),
+            target=None,
+            make=lambda n, _: HotPixels(first=0, count=int(n), value=2000),
+            pixels=True,
+            patience=6,
+        ),
+        "zingers": Case(
+            flag="zingers",
+            unit="pixels",
+            amplitudes=(10, 30, 100, 300),
+            target=None,
+            make=lambda n, _: Zingers(first=0, count=int(n), value=2000),
+            pixels=True,
+        ),
+        "shadow": Case(
+            flag="shadow",
+            unit="share taken in 30 degrees",
+            amplitudes=_STEPS[:4],
+            target=None,
+            make=lambda share, turn: Shadow(
+                first=0, chi_deg=360 * turn - 180, transmission=1 - share
+            ),
+        ),
+        "beamstop leak": Case(
+            flag="beamstop_leak",
+            unit="share of the frame's counts",
+            amplitudes=(0.003, 0.01, 0.03, 0.1),
+            target=None,
+            make=lambda share, _: BeamstopLeak(first=0, share=share),
+        ),
+    }
+)
+"""By name; the amplitudes that the issue names are ``target``."""

@@ -1,0 +1,80 @@
+"""What the flags cost beside the reduction that they live on."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+from ringwatch.agent.nouns import Cake
+from ringwatch.agent.reduction import Reduction
+from ringwatch.benchmarks.flags.stage import Scene, Stage
+
+__all__ = ["measure_cost"]
+
+_WARM = 6
+
+
+def measure_cost(
+    *, repeats: int = 30, scenes: tuple[str, ...] = ("cheap", "reference")
+) -> list[dict[str, Any]]:
+    """Time reduction and flags, in turns, on frames of 1 and of 4 Mpx.
+
+    ``reduction`` is frame to cake and pattern, without the second look at single
+    pixels; ``flags`` is that look and all of ``QualityFold.examine``. One thread.
+
+    Returns
+    -------
+    list of dict
+        Medians in milliseconds, and the ratio of flags to reduction.
+    """
+    rows = []
+    for geometry in scenes:
+        stage = Stage(Scene(geometry=geometry, counts=1e7), seed=1)
+        expected = stage.experiment.expected(stage.experiment.conditions())
+        frames = [stage.frame(expected) for _ in range(8)]
+        fold, reduction = stage.fold(), stage.reduction
+        taken: list[tuple[float, float, float]] = []
+        for index in range(repeats + _WARM):
+            frame = frames[index % len(frames)].copy()
+            frame[0, 0] = index  # else it repeats an earlier one
+            began = time.perf_counter()
+            plain = reduction.cake(frame, look_again=False)
+            pattern = reduction.pattern(plain)
+            reduced = time.perf_counter()
+            cake = reduction.cake(frame)
+            looked = time.perf_counter()
+            readbacks = {"detector_frame_number": float(index), "i0": 1e6}
+            facts = stage.facts(cake, index, readbacks, pattern=pattern)
+            ready = time.perf_counter()
+            fold.examine(facts)
+            judged = time.perf_counter()
+            taken.append((reduced - began, looked - reduced, judged - ready))
+        # The look is the difference of two long times: of their medians, not of pairs.
+        reduce_ms, both_ms, judge_ms = (
+            statistics.median(column) * 1e3
+            for column in zip(*taken[_WARM:], strict=True)
+        )
+        plain_ms = _time_pattern(reduction, plain)
+        look_ms = max(both_ms - (reduce_ms - plain_ms), 0.0)
+        rows.append(
+            {
+                "geometry": geometry,
+                "pixels": int(frames[0].size),
+                "reduction_ms": reduce_ms,
+                "second_look_ms": look_ms,
+                "judging_ms": judge_ms,
+                "flags_over_reduction": (look_ms + judge_ms) / reduce_ms,
+            }
+        )
+    return rows
+
+
+def _time_pattern(reduction: Reduction, cake: Cake, repeats: int = 20) -> float:
+    """Median time from cake to pattern, ms."""
+    taken = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        reduction.pattern(cake)
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken) * 1e3

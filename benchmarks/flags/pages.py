@@ -1,0 +1,232 @@
+"""The pages in ``docs/flags``: from the table of flags and the benchmark's report.
+
+`python -m ringwatch.benchmarks.flags.pages docs/flags --pictures` writes them anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ringwatch.agent.nouns import Flag, Severity
+from ringwatch.agent.quality.texts import TEXTS
+from ringwatch.agent.quality.words import CAUSES, NEEDED
+from ringwatch.benchmarks.flags.cases import CASES
+from ringwatch.benchmarks.flags.figures import curve_name, draw_report
+
+__all__ = ["REPORT", "index_page", "main", "page"]
+
+REPORT = "report.json"
+"""The report that the pages quote, beside them."""
+
+_SEVERITIES = {
+    Severity.BAD: "bad: do not use the frame",
+    Severity.MISALIGNED: "misaligned",
+    Severity.SUSPECT: "suspect: use with care",
+    Severity.INFORMATION: "information: no fault",
+    Severity.PIPELINE: "the agent's own",
+}
+_OTHER = {
+    Flag.SATURATED: "suspect; bad where the rings lose more than the tolerance",
+    Flag.RADIAL_SCALE: "misaligned where a readback of the geometry moved; information "
+    "where temperature or a new shape of the pattern explains it; else suspect",
+}
+Row = Mapping[str, Any]
+
+
+def page(flag: Flag, report: Row, picture: str) -> str:
+    """Text of a flag's page, Markdown.
+
+    Parameters
+    ----------
+    flag : Flag
+    report : mapping
+        Of the benchmark.
+    picture : str
+        Sentence that the agent said of the frame of the picture; empty without one.
+    """
+    text = TEXTS[flag]
+    severity = _OTHER.get(flag, _SEVERITIES[flag.severity])
+    needed = " No frame is called good without it." if flag in NEEDED else ""
+    lines = [
+        f"# `{flag.label}`",
+        "",
+        (
+            f"Bit {flag.bit}. Severity: {severity}. Value: `{flag.value_key}` "
+            f"({_unit(flag.unit)}). Place {CAUSES.index(flag) + 1} of {len(CAUSES)} in "
+            f"the order of causes.{needed}"
+        ),
+        "",
+        "## What it means",
+        "",
+        text.meaning,
+        "",
+        "## What to do",
+        "",
+        text.remedy,
+        "",
+        "## What it needs",
+        "",
+        text.needs,
+        "",
+        "## How well it sees",
+        "",
+        *_sight(flag, report),
+    ]
+    if picture:
+        lines += [
+            "",
+            "## An example (simulated)",
+            "",
+            f"![{flag.label}](images/{flag.label}.png)",
+            "",
+            f"> {picture}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _unit(unit: str) -> str:
+    return {"1": "a share or ratio", "count": "a count"}.get(unit, unit)
+
+
+def _sight(flag: Flag, report: Row) -> list[str]:
+    rows = [r for r in report["recall"] if r["flag"] == flag.label]
+    if not rows:
+        return [
+            (
+                "Not among the injected faults of the benchmark; its tests say what "
+                "was tried."
+            )
+        ]
+    lines = [
+        (
+            "Simulated faults in photon-counting frames; `cheap` is 1 Mpx at 0.5 m, "
+            "`reference` 4 Mpx at 1 m. In brackets the Wilson interval at 95 %."
+        ),
+    ]
+    for name in dict.fromkeys(r["case"] for r in rows):
+        case = [r for r in rows if r["case"] == name]
+        lines += ["", f"### {name[0].upper()}{name[1:]}", ""]
+        lines += _table([r for r in case if r["group"] in ("target", "confirm")])
+        least = _least(case)
+        if least:
+            lines += ["", *least, "", f"![recall](images/{curve_name(name)}.png)"]
+    return lines
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    if not rows:
+        return []
+    lines = [
+        "| amplitude | scene | drawn as | seen | named as the cause |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        low, high = row["recall_95"]
+        named = "-" if row["named_share"] is None else f"{row['named_share']:.1%}"
+        lines.append(
+            f"| {row['amplitude']:g} {row['unit']} | {row['geometry']}, "
+            f"{row['sample']}, {row['counts']:.0e} counts | {row['level']} | "
+            f"{row['seen']} of {row['trials']} ({low:.1%} to {high:.1%}) | {named} |"
+        )
+    return lines
+
+
+def _least(case: Sequence[Row]) -> list[str]:
+    """The smallest amplitude of the curve that is seen in 95 of 100 frames."""
+    lines = []
+    for counts in sorted({r["counts"] for r in case if r["group"] == "curve"}):
+        curve = [r for r in case if r["group"] == "curve" and r["counts"] == counts]
+        falling = CASES[case[0]["case"]].unit == "share left"
+        rows = sorted(curve, key=lambda r: r["amplitude"], reverse=not falling)
+        least = None
+        for row in rows:  # from the strongest fault on
+            if row["recall"] < 0.95:
+                break
+            least = row["amplitude"]
+        said = (
+            "none of those tried" if least is None else f"{least:g} {rows[0]['unit']}"
+        )
+        lines.append(f"- {counts:.0e} counts a frame: seen in 95 % from {said} on")
+    return lines
+
+
+def index_page(report: Row) -> str:
+    """Text of ``docs/flags/README.md``."""
+    alarms = report["false_alarms"]
+    lines = [
+        "# The flags",
+        "",
+        (
+            "Each frame gets every flag in one of three states: raised, clear, or not "
+            "evaluated (and why). The first raised one in this order is the root "
+            "cause; the others are told beside it. These pages are made from the "
+            "code's own table and the benchmark's report: "
+            "`python -m ringwatch.benchmarks.flags.pages docs/flags --pictures`."
+        ),
+        "",
+        (
+            "False alarms (episodes of `bad` or `misaligned` in frames without a "
+            f"fault): {alarms['alarms']} in {alarms['frames']:,} simulated frames, "
+            f"{alarms['hours']:.1f} hours at 10 Hz: at most "
+            f"{alarms['upper_limit_per_hour']:.3g} an hour (95 %). Seed "
+            f"{report['seed']}, version {report['version']}, "
+            f"`ringwatch bench flags --form {report['form']}`."
+        ),
+        "",
+        "![false alarms](images/false-alarms.png)",
+        "",
+        "| | flag | severity | value | in a word |",
+        "|---|---|---|---|---|",
+    ]
+    for place, flag in enumerate(CAUSES, start=1):
+        short = TEXTS[flag].meaning.split(". ")[0].split(":")[0].rstrip(".")
+        lines.append(
+            f"| {place} | [`{flag.label}`]({flag.label}.md) | "
+            f"{_OTHER.get(flag, flag.severity.value).split(';')[0]} | "
+            f"`{flag.value_key}` | {short} |"
+        )
+    lines += ["", "![root causes](images/root-causes.png)"]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the pages, and with ``--pictures`` their figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="docs/flags, with its report.json")
+    parser.add_argument("--pictures", action="store_true", help="draw them anew")
+    asked = parser.parse_args(arguments)
+    folder: Path = asked.folder
+    report = json.loads((folder / REPORT).read_text())
+    images = folder / "images"
+    said_path = folder / "examples.json"
+    if asked.pictures:
+        # Takes a minute: half a hundred frames are drawn and judged.
+        from ringwatch.benchmarks.flags.examples import (  # noqa: PLC0415
+            EXAMPLES,
+            draw_example,
+            run_example,
+        )
+
+        images.mkdir(parents=True, exist_ok=True)
+        draw_report(report, images)
+        said = {}
+        for flag in EXAMPLES:
+            shown = run_example(flag)
+            if flag not in shown.quality.raised:
+                continue
+            draw_example(flag, shown, images / f"{flag.label}.png")
+            said[flag.label] = shown.quality.sentences[flag]
+        said_path.write_text(json.dumps(said, indent=1) + "\n")
+    said = json.loads(said_path.read_text()) if said_path.exists() else {}
+    for flag in Flag:
+        text = page(flag, report, said.get(flag.label, ""))
+        (folder / f"{flag.label}.md").write_text(text)
+    (folder / "README.md").write_text(index_page(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Runs the flags' benchmark: recall, false alarms, figures, tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from ringwatch import simulated_beamline
+from ringwatch.agent import geometry, quality, reduction, second_look
+from ringwatch.benchmarks.flags import (
+    baselines,
+    cases,
+    false_alarms,
+    recall,
+    stage,
+    stories,
+)
+from ringwatch.benchmarks.flags.false_alarms import draw_runs, judge_run, summarize
+from ringwatch.benchmarks.flags.ledger import Ledger
+from ringwatch.benchmarks.flags.plan import Form, Piece, recall_pieces
+
+__all__ = [
+    "SIZES",
+    "Task",
+    "code_hash",
+    "open_ledgers",
+    "report",
+    "save",
+    "tasks",
+    "work",
+]
+
+SIZES: dict[Form, tuple[int, int]] = {
+    "quick": (12, 60),
+    "standard": (180, 1000),
+    "slow": (3600, 1000),
+}
+"""Runs and frames a run without a fault, for each form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A piece of work with its place in a ledger."""
+
+    ledger: str
+    name: str
+    do: Callable[..., dict[str, Any]]
+    arguments: tuple[Any, ...]
+
+
+def tasks(form: Form, seed: int) -> list[Task]:
+    """All of the benchmark, the cheap first."""
+    runs, frames = SIZES[form]
+    every = [
+        Task("recall", piece.name, _measure, (piece, seed))
+        for piece in recall_pieces(form)
+    ]
+    return every + [
+        Task("alarms", str(run.number), judge_run, (run,))
+        for run in draw_runs(runs, frames, seed)
+    ]
+
+
+def _measure(piece: Piece, seed: int) -> dict[str, Any]:
+    return piece.measure(seed)
+
+
+def code_hash() -> str:
+    """Hash over the code that decides the outcome: flags, reduction, simulation."""
+    digest = hashlib.sha256()
+    decisive = [geometry, reduction, second_look, baselines, cases, false_alarms]
+    decisive += [recall, stage, stories]
+    files = [Path(str(module.__file__)) for module in decisive]
+    for package in (quality, simulated_beamline):
+        files += sorted(Path(next(iter(package.__path__))).glob("*.py"))
+    for path in files:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def open_ledgers(form: Form, seed: int, out: Path) -> dict[str, Ledger]:
+    """Ledgers in a folder; those of an interrupted benchmark are gone on with."""
+    frames = SIZES[form][1]
+    work = {"version": version("ringwatch"), "code": code_hash(), "seed": seed}
+    return {
+        "recall": Ledger(out / f"recall-{form}.jsonl", work),
+        "alarms": Ledger(out / "alarms.jsonl", work | {"frames_a_run": frames}),
+    }
+
+
+def work(
+    every: Sequence[Task], ledgers: dict[str, Ledger], processes: int
+) -> Iterator[Task]:
+    """Do what the ledgers lack; yields each task when it is written down.
+
+    Parameters
+    ----------
+    every : sequence of Task
+    ledgers : dict
+        By name.
+    processes : int
+        1: in this one.
+    """
+    due = [task for task in every if task.name not in ledgers[task.ledger]]
+    if processes <= 1:
+        for task in due:
+            ledgers[task.ledger].add(task.name, task.do(*task.arguments))
+            yield task
+        return
+    # Started afresh: a forked process would share numba's and OpenMP's locks.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        running: dict[Future[dict[str, Any]], Task] = {}
+        waiting = iter(due)
+        while True:
+            for task in waiting:
+                running[pool.submit(task.do, *task.arguments)] = task
+                if len(running) >= 2 * processes:
+                    break
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                task = running.pop(future)
+                ledgers[task.ledger].add(task.name, future.result())
+                yield task
+
+
+def report(form: Form, seed: int, ledgers: dict[str, Ledger]) -> dict[str, Any]:
+    """What was found, ready for JSON."""
+    runs, frames = SIZES[form]
+    return {
+        "benchmark": "flags",
+        "form": form,
+        "seed": seed,
+        "version": version("ringwatch"),
+        "code": code_hash(),
+        "simulated": "all of it: cakes drawn cell by cell, frames pixel by pixel",
+        "recall": [result for _, result in ledgers["recall"].results()],
+        "false_alarms": summarize(ledgers["alarms"])
+        | {"runs": runs, "frames_a_run": frames},
+    }
+
+
+def save(found: dict[str, Any], path: Path) -> Path:
+    """Write a report as JSON."""
+    path.write_text(json.dumps(found, indent=1) + "\n")
+    return path

@@ -1,0 +1,291 @@
+"""Drift and change: silent on noise, quick on what changes, never bad."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ringwatch.agent.geometry import Binning
+from ringwatch.agent.nouns import Flag, FlagState, Severity
+from ringwatch.agent.quality import QualitySettings
+from ringwatch.agent.quality.change_point import ChangePoint
+from ringwatch.agent.quality.facts import Reference, Seen
+from ringwatch.agent.quality.findings import clear
+from ringwatch.agent.quality.rings import find_rings, make_profiles, profiles_of
+from ringwatch.agent.quality.scale import judge_radial_scale
+from ringwatch.agent.quality.series import Drift, SeriesScores
+from ringwatch.simulated_beamline.experiment import Experiment
+from ringwatch.simulated_beamline.geometry import Geometry, flat_panel
+from ringwatch.simulated_beamline.sample import BariumTitanate
+
+from .drawn_profiles import Drawn
+
+SETTINGS = QualitySettings()
+LOOSE = QualitySettings(false_alarms_per_hour=7200)  # a tail of 1 % a statistic
+NOISY = np.array([10.0, 0.01, 0.01, 0.003])
+LINES = np.linspace(1.2, 5.6, 15)
+
+
+def scores(index, values, *, sigmas=NOISY, tolerance=0.0):
+    return SeriesScores(
+        index=index,
+        values=np.asarray(values, float),
+        sigmas=sigmas,
+        tolerances=np.full(4, tolerance) + 1e-9,
+    )
+
+
+def first_alarm(rng, slope, frames, settings=SETTINGS):
+    """Frame of the first alarm where the radial scale drifts by ``slope`` sigma."""
+    drift = Drift()
+    for index in range(frames):
+        values = rng.normal(0, NOISY)
+        values[0] += slope * NOISY[0] * index
+        finding = drift.judge(scores(index, values), settings)
+        if finding.state is FlagState.RAISED:
+            return index, finding
+    return None, finding
+
+
+# -- drift ------------------------------------------------------------------------
+def test_no_drift_in_twenty_thousand_frames_of_noise(rng):
+    drift = Drift()
+    for index in range(20_000):
+        finding = drift.judge(scores(index, rng.normal(0, NOISY)), SETTINGS)
+        assert finding.state is not FlagState.RAISED
+
+
+def test_the_tail_of_drift_is_that_of_the_budget(rng):
+    """At 1 % a statistic: independent windows alarm in at most that many."""
+    alarms = sum(first_alarm(rng, 0.0, 16, LOOSE)[0] is not None for _ in range(250))
+    # Nine overlapping looks at four numbers, of which some two are independent.
+    assert 0 < alarms < 250 * 0.01 * 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("per_ten", "delay"), [(1.0, (20, 70)), (3.0, (10, 30)), (10.0, (8, 20))]
+)
+def test_drifts_are_seen_after_so_many_frames(per_ten, delay, rng):
+    found = [first_alarm(rng, per_ten / 10, 100) for _ in range(30)]
+    late = [index for index, _ in found]
+    assert None not in late
+    assert delay[0] <= np.median(late) <= delay[1]
+    value = np.mean([finding.value for _, finding in found])
+    assert value == pytest.approx(NOISY[0] * per_ten / 10, rel=0.25)
+
+
+def test_slow_drifts_show_in_the_long_window(rng):
+    """0.02 sigma a frame: too little for 64 frames, plain in 512."""
+    index, finding = first_alarm(rng, 0.02, 600)
+    assert 64 < index < 500
+    assert "over the last" in finding.sentence
+
+
+def test_a_step_is_no_drift(rng):
+    drift = Drift()
+    for index in range(200):
+        values = rng.normal(0, NOISY)
+        values[0] += 30 * NOISY[0] * (index >= 40)
+        finding = drift.judge(scores(index, values), SETTINGS)
+        assert finding.state is not FlagState.RAISED
+
+
+def test_what_drifts_is_named(rng):
+    words = {1: "along the columns", 2: "along the rows", 3: "the intensity falls"}
+    for number, word in words.items():
+        drift = Drift()
+        for index in range(30):
+            values = rng.normal(0, NOISY)
+            values[number] -= NOISY[number] * index
+            finding = drift.judge(scores(index, values), SETTINGS)
+        assert finding.state is FlagState.RAISED
+        assert finding.severity is Severity.INFORMATION
+        assert word in finding.sentence
+
+
+def test_a_drift_below_the_tolerance_and_unknown_numbers_raise_nothing(rng):
+    drift, blind = Drift(), Drift()
+    for index in range(30):
+        values = rng.normal(0, NOISY) + index * NOISY
+        finding = drift.judge(scores(index, values, tolerance=1e6), SETTINGS)
+        nothing = blind.judge(scores(index, np.full(4, np.nan)), SETTINGS)
+        expected = FlagState.CLEAR if index >= 7 else FlagState.NOT_EVALUATED
+        assert finding.state is expected
+        assert nothing.state is FlagState.NOT_EVALUATED
+
+
+# -- change -----------------------------------------------------------------------
+@pytest.fixture
+def watch(rng):
+    """Judge a run of expected profiles; (findings)."""
+
+    def watched(means, *, drawn=None, spoil=None):
+        drawn, change = drawn or Drawn(), ChangePoint()
+        found = []
+        for mean in means:
+            seen = drawn.seen(mean, rng)
+            if spoil is not None:
+                spoiled = seen.profiles.mean.copy()
+                spoil(spoiled)
+                profiles = replace(seen.profiles, mean=spoiled)
+                seen = Seen(profiles=profiles, rings=seen.rings)
+            found.append(change.judge(seen, SETTINGS))
+        return found
+
+    return watched
+
+
+def powder(drawn, counts=1e6, scale=1.0, heights=None):
+    heights = np.ones(LINES.size) if heights is None else heights
+    rings = drawn.rings(LINES * scale, heights)
+    return counts * (0.5 * drawn.halo() + 0.5 * rings)
+
+
+def up(found):
+    return [i for i, f in enumerate(found) if f.state is FlagState.RAISED]
+
+
+@pytest.mark.parametrize("counts", [1e3, 1e5, 1e7])
+def test_nothing_changes_in_frames_of_any_brightness(counts, watch, rng):
+    drawn = Drawn()
+    whole = powder(drawn, counts)
+    found = watch([whole * rng.uniform(0.3, 3.0) for _ in range(2000)])
+    assert not up(found)
+    assert all(f.state is FlagState.CLEAR for f in found[6:])
+    assert np.mean([f.value for f in found[20:]]) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize(("counts", "step"), [(1e5, 1e-3), (1e6, 3e-4), (1e7, 1.5e-4)])
+def test_a_jump_of_the_lattice_is_seen_at_once(counts, step, watch):
+    drawn = Drawn()
+    means = [powder(drawn, counts, 1 + step * (i >= 12)) for i in range(24)]
+    found = watch(means)
+    assert up(found) == [12]
+    assert found[12].severity is Severity.INFORMATION
+    assert "of the light went to other radii" in found[12].sentence
+
+
+def test_a_new_phase_and_a_lost_one_are_two_changes(watch):
+    drawn = Drawn()
+    other = np.where(np.arange(LINES.size) % 3, 1.0, 0.0)
+    means = [powder(drawn, heights=other if 15 <= i < 30 else None) for i in range(45)]
+    assert up(watch(means)) == [15, 30]
+
+
+def test_brightness_pedestal_and_zingers_are_no_change(watch, rng):
+    drawn = Drawn()
+    whole = powder(drawn)
+    pedestal = whole.mean()
+    means = [whole * (0.3 if i >= 12 else 1) + pedestal * (i >= 20) for i in range(30)]
+    assert not up(watch(means))
+
+    def zinger(profile):
+        profile[rng.integers(60, 700)] += rng.exponential(5e4) / 1000
+
+    assert not up(watch([whole] * 300, spoil=zinger))
+
+
+def test_grains_that_turn_make_their_own_scatter_usual(watch, rng):
+    drawn = Drawn()
+    for spread in (0.02, 0.1, 1.0):
+        heights = rng.lognormal(0, spread, (300, LINES.size))
+        assert not up(watch([powder(drawn, 1e7, heights=h) for h in heights]))
+
+
+def test_the_first_frames_are_not_evaluated_and_a_frame_twice_is_no_change(rng):
+    drawn, change = Drawn(), ChangePoint()
+    mean = powder(drawn)
+    for index in range(8):
+        seen = drawn.seen(mean, rng)
+        finding = change.judge(seen, SETTINGS)
+        known = FlagState.CLEAR if index >= 5 else FlagState.NOT_EVALUATED
+        assert finding.state is known
+    none = change.judge(Seen(profiles=None, rings=None), SETTINGS)
+    assert none.state is FlagState.NOT_EVALUATED
+    twice = ChangePoint()
+    twice.judge(seen, SETTINGS)
+    assert twice.judge(seen, SETTINGS).state is FlagState.CLEAR
+
+
+def test_same_frames_give_same_bits(rng):
+    drawn = Drawn()
+    run = [drawn.seen(powder(drawn, scale=1 + 1e-4 * i), rng) for i in range(20)]
+    first, second = ChangePoint(), ChangePoint()
+    for seen in run:
+        one, two = first.judge(seen, SETTINGS), second.judge(seen, SETTINGS)
+        assert repr(one) == repr(two)
+
+
+# -- a furnace, and measured series ------------------------------------------------
+@pytest.fixture(scope="module")
+def furnace(request):
+    """BaTiO3 at 1 K a frame through 393 K: (kelvin, change, drift) of each frame."""
+    make_facts = request.getfixturevalue("facts")
+    bench = Experiment(
+        Geometry.centered(flat_panel(512)), BariumTitanate(), temperature=363.0
+    )
+    binning = Binning.from_geometry(
+        bench.geometry.integrator(),
+        bench.shape,
+        mask=bench.mask(),
+        polarization=bench.instrument.polarization,
+    )
+    bench.shutter_open = False
+    dark = [bench.read_out(0.05).pixels for _ in range(2)]
+    bench.shutter_open = True
+    change, drift, reference = ChangePoint(), Drift(), None
+    sound, found = [], []
+    for index in range(50):
+        frame, kelvin = bench.read_out(0.05).pixels, bench.furnace.sample
+        facts = make_facts(frame, binning, index=index, dark=dark, i0=bench.i0)
+        profiles = make_profiles(facts.cake, binning, facts.dark_frames)
+        seen = Seen(profiles=profiles, rings=find_rings(profiles))
+        scale = judge_radial_scale(facts, seen, reference, SETTINGS)
+        sound.append((facts, seen))
+        if index == 2:
+            reference = Reference.from_frames(sound, SETTINGS)
+        numbers = SeriesScores.from_findings(
+            facts,
+            seen,
+            scale=scale,
+            center=clear(Flag.BEAM_CENTER, 0.0),
+            settings=SETTINGS,
+        )
+        found.append(
+            (kelvin, change.judge(seen, SETTINGS), drift.judge(numbers, SETTINGS))
+        )
+        bench.furnace.ramp_to(364.0 + index)
+        bench.clock.advance(1.0)
+    return found
+
+
+def test_a_transition_in_a_furnace_is_one_change_near_its_temperature(furnace):
+    kelvin = [k for k, change, _ in furnace if change.state is FlagState.RAISED]
+    assert len(kelvin) == 1
+    assert kelvin[0] == pytest.approx(393.0, abs=3.0)
+
+
+def test_a_ramp_is_a_drift_that_is_information(furnace):
+    before = [drift for kelvin, _, drift in furnace if 380 < kelvin < 390]
+    assert all(d.state is FlagState.RAISED for d in before)
+    assert all(d.severity is Severity.INFORMATION for d in before)
+    assert all("the cell expands" in d.sentence for d in before)
+    assert np.mean([d.value for d in before]) == pytest.approx(-9.0, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    "name", ["timeseries_lambda_P02_testasapo1", "timeseries_xrdfit_Ti7Nb_700C"]
+)
+def test_measured_series_without_an_event_raise_no_change(name, shared_data: Path):
+    intensity = np.load(shared_data / f"{name}.npz")["y"].astype(float)
+    whole = intensity.sum(axis=1) if intensity.ndim == 3 else intensity[:, ::2]
+    change = ChangePoint()
+    radius = 300.0 + np.arange(whole.shape[1])
+    for profile in whole:
+        counts = profile[:, None]
+        norm = (profile > 0).astype(float)[:, None]
+        seen = Seen(profiles=profiles_of(counts, counts, norm, radius), rings=None)
+        assert change.judge(seen, SETTINGS).state is not FlagState.RAISED
