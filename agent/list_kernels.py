@@ -1,4 +1,4 @@
-"""Sums over short lists of pixels, compiled: the mask's edges, a dark's pattern."""
+"""Short lists of pixels, compiled: the mask's edges, a dark's pattern, clusters."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ringwatch.agent.kernel import PIXELS, TOTAL
 from ringwatch.agent.nouns import SECTORS
 from ringwatch.agent.outlier_kernel import odds_of
 
-__all__ = ["LEAST_STRUCTURE", "SUMS", "fit_dark", "gather", "sum_edges"]
+__all__ = ["LEAST_STRUCTURE", "fit_dark", "gather", "join_clusters", "sum_edges"]
 
 NUMBER, MARKED, SEEN, EXPECTED, VARIANCE = range(5)
 SEEN_SQ, CROSS, EXPECTED_SQ = range(5, 8)
-SUMS = 8
-"""Columns of the sums along the edges, one row a group."""
+_SUMS = 8
+"""Rows of the sums along the edges, one column a group."""
 
 LEAST_STRUCTURE = 0.05
 """Share of a dark's scatter that is no noise; below it there is no pattern."""
@@ -41,18 +41,28 @@ def gather(
         values[k] = math.nan if bad or (value < 0.0 and not signed) else value
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def sum_edges(
-    values: NDArray[np.float64],
+    frame: NDArray[np.generic],
+    marker: float,
+    signed: bool,
     place: NDArray[np.int32],
     cell: NDArray[np.int32],
     group: NDArray[np.int64],
     moments: NDArray[np.float64],
     fano: float,
     dark: NDArray[np.float64],
-    sums: NDArray[np.float64],
-) -> None:
-    """Sums (8, 8) of each group of edge pixels, cell by cell."""
+    values: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pixels and marked ones (2, 2, 4) of each group; counts seen, expected, variance.
+
+    The latter are (3, 2, 4). ``values`` is room for one number a pixel. The variance is
+    that of counts, or the scatter about the common ratio from cell to cell where that
+    is more (as of a ratio estimator, Cochran 1977, eq. 6.13): grains and texture
+    scatter more than counts do.
+    """
+    gather(frame, place, marker, signed, values)
+    sums = np.zeros((_SUMS, 8))
     k = 0
     while k < values.size:
         c, g = cell[k], group[k]
@@ -70,7 +80,7 @@ def sum_edges(
         base = 0.0
         while k < values.size and cell[k] == c and group[k] == g:
             if math.isnan(values[k]):
-                sums[g, MARKED] += 1.0
+                sums[MARKED, g] += 1.0
             else:
                 number += 1.0
                 seen += min(values[k], most)
@@ -81,13 +91,22 @@ def sum_edges(
             continue
         seen -= base
         expected = number * mean - base
-        sums[g, NUMBER] += number
-        sums[g, SEEN] += seen
-        sums[g, EXPECTED] += expected
-        sums[g, VARIANCE] += fano * max(mean, 0.0) * number * (1.0 + number / pixels)
-        sums[g, SEEN_SQ] += seen * seen
-        sums[g, CROSS] += seen * expected
-        sums[g, EXPECTED_SQ] += expected * expected
+        sums[NUMBER, g] += number
+        sums[SEEN, g] += seen
+        sums[EXPECTED, g] += expected
+        sums[VARIANCE, g] += fano * max(mean, 0.0) * number * (1.0 + number / pixels)
+        sums[SEEN_SQ, g] += seen * seen
+        sums[CROSS, g] += seen * expected
+        sums[EXPECTED_SQ, g] += expected * expected
+    count, out = np.empty((2, 8), np.int64), np.empty((3, 8))
+    for g in range(8):
+        ratio = sums[SEEN, g] / max(sums[EXPECTED, g], 1e-9)
+        scatter = sums[SEEN_SQ, g] - 2.0 * ratio * sums[CROSS, g]
+        scatter += ratio * ratio * sums[EXPECTED_SQ, g]
+        count[0, g], count[1, g] = sums[NUMBER, g], sums[MARKED, g]
+        out[0, g], out[1, g] = sums[SEEN, g], sums[EXPECTED, g]
+        out[2, g] = max(sums[VARIANCE, g], scatter)
+    return count.reshape(2, 2, 4), out.reshape(3, 2, 4)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -149,3 +168,40 @@ def _true_deviation(deviation: float, law: tuple[float, float, float, float]) ->
         if sure:
             return deviation
     return deviation * core if core >= LEAST_STRUCTURE else 0.0
+
+
+@numba.njit(nogil=True, cache=True)
+def join_clusters(
+    place: NDArray[np.int32], columns: int, lit: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Size of the 8-connected cluster of each pixel, ``place`` rising, (n,).
+
+    At least the number of lit pixels about one of its members: the wings of a spot do
+    not stand out enough to be listed themselves.
+    """
+    n = place.size
+    root = np.arange(n).astype(np.int32)
+    for k in range(n):
+        for step in (1, columns - 1, columns, columns + 1):
+            j = np.searchsorted(place[k + 1 :], place[k] + step) + k + 1
+            if j >= n or place[j] != place[k] + step:
+                continue
+            if abs(place[j] % columns - place[k] % columns) > 1:
+                continue
+            a, b = k, j
+            while root[a] != a:
+                a = root[a]
+            while root[b] != b:
+                b = root[b]
+            root[max(a, b)] = min(a, b)
+    members = np.zeros(n, np.int32)
+    widest = np.zeros(n, np.int32)
+    for k in range(n):
+        while root[k] != root[root[k]]:
+            root[k] = root[root[k]]
+        members[root[k]] += 1
+        widest[root[k]] = max(widest[root[k]], lit[k])
+    size = np.empty(n, np.int32)
+    for k in range(n):
+        size[k] = max(members[root[k]], widest[root[k]])
+    return size

@@ -8,12 +8,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.kernel import MAXIMUM, PIXELS, SQUARES, TOTAL
+from ringwatch.agent.kernel import MAXIMUM, PIXELS, TOTAL
 from ringwatch.agent.nouns import SECTORS
 
 __all__ = [
     "count_lit",
-    "join_clusters",
     "noise_of",
     "odds_of",
     "scan_cells",
@@ -21,62 +20,87 @@ __all__ = [
 ]
 
 _FACTOR = 3.0  # times the brightest surroundings: slopes, texture, grains stay below
+_STEP = 1.0  # counts; less than what noise of the least Fano factor adds
 _LIT = 8.0  # log of the odds of a neighbour that is lit by chance
 _BINS, _FEWEST = 2, 8  # bins to either side; pixels that make surroundings
 _PERIMETER = 10  # px; what goes on so far away is part of a line, not a spot
 _BESIDE = 0.1  # of its height
 
 
-@numba.njit(nogil=True, cache=True)
-def noise_of(moments: NDArray[np.float64], signed: bool) -> tuple[float, float]:
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def noise_of(
+    pixels: NDArray[np.int64],
+    total: NDArray[np.float64],
+    total_sq: NDArray[np.float64],
+    maximum: NDArray[np.float64],
+    signed: bool,
+    doubtful: NDArray[np.bool_],
+) -> tuple[float, float]:
     """Fano factor of the pixels, and variance of an empty one where counts are signed.
 
-    Each the lower quartile over the rows of cells (rings): where rings are dense, their
-    slopes and grains still do not count. A dead pixel spoils its whole row, so that
-    one cell of each row has a say as well. The Fano factor is at least 1/4.
+    Each the lower quartile over the rows of cells (rings), (n_q, 32): where rings are
+    dense, their slopes and grains still do not count. A dead pixel spoils its whole
+    row, so that one cell of each row has a say as well. The Fano factor is at least
+    1/4. ``doubtful`` (n_q,) gets the rows that may hold a suspicious cell.
     """
-    rows = moments.shape[0] // SECTORS
-    fano = np.empty(rows)
-    alone = np.empty(rows)
-    floor = np.empty(rows)
-    kept = 0
-    lit = 0
-    sampled = 0
+    rows = total.shape[0]
+    fano, alone, floor = np.empty(rows), np.empty(rows), np.empty(rows)
+    kept = lit = sampled = 0
+    # Of the cells of a row: sum of squares about the mean, counts, pixels.
+    cells = np.empty((3, SECTORS))
     for b in range(rows):
-        within = 0.0
-        free = 0.0
-        total = 0.0
-        pixels = 0.0
-        for c in range(b * SECTORS, (b + 1) * SECTORS):
-            n = moments[c, PIXELS]
-            if n < 2.0:
-                continue
-            t = moments[c, TOTAL]
-            own = moments[c, SQUARES] - t * t / n
-            within += own
-            free += n - 1.0
-            total += t
-            pixels += n
-            if c % SECTORS == (5 * b) % SECTORS and n > 8.0 and t > 20.0:
-                alone[sampled] = own / (n - 1.0) * n / t
-                sampled += 1
+        bright = known = 0
+        for s in range(SECTORS):
+            n, t = float(pixels[b, s]), total[b, s]
+            many = n >= 2.0
+            own = total_sq[b, s] - t * t / max(n, 1.0)
+            cells[0, s] = own if many else 0.0
+            cells[1, s] = t if many else 0.0
+            cells[2, s] = n if many else 0.0
+            known += 1 if many else 0
+            top = maximum[b, s]
+            over = (top - _STEP) * (n - 1.0) > _FACTOR * (t - top)
+            bright += 1 if over & (top > _STEP) else 0
+        doubtful[b] = bright > 0
+        within, counts, number = _row_sums(cells)
+        s = (5 * b) % SECTORS
+        n, t = cells[2, s], cells[1, s]
+        if n > 8.0 and t > 20.0:
+            alone[sampled] = cells[0, s] / (n - 1.0) * n / t
+            sampled += 1
+        free = number - known
         if free <= SECTORS:
             continue
         floor[kept] = within / free
         kept += 1
-        if total > 20.0:
-            fano[lit] = within / free * pixels / total
+        if counts > 20.0:
+            fano[lit] = within / free * number / counts
             lit += 1
     level = 0.0
     if signed and kept > 0:
-        level = np.sort(floor[:kept])[kept // 4]
+        level = np.partition(floor[:kept], kept // 4)[kept // 4]
     if lit < 10 or level > 0.0:
         return 1.0, level
-    found = np.sort(fano[:lit])[lit // 4]
+    found = np.partition(fano[:lit], lit // 4)[lit // 4]
     if sampled >= 40:
         # A quarter of the cells of 40 pixels scatter by 15 % less than they should.
-        found = min(found, 1.2 * np.sort(alone[:sampled])[sampled // 4])
+        quarter = np.partition(alone[:sampled], sampled // 4)[sampled // 4]
+        found = min(found, 1.2 * quarter)
     return max(found, 0.25), level
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _row_sums(cells: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Sums of three rows of 32, each in two halves that do not wait for each other."""
+    a0 = a1 = b0 = b1 = c0 = c1 = 0.0
+    for s in range(0, SECTORS, 2):
+        a0 += cells[0, s]
+        a1 += cells[0, s + 1]
+        b0 += cells[1, s]
+        b1 += cells[1, s + 1]
+        c0 += cells[2, s]
+        c1 += cells[2, s + 1]
+    return a0 + a1, b0 + b1, c0 + c1
 
 
 @numba.njit(nogil=True, cache=True)
@@ -135,31 +159,34 @@ def suspicious_cells(
     floor: float,
     odds: float,
     wrap: int,
+    doubtful: NDArray[np.bool_],
     cells: NDArray[np.int32],
     expected: NDArray[np.float64],
 ) -> int:
     """List cells whose brightest pixel is impossible; their number.
 
-    ``expected`` gets what the surroundings let expect, ``odds`` is minus the log of the
-    chance that a sound pixel may have.
+    Of the rows that are ``doubtful``. ``expected`` gets what the surroundings let
+    expect, ``odds`` is minus the log of the chance that a sound pixel may have.
     """
     found = 0
     step = 5.0 * math.sqrt(floor) + 4.0 * fano
-    for c in range(moments.shape[0]):
-        top = moments[c, MAXIMUM]
-        n = moments[c, PIXELS]
-        if top <= step or (top - step) * (n - 1.0) <= _FACTOR * (
-            moments[c, TOTAL] - top
-        ):
+    for b in range(doubtful.size):
+        if not doubtful[b]:
             continue
-        level = _surroundings(moments, c // SECTORS, c % SECTORS, wrap)
-        if level < 0.0 or top <= _FACTOR * level:
-            continue
-        if odds_of(top - level, fano * level + floor, fano) <= odds:
-            continue
-        cells[found] = c
-        expected[found] = level
-        found += 1
+        for s in range(SECTORS):
+            c = b * SECTORS + s
+            top, n = moments[c, MAXIMUM], moments[c, PIXELS]
+            rest = moments[c, TOTAL] - top
+            if top <= step or (top - step) * (n - 1.0) <= _FACTOR * rest:
+                continue
+            level = _surroundings(moments, b, s, wrap)
+            if level < 0.0 or top <= _FACTOR * level:
+                continue
+            if odds_of(top - level, fano * level + floor, fano) <= odds:
+                continue
+            cells[found] = c
+            expected[found] = level
+            found += 1
     return found
 
 
@@ -256,40 +283,3 @@ def count_lit(
                 if not mean < beside < math.inf or beside == marker:
                     continue
                 lit[k] += odds_of(beside - mean, fano * mean + floor, fano) > _LIT
-
-
-@numba.njit(nogil=True, cache=True)
-def join_clusters(
-    place: NDArray[np.int32], columns: int, lit: NDArray[np.int32]
-) -> NDArray[np.int32]:
-    """Size of the 8-connected cluster of each pixel, ``place`` rising, (n,).
-
-    At least the number of lit pixels about one of its members: the wings of a spot do
-    not stand out enough to be listed themselves.
-    """
-    n = place.size
-    root = np.arange(n).astype(np.int32)
-    for k in range(n):
-        for step in (1, columns - 1, columns, columns + 1):
-            j = np.searchsorted(place[k + 1 :], place[k] + step) + k + 1
-            if j >= n or place[j] != place[k] + step:
-                continue
-            if abs(place[j] % columns - place[k] % columns) > 1:
-                continue
-            a, b = k, j
-            while root[a] != a:
-                a = root[a]
-            while root[b] != b:
-                b = root[b]
-            root[max(a, b)] = min(a, b)
-    members = np.zeros(n, np.int32)
-    widest = np.zeros(n, np.int32)
-    for k in range(n):
-        while root[k] != root[root[k]]:
-            root[k] = root[root[k]]
-        members[root[k]] += 1
-        widest[root[k]] = max(widest[root[k]], lit[k])
-    size = np.empty(n, np.int32)
-    for k in range(n):
-        size[k] = max(members[root[k]], widest[root[k]])
-    return size

@@ -14,24 +14,15 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.list_kernels import (
-    CROSS,
-    EXPECTED,
-    EXPECTED_SQ,
     LEAST_STRUCTURE,
-    MARKED,
-    NUMBER,
-    SEEN,
-    SEEN_SQ,
-    SUMS,
-    VARIANCE,
     fit_dark,
     gather,
+    join_clusters,
     sum_edges,
 )
 from ringwatch.agent.nouns import SECTORS, Cake, DarkMatch, EdgeSums, Outliers
 from ringwatch.agent.outlier_kernel import (
     count_lit,
-    join_clusters,
     noise_of,
     scan_cells,
     suspicious_cells,
@@ -43,6 +34,8 @@ __all__ = ["Frame", "SecondLook"]
 _KEPT = 4096  # outliers listed; more are only counted
 _FALSE_PIXELS = 1e-3  # sound pixels of a frame that may be taken for outliers
 _NO_DARK = np.empty(0)
+_NO_PIXELS = np.empty(0, np.int32)
+_NO_COUNTS = np.empty(0)
 _SHRINKAGE = 0.02  # how well the law of true deviations holds
 _FANO_KNOWN = 0.02  # how well the Fano factor of a frame says that of a dark
 
@@ -83,6 +76,10 @@ class SecondLook:
         self._cells = CellPixels.of(binning)
         self._edges = None if self._tiles else EdgePixels.of(binning)
         self._odds = math.log(max(binning.cell.size, 2) / _FALSE_PIXELS)
+        self._doubtful = np.empty(binning.pixels.shape[0], np.bool_)
+        self._along_edges = np.empty(
+            0 if self._edges is None else self._edges.place.size
+        )
         self._suspects = np.empty(binning.pixels.size, np.int32)
         self._expected = np.empty(binning.pixels.size)
         self._place = np.empty(_KEPT, np.int32)
@@ -105,7 +102,7 @@ class SecondLook:
         dark : tuple or None
             Mean dark per pixel (y * x,), its pattern, and the frames it is the mean of.
         """
-        noise = self.noise(frame)
+        noise = self.noise(cake, frame)
         below, match = None, None
         if dark is not None:
             below, pattern, frames = dark
@@ -118,9 +115,20 @@ class SecondLook:
             dark_match=match,
         )
 
-    def noise(self, frame: Frame) -> tuple[float, float]:
-        """Fano factor, and variance of an empty pixel where counts are signed."""
-        return noise_of(frame.moments, frame.signed)
+    def noise(self, cake: Cake, frame: Frame) -> tuple[float, float]:
+        """Fano factor, and variance of an empty pixel where counts are signed.
+
+        Notes on the way where ``outliers`` has to look.
+        """
+        fano, floor = noise_of(
+            cake.pixels,
+            cake.total,
+            cake.total_sq,
+            cake.maximum,
+            frame.signed,
+            self._doubtful,
+        )
+        return float(fano), float(floor)
 
     def outliers(
         self,
@@ -140,7 +148,7 @@ class SecondLook:
         ----------
         frame : Frame
         noise : tuple of float
-            From ``noise``.
+            From ``noise`` of the same frame, just before.
         dark : (y * x,) float64, optional
             Mean dark: a pixel that is hot in it is no outlier.
         """
@@ -149,9 +157,12 @@ class SecondLook:
             *noise,
             self._odds,
             0 if self._tiles else SECTORS,
+            self._doubtful,
             self._suspects,
             self._expected,
         )
+        if not n:
+            return _no_outliers(noise[0])
         found, counts = scan_cells(
             frame.pixels,
             self._shape,
@@ -167,6 +178,8 @@ class SecondLook:
             self._value,
             self._level,
         )
+        if not found:
+            return _no_outliers(noise[0])
         kept = min(found, _KEPT)
         order = np.argsort(self._place[:kept])
         place, level = self._place[:kept][order], self._level[:kept][order]
@@ -195,33 +208,24 @@ class SecondLook:
         edges = self._edges
         if edges is None:
             return None
-        sums = np.zeros((8, SUMS))
-        values = np.empty(edges.place.size)
-        gather(frame.pixels, edges.place, frame.marker, frame.signed, values)
-        base = _NO_DARK if dark is None else dark
-        sum_edges(
-            values,
+        (pixels, marked), (seen, expected, variance) = sum_edges(
+            frame.pixels,
+            frame.marker,
+            frame.signed,
             edges.place,
             edges.cell,
             edges.group,
             frame.moments,
             fano,
-            base,
-            sums,
+            _NO_DARK if dark is None else dark,
+            self._along_edges,
         )
-        by_side = sums.reshape(2, 4, SUMS)
-        seen, expected = by_side[..., SEEN], by_side[..., EXPECTED]
-        ratio = seen / np.maximum(expected, 1e-9)
-        # Scatter about the common ratio from cell to cell (as of a ratio estimator,
-        # Cochran 1977, eq. 6.13): grains and texture scatter more than counts do.
-        scatter = by_side[..., SEEN_SQ] - 2 * ratio * by_side[..., CROSS]
-        scatter += ratio**2 * by_side[..., EXPECTED_SQ]
         return EdgeSums(
-            pixels=by_side[..., NUMBER].astype(np.int64),
-            marked=by_side[..., MARKED].astype(np.int64),
-            seen=seen.copy(),
-            expected=expected.copy(),
-            variance=np.maximum(by_side[..., VARIANCE], scatter),
+            pixels=pixels,
+            marked=marked,
+            seen=seen,
+            expected=expected,
+            variance=variance,
         )
 
     def dark_match(
@@ -255,3 +259,16 @@ class SecondLook:
         if math.isfinite(sigma):
             sigma = math.hypot(sigma, _SHRINKAGE * slope)
         return DarkMatch(slope=slope, sigma=sigma)
+
+
+def _no_outliers(fano: float) -> Outliers:
+    return Outliers(
+        place=_NO_PIXELS,
+        cell=_NO_PIXELS,
+        value=_NO_COUNTS,
+        expected=_NO_COUNTS,
+        size=_NO_PIXELS,
+        found=0,
+        counts=0.0,
+        fano=fano,
+    )

@@ -56,6 +56,9 @@ class BeamstopLeak(PixelFault):
         Direction of a streak, degrees from +x to +y; None: a round blob.
     length_px : float
         Full width at half maximum along the streak.
+    side_px, side_deg : float
+        How far beside the beam, pixels, and in which direction, degrees: a beamstop
+        that is not aligned lets the beam's foot pass on one side.
     """
 
     flag: ClassVar[str] = "beamstop_leak"
@@ -63,14 +66,19 @@ class BeamstopLeak(PixelFault):
     fwhm_px: float = 60.0
     streak_deg: float | None = None
     length_px: float = 600.0
+    side_px: float = 0.0
+    side_deg: float = 0.0
 
     def change_light(
         self, light: NDArray[np.float32], pixels: PixelMap
     ) -> NDArray[np.float32]:
         """More light about the beam."""
         ny, nx = light.shape
-        x = np.arange(nx) + 0.5 - pixels.center_px[0]
-        y = (np.arange(ny) + 0.5 - pixels.center_px[1])[:, None]
+        side = math.radians(self.side_deg)
+        x0 = pixels.center_px[0] + self.side_px * math.cos(side)
+        y0 = pixels.center_px[1] + self.side_px * math.sin(side)
+        x = np.arange(nx) + 0.5 - x0
+        y = (np.arange(ny) + 0.5 - y0)[:, None]
         angle = math.radians(self.streak_deg or 0.0)
         along = x * math.cos(angle) + y * math.sin(angle)
         across = y * math.cos(angle) - x * math.sin(angle)

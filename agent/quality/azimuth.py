@@ -11,24 +11,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtrc, fdtri, ndtri
 
-from ringwatch.agent.nouns import SECTORS, Flag
-from ringwatch.agent.quality.azimuth_kernels import mark_rings
+from ringwatch.agent.nouns import Flag
 from ringwatch.agent.quality.facts import FrameFacts, Seen
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.ring_center import CenterFit
-from ringwatch.agent.quality.ring_light import (
-    KNOWN,
-    fano_between,
-    fit_amplitudes,
-    fit_even,
-    grain_scatter,
-    scatter_within,
-)
+from ringwatch.agent.quality.ring_light import measure_rings
+from ringwatch.agent.quality.ring_scatter import typical_scatter, typical_texture
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["RingLight", "judge_grainy", "judge_texture", "measure_ring_light"]
@@ -70,39 +64,22 @@ def measure_ring_light(facts: FrameFacts, seen: Seen) -> RingLight | None:
     if profiles is None or rings is None or not rings.bins.size:
         return None
     cake = facts.cake
-    n = rings.bins.size
-    in_ring = np.zeros(profiles.mean.size, np.bool_)
-    mark_rings(profiles.radius, rings.bins, rings.fwhm, in_ring)
-    fano = fano_between(cake.pixels, cake.total, cake.total_sq, in_ring)
-    wide = np.ceil(1.5 * rings.fwhm / profiles.step[rings.bins])
-    half = np.clip(wide, 3, 20).astype(np.int64)
-    amplitude, sigma = np.empty((n, SECTORS)), np.empty((n, SECTORS))
-    fit_amplitudes(
+    amplitude, sigma, within = measure_rings(
+        cake.pixels,
+        cake.total,
+        cake.total_sq,
+        profiles.radius,
+        profiles.step,
         profiles.sector,
         profiles.norm,
         profiles.variance,
         profiles.mean,
         rings.bins,
-        half,
-        amplitude,
-        sigma,
+        rings.fwhm,
+        _LEAST_CELLS,
+        _MOST_RINGS,
     )
-    known = (sigma < KNOWN).sum(axis=1) >= _LEAST_CELLS
-    typical = np.sort(sigma, axis=1)[:, SECTORS // 2]
-    order = np.argsort(typical, kind="stable")
-    order = order[known[order]][:_MOST_RINGS]
-    within = np.zeros(order.size)
-    scatter_within(
-        cake.pixels,
-        cake.total,
-        cake.total_sq,
-        profiles.mean,
-        fano,
-        rings.bins[order],
-        half[order],
-        within,
-    )
-    return RingLight(amplitude=amplitude[order], sigma=sigma[order], within=within)
+    return RingLight(amplitude=amplitude, sigma=sigma, within=within)
 
 
 def judge_grainy(light: RingLight | None, settings: QualitySettings) -> Finding:
@@ -117,21 +94,18 @@ def judge_grainy(light: RingLight | None, settings: QualitySettings) -> Finding:
     flag = Flag.GRAINY
     if light is None or not light.within.size:
         return not_evaluated(flag, _why_not(light))
-    # Columns: variance by grains, by counting, cells, degrees of freedom.
-    rows = grain_scatter(light.amplitude, light.sigma, _SAMPLING)
-    known = rows[:, 3] > 0
-    if not known.any():
+    grains, noise, cells, within, freedom = typical_scatter(
+        light.amplitude, light.sigma, light.within, _SAMPLING
+    )
+    if not freedom > 0:
         return not_evaluated(
             flag, "too little of the azimuth is covered to tell grains from texture"
         )
-    rows, within = rows[known], light.within[known]
-    grains, noise, cells = (_middle(rows[:, k]) for k in range(3))
-    freedom = float(rows[:, 3].sum())
     z = _normal_of_chi2((grains + noise) / noise * freedom, freedom)
     error, counting = math.sqrt(max(grains, 0.0) / cells), math.sqrt(noise / cells)
     per_cell = 1.0 / grains if grains > 0 else math.nan
     further = {"grain_error": error}
-    spotty = _middle(within) > _SPOTTY * grains
+    spotty = within > _SPOTTY * grains
     matters = error > max(settings.grain_tolerance, counting)
     if z > settings.threshold and matters and spotty:
         return raised(
@@ -172,25 +146,17 @@ def judge_texture(
         return not_evaluated(
             flag, f"rings that are {_off(center):.1f} px off centre vary by themselves"
         )
-    known = light.sigma < KNOWN
-    halves = (known[:, : SECTORS // 2] | known[:, SECTORS // 2 :]).sum(axis=1)
-    use = np.flatnonzero(halves >= _LEAST_HALF)
-    fits = [
-        fit_even(light.amplitude[r], light.sigma[r], _SAMPLING)
-        for r in use[:_TEXTURE_RINGS]
-    ]
-    fits = [fit for fit in fits if fit[3] >= 3]
-    if not fits:
+    excess, explained, left, freedom, noise = typical_texture(
+        light.amplitude, light.sigma, _SAMPLING, _LEAST_HALF, _TEXTURE_RINGS
+    )
+    if not freedom > 0:
         return not_evaluated(
             flag, "less than three quarters of half a turn of azimuth is covered"
         )
-    excess, explained, left, freedom, noise = (
-        sum(column) / len(fits) for column in zip(*fits, strict=True)
-    )
     ratio = explained / 6 / max(left / freedom, 1.0)
     z = float(-ndtri(max(fdtrc(6, freedom, ratio), 1e-300)))
     index = 1.0 + excess
-    needed = float(fdtri(6, freedom, 1.0 - settings.tail))
+    needed = _least_ratio(freedom, settings.tail)
     if ratio > needed and excess > settings.texture_tolerance:
         return raised(
             flag,
@@ -225,6 +191,7 @@ def _off(center: CenterFit) -> float:
     return math.hypot(center.dx, center.dy)
 
 
-def _middle(values: NDArray[np.float64]) -> float:
-    """Median; the upper one of an even number."""
-    return float(np.sort(values)[values.size // 2])
+@lru_cache(maxsize=256)
+def _least_ratio(freedom: float, tail: float) -> float:
+    """F that chance exceeds with the probability ``tail``: six harmonics."""
+    return float(fdtri(6, freedom, 1.0 - tail))

@@ -70,7 +70,7 @@ class ChangePoint:
             self._restart(profiles, mean)
             return not_evaluated(flag, "no frame before to compare with")
         frame = mean, profiles.variance, profiles.whole
-        left = np.zeros(profiles.mean.size)
+        left = np.empty(profiles.mean.size)
         slope, level, chi2, moved, noise, bins = compare_shapes(
             *frame, self._mean, self._variance, left
         )

@@ -6,7 +6,8 @@ One pass over the mean profile, for all checks that ask where the light went.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -39,12 +40,13 @@ _BOX = 2.5  # FWHM to either side; wide enough for a ring, narrow against a halo
 _LEAST_BOX, _LARGEST_BOX = 5, 60  # bins to either side
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(NamedTuple):
     """Light of a frame over that of the run's reference, as recorded.
 
     Attributes
     ----------
+    counts : float
+        Dark-subtracted counts of the frame, at normal incidence.
     total, sigma : float
         All dark-subtracted counts over the reference's, and its standard deviation by
         counting statistics.
@@ -67,6 +69,7 @@ class Comparison:
         Bins to either side of the surroundings of a bin.
     """
 
+    counts: float
     total: float
     sigma: float
     between: float
@@ -78,10 +81,11 @@ class Comparison:
     half: int
 
 
+@lru_cache(maxsize=4)  # several checks of a frame ask; both compare by identity
 def compare_light(profiles: Profiles, reference: Reference) -> Comparison | None:
     """Compare the mean profile with the reference's; None where that has no light."""
     half = box_of(profiles, reference.rings.width)
-    sums = _sums(
+    known, *parts = _compare(
         profiles.mean,
         profiles.variance,
         profiles.whole,
@@ -89,24 +93,7 @@ def compare_light(profiles: Profiles, reference: Reference) -> Comparison | None
         reference.variance,
         half,
     )
-    total, before, below, below_before, along, power_along = map(float, sums[:6])
-    power, power_before, noise, noise_before, above, spread, spread_before = map(
-        float, sums[6:]
-    )
-    if not (before > 0 and power_along > 0 and math.isfinite(total)):
-        return None
-    ratio = total / before
-    return Comparison(
-        total=ratio,
-        sigma=math.sqrt(spread + ratio**2 * spread_before) / before,
-        between=below / below_before if below_before > 0 else ratio,
-        rings=along / power_along,
-        structure=math.sqrt(max(power, 0.0) / power_before) if power_before > 0 else 1,
-        structure_sigma=math.sqrt(noise) / power_before if power_before > 0 else 1.0,
-        ring_share=above / before,
-        ring_z=power_before / math.sqrt(noise_before) if noise_before > 0 else 0.0,
-        half=half,
-    )
+    return Comparison._make((*parts, half)) if known else None
 
 
 def monitor_ratio(
@@ -129,6 +116,8 @@ def monitor_ratio(
     if not math.isfinite(then[key]) or then[key] == 0.0:
         return f"{key} was {then[key]:g} in the run's first frames"
     counted = now[key] / then[key]
+    if longer == 1.0:
+        return key, counted, longer
     rate = counted * longer
     near = math.log(max(intensity, LEAST))
     away = [abs(math.log(max(i, LEAST)) - near) for i in (counted, rate)]
@@ -157,15 +146,15 @@ def box_of(profiles: Profiles, width: float) -> int:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _sums(
+def _compare(
     mean: Floats,
     variance: Floats,
     whole: Floats,
     before: Floats,
     variance_before: Floats,
     half: int,
-) -> Floats:
-    """Sums over the bins for ``compare_light``, in the order in which it reads them.
+) -> tuple[bool, float, float, float, float, float, float, float, float, float]:
+    """Whether there is light to compare, and the fields of ``Comparison`` but one.
 
     The surroundings of a bin are the mean over ``half`` bins to either side by running
     sums; sharp structure is what differs from them. Its power is freed of the noise
@@ -186,9 +175,10 @@ def _sums(
         mass = weight[high] - weight[low]
         if w <= 0.0 or mass <= 1.5 * w:
             continue
-        sharp = mean[i] - (counts[high] - counts[low]) / mass
-        sharp_before = before[i] - (counts_before[high] - counts_before[low]) / mass
-        free = 1.0 - w / mass
+        share = 1.0 / mass
+        sharp = mean[i] - (counts[high] - counts[low]) * share
+        sharp_before = before[i] - (counts_before[high] - counts_before[low]) * share
+        free = 1.0 - w * share
         # Noise of the power: 4 h^2 v + 2 v^2 with h the structure, v its variance.
         v, v_before = free * variance[i], free * variance_before[i] * w
         power += w * sharp * sharp - v
@@ -199,25 +189,22 @@ def _sums(
         power_along += w * sharp_before * sharp_before
         spread += w * variance[i]
         spread_before += w * w * variance_before[i]
-        if sharp_before < 0.0:
-            below += w * mean[i]
-            below_before += w * before[i]
-        else:
-            above += w * sharp_before
-    return np.array(
-        (
-            counts[n],
-            counts_before[n],
-            below,
-            below_before,
-            along,
-            power_along,
-            power,
-            power_before,
-            noise,
-            noise_before,
-            above,
-            spread,
-            spread_before,
-        )
+        between = w if sharp_before < 0.0 else 0.0
+        below += between * mean[i]
+        below_before += between * before[i]
+        above += (w - between) * sharp_before
+    total = counts[n] / counts_before[n]
+    spread = math.sqrt(spread + total**2 * spread_before) / counts_before[n]
+    ringed = power_before > 0.0
+    return (
+        counts_before[n] > 0.0 and power_along > 0.0 and math.isfinite(counts[n]),
+        counts[n],
+        total,
+        spread,
+        below / below_before if below_before > 0.0 else total,
+        along / power_along,
+        math.sqrt(max(power, 0.0) / power_before) if ringed else 1.0,
+        math.sqrt(noise) / power_before if ringed else 1.0,
+        above / counts_before[n],
+        power_before / math.sqrt(noise_before) if noise_before > 0.0 else 0.0,
     )

@@ -139,10 +139,13 @@ def _against_reference(
     z = (fraction - 1.0) * expected / math.sqrt(max(expected, 1.0))
     if fraction >= settings.least_beam and not facts.dark_frames:
         # A pedestal that no dark takes away hides the loss: the rings tell.
-        shape = _shape_fraction(seen, reference)
+        # A sample that went amorphous keeps neither rings nor shape; but it still
+        # falls off along the radius, which a pedestal does not.
         ringless = seen.rings is None or not seen.rings.bins.size
-        if reference.rings.bins.size and ringless and shape < settings.least_beam:
-            fraction = max(shape, 0.0)
+        if reference.rings.bins.size and ringless:
+            shape = _shape_fraction(seen, reference)
+            if shape < settings.least_beam and not _falls_off(facts, seen, settings):
+                fraction = max(shape, 0.0)
     if fraction >= settings.least_beam:
         return clear(Flag.NO_BEAM, fraction, z=z)
     return raised(
@@ -193,7 +196,8 @@ def _falls_off(facts: FrameFacts, seen: Seen, settings: QualitySettings) -> bool
     mass = uniform_filter1d(whole, width, mode="nearest")
     level = uniform_filter1d(counts, width, mode="nearest") / np.maximum(mass, 1e-9)
     spread = uniform_filter1d(whole * profiles.variance, width, mode="nearest")
-    sigma = np.sqrt(spread / width) / np.maximum(mass, 1e-9)
+    # The filter's running sum leaves rounding errors below zero behind bright bins.
+    sigma = np.sqrt(np.maximum(spread, 0.0) / width) / np.maximum(mass, 1e-9)
     solid = mass > 0.03 * mass.max()
     high = int(np.argmax(np.where(solid, level, -np.inf)))
     low = int(np.argmin(np.where(solid, level, np.inf)))

@@ -8,7 +8,7 @@ Scherrer's equation. Smaller crystals, glasses and liquids have no such structur
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -34,12 +34,13 @@ _ONE_SIDED_95 = 1.645
 _LEAST_BINS = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharpStructure:
+class SharpStructure(NamedTuple):
     """Rings in the mean profile of a frame, above its smooth part.
 
     Attributes
     ----------
+    width : float
+        FWHM up to which structure is sharp, 1/Angstrom.
     visible : float
         Share of the net counts that stands more than three standard deviations above
         the smooth part, 0..1.
@@ -52,18 +53,16 @@ class SharpStructure:
     per_energy : float
         Share of the counts in ten equal rings of the limiting width whose energy is 1;
         goes with its square root.
-    width : float
-        FWHM up to which structure is sharp, 1/Angstrom.
     counts : float
         Net counts that were looked at.
     """
 
+    width: float
     visible: float
     visible_sigma: float
     energy: float
     energy_sigma: float
     per_energy: float
-    width: float
     counts: float
 
     def limit(self, sigmas: float) -> float:
@@ -95,11 +94,9 @@ def judge_amorphous_only(
         )
     value = found.limit(_ONE_SIDED_95)
     further = {"crystalline_fraction": found.visible, "sharp_width_q": found.width}
-    pitch_q = found.width / _sharp_bins(facts.pattern.q)
-    sharp_px = found.width / pitch_q * seen.profiles.pitch
-    ringed = bool((seen.rings.fwhm < sharp_px).any())
     tolerance = settings.crystalline_tolerance
-    if ringed or found.visible > tolerance:
+    sharp_px = _sharp_bins(facts.pattern.q) * seen.profiles.pitch
+    if found.visible > tolerance or (seen.rings.fwhm < sharp_px).any():
         return clear(flag, value, further=further)
     if found.limit(settings.threshold) < tolerance:
         nm = 0.1 * 2 * math.pi * 0.9 / found.width
@@ -141,27 +138,11 @@ def measure_sharp_structure(profiles: Profiles, q: Floats) -> SharpStructure | N
         None where nothing is above the dark.
     """
     bins = _sharp_bins(q)
-    half = 2 * bins
-    sums = np.zeros(5)
-    used = _split(profiles.mean, profiles.variance, profiles.whole, half, sums)
-    visible, visible_var, energy, counts, variance = sums.tolist()
-    if used < _LEAST_BINS or counts <= 5.0 * math.sqrt(variance):
+    known, *parts = _split(profiles.mean, profiles.variance, profiles.whole, bins)
+    if not known:
         return None
-    own = 3.0 * (3 * half * half + 3 * half - 1)
-    own /= (2 * half - 1) * (2 * half + 1) * (2 * half + 3)
-    expected = used * (1.0 - own) * _INSIDE
-    typical = math.sqrt(variance / used)  # counts
-    # Gaussians of height h and FWHM w: area 1.0645 h w, energy 0.7527 w (h / sigma)^2.
-    one = 1.0645 * bins / math.sqrt(0.7527 * bins * _KEPT) * typical
-    return SharpStructure(
-        visible=visible / counts,
-        visible_sigma=math.sqrt(visible_var) / counts,
-        energy=energy - expected,
-        energy_sigma=math.sqrt(2.0 * used),
-        per_energy=one * math.sqrt(_HIDDEN_RINGS) / counts,
-        width=bins * float(q[1] - q[0]),
-        counts=counts,
-    )
+    width = bins * float(q[1] - q[0])
+    return SharpStructure._make((width, *parts))
 
 
 def _sharp_bins(q: Floats) -> int:
@@ -172,13 +153,14 @@ def _sharp_bins(q: Floats) -> int:
 
 @numba.njit(nogil=True, cache=True)
 def _split(
-    mean: Floats, variance: Floats, whole: Floats, half: int, sums: Floats
-) -> int:
-    """Fill ``sums``: visible counts, their variance, energy, counts, variance.
+    mean: Floats, variance: Floats, whole: Floats, bins: int
+) -> tuple[bool, float, float, float, float, float, float]:
+    """Whether there is light to look at, and ``SharpStructure`` from ``visible`` on.
 
     Bins near the ends of the measured range, and those with little of a ring on the
-    detector, only help the smooth part. Gives the number of the others.
+    detector, only help the smooth part.
     """
+    half = 2 * bins
     n = mean.size
     first, last, covered = n, -1, 0.0
     for i in range(n):
@@ -187,30 +169,46 @@ def _split(
             last = i
             covered += whole[i]
     if last - first < 4 * half:
-        return 0
+        return False, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     size = last - first + 1
     enough = 0.1 * covered / size
     y, sigma = np.empty(size), np.empty(size)
     _bridge(mean, variance, whole, first, y, sigma)
     smooth = _smooth_part(y, sigma, half)
     used = 0
-    sums[:] = 0.0
+    visible = visible_var = energy = counts = noise = 0.0
+    inside = whole[first : last + 1]
     for i in range(half, size - half):
-        weight = whole[first + i]
-        if weight < enough:
-            continue
-        used += 1
+        weight = inside[i] if inside[i] >= enough else 0.0
         away = y[i] - smooth[i]
+        var = (sigma[i] * weight) ** 2
         z = away / sigma[i]
-        noise = (sigma[i] * weight) ** 2
-        if z > _VISIBLE:
-            sums[0] += away * weight
-            sums[1] += noise
-        else:
-            sums[2] += z * z
-        sums[3] += y[i] * weight
-        sums[4] += noise
-    return used
+        # Chosen, not branched to: noise is the worst that a processor can guess at.
+        shown = 1.0 if z > _VISIBLE else 0.0
+        hidden = 1.0 - shown if weight > 0.0 else 0.0
+        visible += shown * away * weight
+        visible_var += shown * var
+        energy += hidden * z * z
+        counts += y[i] * weight
+        noise += var
+        used += weight > 0.0
+    if used < _LEAST_BINS or counts <= 5.0 * math.sqrt(noise):
+        return False, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    own = 3.0 * (3 * half * half + 3 * half - 1)
+    own /= (2 * half - 1) * (2 * half + 1) * (2 * half + 3)
+    expected = used * (1.0 - own) * _INSIDE
+    typical = math.sqrt(noise / used)  # counts
+    # Gaussians of height h and FWHM w: area 1.0645 h w, energy 0.7527 w (h / sigma)^2.
+    one = 1.0645 * bins / math.sqrt(0.7527 * bins * _KEPT) * typical
+    return (
+        True,
+        visible / counts,
+        math.sqrt(visible_var) / counts,
+        energy - expected,
+        math.sqrt(2.0 * used),
+        one * math.sqrt(_HIDDEN_RINGS) / counts,
+        counts,
+    )
 
 
 @numba.njit(nogil=True, cache=True)
@@ -236,13 +234,12 @@ def _smooth_part(y: Floats, sigma: Floats, half: int) -> Floats:
     smooth, clipped = np.empty(y.size), y.copy()
     for _ in range(8):
         _run_quadratic(clipped, half, smooth)
-        settled = True
+        moving = 0
         for i in range(y.size):
             top = min(y[i], smooth[i] + 2.0 * sigma[i])
-            if abs(top - clipped[i]) > 0.3 * sigma[i]:
-                settled = False
+            moving += abs(top - clipped[i]) > 0.3 * sigma[i]
             clipped[i] = top
-        if settled:
+        if not moving:
             break
     return smooth
 
@@ -253,29 +250,30 @@ def _run_quadratic(y: Floats, half: int, out: Floats) -> None:
 
     Near the ends: the parabola of the last whole window.
     """
-    n, m = y.size, half
+    m = half
     w0 = 2.0 * m + 1.0
     w2 = m * (m + 1.0) * w0 / 3.0
     w4 = w2 * (3.0 * m * m + 3.0 * m - 1.0) / 5.0
     det = w0 * w4 - w2 * w2
+    a, b, c = w4 / det, w2 / det, w0 / det
     s0 = s1 = s2 = 0.0
     for k in range(-m, m + 1):
         v = y[m + k]
         s0 += v
         s1 += k * v
         s2 += k * k * v
-    for i in range(m, n - m):
-        level = (w4 * s0 - w2 * s2) / det
-        out[i] = level
-        if i == m or i == n - m - 1:
-            slope, bend = s1 / w2, (w0 * s2 - w2 * s0) / det
-            for k in range(1, m + 1):
-                if i == m:
-                    out[i - k] = level - slope * k + bend * k * k
-                if i == n - m - 1:
-                    out[i + k] = level + slope * k + bend * k * k
-        if i < n - m - 1:
-            old, new = y[i - m], y[i + m + 1]
-            s2 += -2.0 * s1 + s0 - old * (m + 1.0) ** 2 + new * m * m
-            s1 += -s0 + old * (m + 1.0) + new * m
-            s0 += new - old
+    level, slope, bend = a * s0 - b * s2, s1 / w2, c * s2 - b * s0
+    for k in range(m + 1):
+        out[m - k] = level - slope * k + bend * k * k
+    far, near, last = (m + 1.0) ** 2, 1.0 * m * m, 1.0 * m
+    leaving, entering = y[: y.size - 2 * m - 1], y[2 * m + 1 :]
+    middle = out[m + 1 :]
+    for i in range(leaving.size):
+        old, new = leaving[i], entering[i]
+        s2 += (s0 - 2.0 * s1) + (new * near - old * far)
+        s1 += (old * (last + 1.0) + new * last) - s0
+        s0 += new - old
+        middle[i] = a * s0 - b * s2
+    level, slope, bend = a * s0 - b * s2, s1 / w2, c * s2 - b * s0
+    for k in range(m + 1):
+        out[out.size - 1 - m + k] = level + slope * k + bend * k * k

@@ -25,7 +25,7 @@ from ringwatch.agent.quality.history import Duplicates, Sequence
 from ringwatch.agent.quality.ice import judge_ice
 from ringwatch.agent.quality.light import LightHistory
 from ringwatch.agent.quality.low_q import judge_beamstop_leak
-from ringwatch.agent.quality.masks import judge_mask_mismatch
+from ringwatch.agent.quality.masks import EdgeHistory
 from ringwatch.agent.quality.metadata import judge_stale_calibration
 from ringwatch.agent.quality.outliers import OutlierHistory, judge_spots
 from ringwatch.agent.quality.pixels import (
@@ -64,11 +64,22 @@ _WITHOUT_LIGHT = frozenset(
 
 _CONFOUNDED = (
     (
+        Flag.MISREAD,
+        (Flag.BEAM_DROP, Flag.NO_SAMPLE, Flag.SHADOW, Flag.SPOTS),
+        "part of the frame is missing: what is left looks like this",
+    ),
+    (Flag.SHADOW, (Flag.BEAM_DROP,), "the shadow takes the light that is missing"),
+    (
         Flag.BEAM_CENTER,
         (Flag.HOT_PIXELS, Flag.ZINGERS, Flag.SHADOW),
         "the rings run across the cells: their own light looks like this",
     ),
     (Flag.SPOTS, (Flag.BEAMSTOP_LEAK,), "a spot beside the beam looks like this"),
+    (
+        Flag.GRAINY,
+        (Flag.MASK_MISMATCH,),
+        "few grains: the pixels along the mask may lack light by chance",
+    ),
 )
 """A fault, what it makes look like faults, and why."""
 
@@ -104,6 +115,7 @@ class QualityFold:
         self._sequence = Sequence()
         self._light = LightHistory()
         self._outliers = OutlierHistory()
+        self._edges = EdgeHistory()
         self._drift = Drift()
         self._change = ChangePoint()
         self._first: Mapping[str, float] | None = None  # readbacks
@@ -184,7 +196,7 @@ class QualityFold:
     def _about_pixels(self, facts: FrameFacts, seen: Seen) -> list[Finding]:
         settings = self.settings
         return [
-            judge_mask_mismatch(facts, settings),
+            self._edges.judge(facts, settings),
             *self._outliers.judge(facts, seen, settings),
             judge_spots(facts, seen, settings),
             judge_stale_calibration(facts, seen, settings),

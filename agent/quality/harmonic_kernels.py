@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.quality.move_kernels import invert_scaled
-from ringwatch.agent.quality.profile_kernels import median_of
+from ringwatch.agent.quality.profile_kernels import median_near, median_of
+from ringwatch.agent.quality.sandwich_kernels import (
+    centred_squares,
+    products_of_waves,
+    sandwich,
+)
 
 __all__ = ["robust_harmonics"]
 
@@ -18,6 +23,7 @@ Floats = NDArray[np.float64]
 _HUBER = 1.5
 _ROUNDS = 5
 _LEAST_SECTORS = 6  # of a ring
+_WAVES = 4
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -41,7 +47,7 @@ def _quiet_cells(
                 cells[n] = r * sectors + s
                 noise[n] = sigma[r, s] / a[r, s]
                 n += 1
-    middle = median_of(noise.copy(), n)
+    middle = median_of(noise[:n].copy(), n)
     quiet = 0
     for k in range(n):
         if noise[k] <= middle:
@@ -71,11 +77,12 @@ def robust_harmonics(
     Fills ``beta`` (p,), ``covariance`` (p, p) and ``freedom`` (p / 2,) of each pair of
     columns; gives whether it could, how much the others inflate the variance of the
     first pair, and the scatter beyond counting noise. The offsets are eliminated
-    (Frisch and Waugh); sums over the azimuth are taken once for all powers of radius.
+    (Frisch and Waugh).
     """
     rings, sectors = a.shape
     p = beta.size
     usable = np.empty((rings, sectors), np.bool_)
+    used, noise = np.empty((rings, sectors)), np.empty((rings, sectors))
     n = 0
     for r in range(rings):
         count = 0
@@ -84,26 +91,30 @@ def robust_harmonics(
             count += usable[r, s]
         usable[r] &= count >= _LEAST_SECTORS
         n += count if count >= _LEAST_SECTORS else 0
+        for s in range(sectors):  # cells without use: no weight, and any finite noise
+            used[r, s] = 1.0 if usable[r, s] else 0.0
+            noise[r, s] = sigma[r, s] ** 2 if usable[r, s] else 1.0
     if n < p + 6:
         return False, 0.0, 0.0
     cells = np.empty(a.size, np.int64)
     quiet, quiet_variance = _quiet_cells(sigma, a, usable, cells)
-    huber = np.ones((rings, sectors))
-    weight, residual = np.zeros((rings, sectors)), np.zeros((rings, sectors))
-    means, masses = np.zeros((rings, 4)), np.zeros(rings)
+    table = products_of_waves(waves)
+    huber, spread, later = used.copy(), noise.copy(), np.empty((rings, sectors))
+    weight, residual = np.empty((rings, sectors)), np.empty((rings, sectors))
+    means, masses = np.zeros((rings, _WAVES)), np.zeros(rings)
     normal, inverse, right = np.empty((p, p)), np.empty((p, p)), np.empty(p)
-    moved = np.empty(a.size)
-    excess = used = 0.0
-    for _ in range(_ROUNDS):
-        used = excess
-        normal[:] = 0.0
-        right[:] = 0.0
-        for r in range(rings):
-            _add_ring(
-                move[r], sigma[r], a[r], usable[r], huber[r], used, powers[:, r], waves,
-                wave_of, weight[r], means[r], masses[r : r + 1], residual[r], normal,
-                right,
-            )  # fmt: skip
+    moved, scratch, strength = np.empty(quiet), np.empty(quiet), np.empty(quiet)
+    for k in range(quiet):
+        strength[k] = a.reshape(-1)[cells[k]]
+    left = residual.reshape(-1)
+    excess, middle = 0.0, math.sqrt(quiet_variance) * 0.67
+    for turn in range(_ROUNDS):
+        if turn:
+            spread, later = later, spread
+        _add_rings(
+            move, a, huber, spread, powers, wave_of, table, weight, means, masses,
+            residual, normal, right,
+        )  # fmt: skip
         if not invert_scaled(normal, inverse):
             return False, 0.0, 0.0
         for j in range(p):
@@ -111,20 +122,18 @@ def robust_harmonics(
         for r in range(rings):
             _take_off(beta, powers[:, r], waves, wave_of, means[r], a[r], residual[r])
         for k in range(quiet):
-            r, s = divmod(cells[k], sectors)
-            moved[k] = abs(residual[r, s] / a[r, s])
-        scatter = 1.4826 * median_of(moved, quiet)
-        excess = max(scatter**2 - quiet_variance, 1e-8)
-        for r in range(rings):
-            for s in range(sectors):
-                spread = sigma[r, s] ** 2 + (a[r, s] ** 2 + 0.05) * excess
-                size = abs(residual[r, s]) / math.sqrt(spread)
-                huber[r, s] = _HUBER / size if size > _HUBER else 1.0
-    _sandwich(
-        sigma, a, usable, used, weight, residual, means, masses, powers, waves, wave_of,
-        inverse, covariance, freedom,
+            moved[k] = abs(left[cells[k]] / strength[k])
+        middle = median_near(moved, quiet, middle, scratch)
+        excess = max((1.4826 * middle) ** 2 - quiet_variance, 1e-8)
+        _bound(
+            noise.reshape(-1), a.reshape(-1), used.reshape(-1), left, excess,
+            later.reshape(-1), huber.reshape(-1),
+        )  # fmt: skip
+    sandwich(
+        spread, a, weight, residual, means, masses, powers, wave_of, table, inverse,
+        covariance, freedom,
     )  # fmt: skip
-    covariance *= _clipping(huber, usable)
+    covariance *= _clipping(huber)
     alone = normal[0, 0] * normal[1, 1] - normal[0, 1] ** 2
     inflation = (inverse[0, 0] + inverse[1, 1]) / (
         (normal[0, 0] + normal[1, 1]) / alone
@@ -133,81 +142,92 @@ def robust_harmonics(
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _add_ring(
-    move: Floats,
-    sigma: Floats,
+def _bound(
+    noise: Floats,
     a: Floats,
-    usable: NDArray[np.bool_],
-    huber: Floats,
+    used: Floats,
+    residual: Floats,
     excess: float,
+    spread: Floats,
+    huber: Floats,
+) -> None:
+    """Fill variance and Huber's weight of each cell (n,), 0 for those not used."""
+    # Loops over few arrays each: else the compiler gives up proving them apart.
+    for k in range(noise.size):
+        spread[k] = noise[k] + (a[k] * a[k] + 0.05) * excess
+    for k in range(noise.size):
+        bounded = _HUBER * math.sqrt(spread[k]) / abs(residual[k])
+        huber[k] = used[k] * (bounded if bounded < 1.0 else 1.0)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _weigh(
+    huber: Floats,
+    spread: Floats,
+    a: Floats,
+    move: Floats,
+    weight: Floats,
+    power: Floats,
+    lift: Floats,
+) -> None:
+    """Fill ``w``, ``w a^2`` and ``w a move`` of each cell (n,)."""
+    for k in range(a.size):
+        weight[k] = huber[k] / spread[k]
+    for k in range(a.size):
+        power[k] = weight[k] * a[k] * a[k]
+    for k in range(a.size):
+        lift[k] = weight[k] * a[k] * move[k]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _add_rings(
+    move: Floats,
+    a: Floats,
+    huber: Floats,
+    spread: Floats,
     powers: Floats,
-    waves: Floats,
     wave_of: NDArray[np.int64],
+    table: Floats,
     weight: Floats,
     means: Floats,
-    mass: Floats,
+    masses: Floats,
     centred: Floats,
     normal: Floats,
     right: Floats,
 ) -> None:
-    """Add one ring, freed of its offset, to the normal equations; ``centred`` moves."""
-    sectors, p = a.size, powers.size
-    squares, products = np.zeros((4, 4)), np.zeros(4)
-    total = m0 = m1 = m2 = m3 = lift = 0.0
-    for s in range(sectors):
-        if not usable[s]:
-            weight[s] = 0.0
+    """Normal equations of all rings, each freed of its offset; ``centred`` moves."""
+    rings, sectors = a.shape
+    p = powers.shape[0]
+    normal[:] = 0.0
+    right[:] = 0.0
+    squares = np.empty((_WAVES, _WAVES))
+    v, u = np.empty((rings, sectors)), np.empty((rings, sectors))
+    _weigh(
+        huber.reshape(-1), spread.reshape(-1), a.reshape(-1), move.reshape(-1),
+        weight.reshape(-1), v.reshape(-1), u.reshape(-1),
+    )  # fmt: skip
+    every, lifted = np.dot(v, table), np.dot(u, table)  # (R, 16)
+    for r in range(rings):
+        moments, lifts = every[r], lifted[r]
+        total = masses[r] = moments[0]
+        if not total > 0.0:
+            means[r] = 0.0
+            centred[r] = 0.0
             continue
-        w = huber[s] / (sigma[s] ** 2 + (a[s] ** 2 + 0.05) * excess)
-        weight[s] = w
-        u = w * a[s]
-        v = u * a[s]
-        total += v
-        m0 += v * waves[0, s]
-        m1 += v * waves[1, s]
-        m2 += v * waves[2, s]
-        m3 += v * waves[3, s]
-        lift += u * move[s]
-    if not total > 0.0:
-        mass[0] = 0.0
-        centred[:] = 0.0
-        return
-    mass[0] = total
-    means[0], means[1], means[2], means[3] = (
-        m0 / total,
-        m1 / total,
-        m2 / total,
-        m3 / total,
-    )
-    lift /= total
-    for s in range(sectors):
-        centred[s] = move[s] - a[s] * lift
-        u = weight[s] * a[s]
-        v = u * a[s]
-        c0, c1 = waves[0, s] - means[0], waves[1, s] - means[1]
-        c2, c3 = waves[2, s] - means[2], waves[3, s] - means[3]
-        y = u * centred[s]
-        products[0] += c0 * y
-        products[1] += c1 * y
-        products[2] += c2 * y
-        products[3] += c3 * y
-        squares[0, 0] += v * c0 * c0
-        squares[1, 0] += v * c1 * c0
-        squares[1, 1] += v * c1 * c1
-        squares[2, 0] += v * c2 * c0
-        squares[2, 1] += v * c2 * c1
-        squares[2, 2] += v * c2 * c2
-        squares[3, 0] += v * c3 * c0
-        squares[3, 1] += v * c3 * c1
-        squares[3, 2] += v * c3 * c2
-        squares[3, 3] += v * c3 * c3
+        for i in range(_WAVES):
+            means[r, i] = moments[1 + i] / total
+        lift = lifts[0] / total
+        for s in range(sectors):
+            centred[r, s] = move[r, s] - a[r, s] * lift
+        centred_squares(moments, means[r], squares)
+        for j in range(p):
+            x = wave_of[j]
+            right[j] += powers[j, r] * (lifts[1 + x] - moments[1 + x] * lift)
+            for k in range(j + 1):
+                normal[j, k] += powers[j, r] * powers[k, r] * squares[x, wave_of[k]]
     for j in range(p):
-        x = wave_of[j]
-        right[j] += powers[j] * products[x]
-        for k in range(p):
-            y_ = wave_of[k]
-            value = squares[max(x, y_), min(x, y_)]
-            normal[j, k] += powers[j] * powers[k] * value
+        for k in range(j):
+            normal[k, j] = normal[j, k]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -221,81 +241,25 @@ def _take_off(
     centred: Floats,
 ) -> None:
     """Take the fitted harmonics off the moves of one ring."""
-    size = np.zeros(4)
+    size = np.zeros(_WAVES)
     for j in range(beta.size):
         size[wave_of[j]] += beta[j] * powers[j]
+    x0, x1, x2, x3 = size
+    middle = x0 * means[0] + x1 * means[1] + x2 * means[2] + x3 * means[3]
     for s in range(a.size):
-        fitted = size[0] * (waves[0, s] - means[0]) + size[1] * (waves[1, s] - means[1])
-        fitted += size[2] * (waves[2, s] - means[2]) + size[3] * (
-            waves[3, s] - means[3]
+        fitted = (x0 * waves[0, s] + x1 * waves[1, s]) + (
+            x2 * waves[2, s] + x3 * waves[3, s]
         )
-        centred[s] -= a[s] * fitted
+        centred[s] -= a[s] * (fitted - middle)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _sandwich(
-    sigma: Floats,
-    a: Floats,
-    usable: NDArray[np.bool_],
-    excess: float,
-    weight: Floats,
-    residual: Floats,
-    means: Floats,
-    masses: Floats,
-    powers: Floats,
-    waves: Floats,
-    wave_of: NDArray[np.int64],
-    inverse: Floats,
-    covariance: Floats,
-    freedom: Floats,
-) -> None:
-    """HC3 covariance; Satterthwaite's degrees of freedom of each pair of columns."""
-    p = inverse.shape[0]
-    x, pull = np.empty(p), np.empty(p)
-    first, second = np.zeros(p // 2), np.zeros(p // 2)
-    covariance[:] = 0.0
-    for r in range(a.shape[0]):
-        for s in range(a.shape[1]):
-            if not usable[r, s]:
-                continue
-            w = weight[r, s]
-            for j in range(p):
-                k = wave_of[j]
-                x[j] = a[r, s] * powers[j, r] * (waves[k, s] - means[r, k])
-            leverage = w * a[r, s] ** 2 / masses[r]
-            for j in range(p):
-                total = 0.0
-                for k in range(p):
-                    total += inverse[j, k] * x[k]
-                pull[j] = total * w
-                leverage += pull[j] * x[j]
-            spread = sigma[r, s] ** 2 + (a[r, s] ** 2 + 0.05) * excess
-            for j in range(p // 2):
-                part = (pull[2 * j] ** 2 + pull[2 * j + 1] ** 2) * spread
-                first[j] += part
-                second[j] += part * part
-            score = residual[r, s] / max(1.0 - leverage, 0.1)
-            for j in range(p):
-                pull[j] *= score
-            for j in range(p):
-                for k in range(p):
-                    covariance[j, k] += pull[j] * pull[k]
-    for j in range(p // 2):
-        freedom[j] = max(first[j] ** 2 / max(second[j], 1e-300) - p, 2.0)
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _clipping(huber: Floats, usable: NDArray[np.bool_]) -> float:
+def _clipping(huber: Floats) -> float:
     """Factor on the covariance because clipped residuals don't respond to a move.
 
     The slope of Huber's score function is 1 within the bound and 0 beyond, while the
     normal equations hold its weights (Huber 1981, Robust Statistics, ch. 7.6): 1.12^2
     for normal errors.
     """
-    weights = inside = 0.0
-    for r in range(huber.shape[0]):
-        for s in range(huber.shape[1]):
-            if usable[r, s]:
-                weights += huber[r, s]
-                inside += huber[r, s] == 1.0
-    return (weights / max(inside, 1.0)) ** 2
+    inside = np.count_nonzero(huber == 1.0)
+    return (huber.sum() / max(inside, 1)) ** 2

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 
 from ringwatch.agent.nouns import Flag, FrameRef
 from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+from ringwatch.agent.quality.totals import totals_of
 
 __all__ = ["Duplicates", "Sequence"]
 
@@ -18,18 +20,21 @@ class Duplicates:
     """Remembers the last 64 frames by checksum and sum."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[int, float, int]] = deque(maxlen=_RING)
+        self._seen: deque[tuple[int, float]] = deque(maxlen=_RING)
+        self._indices: deque[int] = deque(maxlen=_RING)
 
     def judge(self, facts: FrameFacts) -> Finding:
         """Raise where the same bytes came before; frames of zeros never count."""
-        total = float(facts.cake.total.sum())
-        checksum, index = facts.cake.checksum, facts.ref.index
-        earlier = next(
-            (i for c, t, i in self._seen if c == checksum and t == total), None
-        )
-        if total > 0:
-            self._seen.append((checksum, total, index))
-        if earlier is None or total == 0:
+        total = totals_of(facts.cake).counts
+        if not total > 0:
+            return clear(Flag.DUPLICATE)
+        frame = facts.cake.checksum, total
+        earlier = None
+        if frame in self._seen:
+            earlier = self._indices[self._seen.index(frame)]
+        self._seen.append(frame)
+        self._indices.append(facts.ref.index)
+        if earlier is None:
             return clear(Flag.DUPLICATE)
         return raised(
             Flag.DUPLICATE,
@@ -88,11 +93,14 @@ class Sequence:
 
 def _readback(ref: FrameRef, suffix: str) -> float | None:
     """Readback that ends so; of several the one named most like the detector."""
-    keys = sorted(key for key in ref.readbacks if key.endswith(suffix))
-    if not keys:
-        return None
-    best = max(keys, key=lambda key: _shared(key, ref.data_key))
-    return float(ref.readbacks[best])
+    key = _nearest_name(tuple(ref.readbacks), suffix, ref.data_key)
+    return None if key is None else float(ref.readbacks[key])
+
+
+@lru_cache(maxsize=64)
+def _nearest_name(names: tuple[str, ...], suffix: str, data_key: str) -> str | None:
+    keys = sorted(name for name in names if name.endswith(suffix))
+    return max(keys, key=lambda key: _shared(key, data_key), default=None)
 
 
 def _shared(key: str, data_key: str) -> int:

@@ -49,10 +49,13 @@ class LightHistory:
         """Give ``beam_drop`` and ``i0_suspect`` of the next frame."""
         if seen.profiles is None:
             return _neither("no pattern without a geometry")
-        self._follow(facts, seen.profiles, settings)
+        light = None
+        if reference is not None:
+            light = compare_light(seen.profiles, reference)
+        counts = _counts(seen.profiles) if light is None else light.counts
+        self._follow(facts, counts, settings)
         if reference is None:
             return _neither("no reference: the run is at its first frames")
-        light = compare_light(seen.profiles, reference)
         if light is None:
             return _neither("the run's first frames hold no light to compare with")
         monitor = monitor_ratio(facts, reference, settings, light.total)
@@ -72,17 +75,16 @@ class LightHistory:
         return 1.4826 / math.sqrt(2) * steps[len(steps) // 2]
 
     def _follow(
-        self, facts: FrameFacts, profiles: Profiles, settings: QualitySettings
+        self, facts: FrameFacts, counts: float, settings: QualitySettings
     ) -> None:
         """Remember how much intensity over I0 changed from the frame before."""
         now = facts.ref.readbacks
         key = find_readback(now, settings.i0_key, suffixes=("i0",))
         if key is None or not now[key] > 0:
             return
-        total = float(profiles.whole @ profiles.mean)
-        if not total > 0:
+        if not counts > 0:
             return
-        level = math.log(total / now[key])
+        level = math.log(counts / now[key])
         if math.isfinite(self._last):
             self._steps.append(abs(level - self._last))
         self._last = level
@@ -120,6 +122,10 @@ class LightHistory:
         if ratio < 1.0:
             drop = _dropped(ratio, z, further)
         return [drop, suspect]
+
+
+def _counts(profiles: Profiles) -> float:
+    return float(profiles.whole @ profiles.mean)
 
 
 def _alike(light: Comparison, i0: float, apart: float) -> bool:

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from ringwatch.agent.nouns import SECTORS, Flag
-from ringwatch.agent.quality.azimuth_kernels import (
-    level_bands,
-    mark_rings,
-    median_bands,
-    sum_bands,
-)
+from ringwatch.agent.quality.azimuth_kernels import WIDEST_STREAK, find_streaks
 from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.low_q_kernels import (
     excess_near_beam,
+    in_rings,
+    light_beyond,
     rings_all_around,
     trend_near_beam,
 )
 from ringwatch.agent.quality.rings import Profiles
-from ringwatch.agent.quality.sector_steps import find_step, measure_step, weigh
 from ringwatch.agent.quality.settings import QualitySettings
 from ringwatch.agent.quality.shadow import light_start, ring_bins
 
@@ -43,10 +40,8 @@ _TIMES = 3.0  # brighter than expected: no sample changes that much between two 
 _FAR_BRIGHTER = 30.0  # so near the beam samples may, unless a beamstop keeps it dark
 _CONFINED = 0.7  # share of the excess that lies within six bins of the beam
 _UNEVEN = 0.5  # share of the azimuth that takes part in a leak to one side
-_STREAK_BANDS = 6
-_WIDEST_STREAK = 3  # sectors; 34 degrees
-_TRIALS = SECTORS * _WIDEST_STREAK * 2
-_FLAT_FIELD = 0.003  # relative scatter of a sector that counting does not explain
+_TRIALS = SECTORS * WIDEST_STREAK * 2
+_UNKNOWN, _NO_CELLS = np.empty(0), np.empty((0, SECTORS))
 
 
 def judge_beamstop_leak(
@@ -67,7 +62,9 @@ def judge_beamstop_leak(
     profiles = seen.profiles
     if profiles is None or seen.rings is None:
         return not_evaluated(flag, "no geometry, so no beam to look next to")
-    total = float(facts.cake.total.sum() - facts.cake.dark.sum())
+    total = profiles.counts - profiles.dark_counts
+    if math.isnan(total):
+        total = float(facts.cake.total.sum() - facts.cake.dark.sum())
     largest = float(profiles.radius[-1])
     covered, dark, first = light_start(profiles)
     if covered >= profiles.mean.size or profiles.radius[covered] > _BESIDE * largest:
@@ -115,22 +112,27 @@ def _blob(
     there is a shadow at all.
     """
     inner, anchor, stopped = bins
-    gain = max(float(profiles.variance.sum() / max(profiles.mean.sum(), 1e-9)), 1.0)
     nearest = 1.5 * profiles.radius[inner] + _MARGIN
     beside = min(_BESIDE * profiles.radius[-1], nearest)
-    end, scale = max(int(np.searchsorted(profiles.radius, beside)), inner), 1.0
+    gain, end, scale = light_beyond(
+        profiles.radius,
+        profiles.mean,
+        profiles.variance,
+        _UNKNOWN if reference is None else reference.mean,
+        beside,
+        inner,
+    )
     if reference is None:
         trend = trend_near_beam(profiles.radius, profiles.mean, anchor)
         skip = rings_all_around(profiles.sector, profiles.norm, trend, end, in_ring)
         trend[anchor:] = np.maximum(trend[anchor:], profiles.mean[anchor:])
         expected = trend[:, None]
     else:
-        skip, before = np.zeros(profiles.mean.size, np.bool_), reference.rings
-        mark_rings(profiles.radius, before.bins, before.fwhm, skip)
+        before = reference.rings
+        skip = in_rings(
+            profiles.radius, before.bins, before.fwhm, before.bins, before.fwhm
+        )
         expected = reference.sector
-        beyond = profiles.radius[end:]
-        was = float(beyond @ reference.mean[end:])
-        scale = float(beyond @ profiles.mean[end:]) / was if was > 0 else 1.0
     excess, variance, inside, to_one_side, share, brightest = excess_near_beam(
         profiles.sector,
         profiles.norm,
@@ -164,47 +166,36 @@ def _streak(
     first: int,
 ) -> _Light:
     """Counts of the streak that stands out most, if it does so significantly."""
-    end = int(np.searchsorted(profiles.radius, _NEAR * profiles.radius[-1]))
-    if reference is None:
-        expected = np.broadcast_to(profiles.mean[:, None], profiles.sector.shape)
-        known = np.broadcast_to(np.array(math.inf), profiles.sector.shape)
-    else:
+    end = int(profiles.radius.searchsorted(_NEAR * profiles.radius[-1]))
+    expected, known = _NO_CELLS, _NO_CELLS
+    if reference is not None:
         expected, known = reference.sector, reference.norm
-    sums = np.empty((4, _STREAK_BANDS, SECTORS))
-    sum_bands(
+    every = find_streaks(
         profiles.sector,
         profiles.norm,
         profiles.variance,
+        profiles.mean,
         expected,
         known,
         in_ring,
         first,
         end,
-        sums,
-    )
-    ratio, variance = np.empty(sums.shape[1:]), np.empty(sums.shape[1:])
-    level_bands(sums, ratio, variance, 1)
-    level, spread = np.empty(SECTORS), np.empty(SECTORS)
-    median_bands(ratio, variance, 0, level, spread)
-    spread += np.where(spread > 0.0, _FLAT_FIELD**2, 0.0)
+    ).tolist()
     best = _NONE
-    weight, y, columns = weigh(level, spread, 2, 4)
-    for facing in (0, 1) if reference is not None else (-1,):
-        start, width = find_step(weight, y, columns, 1.0, _WIDEST_STREAK, facing == 1)
-        if not width:
+    for start, width, step, sigma, freedom, held in every:
+        if freedom < 3 or not step / sigma > _least_z(freedom, settings.tail):
             continue
-        step, sigma, freedom = measure_step(weight, y, columns, start, width, facing)
-        z = step / sigma
-        if freedom < 3 or z <= -stdtrit(freedom, settings.tail / (2 * _TRIALS)):
-            continue
-        where = (start + np.arange(width)) % SECTORS
-        if facing == 1:
-            where = np.concatenate([where, (where + SECTORS // 2) % SECTORS])
-        counts = step * float(sums[0][:, where].sum()) / (1.0 + step)
+        counts = step * held / (1.0 + step)
         if counts > best.counts:
             chi = -180.0 + 360.0 / SECTORS * (start + 0.5 * width)
-            best = _Light(counts=counts, z=z, chi=chi)
+            best = _Light(counts=counts, z=step / sigma, chi=chi)
     return best
+
+
+@lru_cache(maxsize=256)
+def _least_z(freedom: float, tail: float) -> float:
+    """Student's t that chance exceeds in none of all places looked at."""
+    return float(-stdtrit(freedom, tail / (2 * _TRIALS)))
 
 
 def _raise(

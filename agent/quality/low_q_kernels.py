@@ -1,4 +1,4 @@
-"""Compiled loops over the cells next to the beam."""
+"""Compiled loops over the cells next to the beam, and which bins lie in a ring."""
 
 from __future__ import annotations
 
@@ -8,9 +8,84 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["excess_near_beam", "rings_all_around", "trend_near_beam"]
+from ringwatch.agent.quality.profile_kernels import nth_smallest
+
+__all__ = [
+    "excess_near_beam",
+    "first_even_bin",
+    "in_rings",
+    "light_beyond",
+    "mark_rings",
+    "rings_all_around",
+    "trend_near_beam",
+]
 
 Floats = NDArray[np.float64]
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def mark_rings(
+    radius: Floats, bins: NDArray[np.int64], fwhm: Floats, marked: NDArray[np.bool_]
+) -> None:
+    """Mark the bins within two FWHM and a pixel of a ring."""
+    for k in range(bins.size):
+        reach = 2.0 * fwhm[k] + 1.0
+        centre = radius[bins[k]]
+        i = bins[k]
+        while i >= 0 and radius[i] >= centre - reach:
+            marked[i] = True
+            i -= 1
+        i = bins[k] + 1
+        while i < radius.size and radius[i] <= centre + reach:
+            marked[i] = True
+            i += 1
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def in_rings(
+    radius: Floats,
+    bins: NDArray[np.int64],
+    fwhm: Floats,
+    bins_before: NDArray[np.int64],
+    fwhm_before: Floats,
+) -> NDArray[np.bool_]:
+    """Bins within a ring of one set or of another."""
+    marked = np.zeros(radius.size, np.bool_)
+    mark_rings(radius, bins, fwhm, marked)
+    mark_rings(radius, bins_before, fwhm_before, marked)
+    return marked
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def first_even_bin(
+    sector: Floats, norm: Floats, mean: Floats, dark_below: float
+) -> tuple[int, int, int]:
+    """First bin that is covered, out of the beamstop's shadow, and of its penumbra.
+
+    Looked for in the inner quarter. A bin is in the shadow where the mean is below
+    ``dark_below`` times the median of the inner third, in the penumbra where fewer than
+    four fifths of the sectors reach half the mean; all inside the last such bin counts
+    as such.
+    """
+    bins, sectors = sector.shape
+    inner = max(bins // 3, 1)
+    level = dark_below * nth_smallest(mean[:inner].copy(), inner, inner // 2)
+    covered_from, dark, last = bins, -1, -1
+    for i in range(bins // 4):
+        covered = lit = 0
+        for s in range(sectors):
+            if norm[i, s] > 0.0:
+                covered += 1
+                if sector[i, s] >= 0.5 * mean[i]:
+                    lit += 1
+        if covered == 0:
+            continue
+        covered_from = min(covered_from, i)
+        if mean[i] < level:
+            dark = i
+        if mean[i] < level or lit < 0.8 * covered:
+            last = i
+    return covered_from, dark + 1, last + 1
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -65,6 +140,34 @@ def trend_near_beam(radius: Floats, mean: Floats, anchor: int) -> Floats:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
+def light_beyond(
+    radius: Floats,
+    mean: Floats,
+    variance: Floats,
+    before: Floats,
+    beside: float,
+    inner: int,
+) -> tuple[float, int, float]:
+    """Counts of a quantum, where the neighbourhood of the beam ends, light beyond.
+
+    The end is the first bin from radius ``beside`` on, but not before bin ``inner``.
+    The light is that over the light of the profile ``before``, 1 if that is empty.
+    """
+    noise = light = 0.0
+    for i in range(mean.size):
+        noise += variance[i]
+        light += mean[i]
+    end = max(int(np.searchsorted(radius, beside)), inner)
+    was = now = 0.0
+    if before.size:
+        for i in range(end, mean.size):
+            was += radius[i] * before[i]
+            now += radius[i] * mean[i]
+    gain = max(noise / max(light, 1e-9), 1.0)
+    return gain, end, now / was if was > 0.0 else 1.0
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def excess_near_beam(
     sector: Floats,
     norm: Floats,
@@ -93,6 +196,7 @@ def excess_near_beam(
     sectors = sector.shape[1]
     around = np.zeros(sectors)
     out = np.zeros(6)
+    everywhere = expected.shape[1] == 1
     for i in range(end):
         if in_ring[i] and i >= inner:
             continue
@@ -100,10 +204,12 @@ def excess_near_beam(
             w = norm[i, s]
             if not w > 0.0:
                 continue
-            e = scale * max(expected[i, s % expected.shape[1]], 0.0)
+            e = scale * max(expected[i, 0 if everywhere else s], 0.0)
+            if not sector[i, s] > times[0 if i < inner else 1] * e:
+                continue
             more = (sector[i, s] - e) * w
             noise = threshold * math.sqrt(variance[i] * w) + threshold**2 * gain
-            if sector[i, s] > times[0 if i < inner else 1] * e and more > noise:
+            if more > noise:
                 out[0] += more
                 out[1] += variance[i] * w
                 out[5] = max(out[5], maximum[i, s])

@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 import math
+from collections import deque
+from dataclasses import replace
 
+import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from ringwatch.agent.nouns import EdgeSums, Flag
 from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.settings import QualitySettings
 
-__all__ = ["judge_mask_mismatch"]
+__all__ = ["EdgeHistory", "judge_mask_mismatch"]
 
 _SIDES = ("left", "right", "up", "down")
+_REMEMBERED = 32  # frames
 _FEWEST = 8  # pixels of a side that can accuse the mask
 
 
-def judge_mask_mismatch(facts: FrameFacts, settings: QualitySettings) -> Finding:
+class EdgeHistory:
+    """Sums the counts along the mask's edges over the last 32 frames.
+
+    A mask and the dead areas under it stay where they are, so frames add up: what one
+    frame of few counts cannot show, ten show.
+    """
+
+    def __init__(self) -> None:
+        self._last: deque[EdgeSums] = deque(maxlen=_REMEMBERED)
+
+    def judge(self, facts: FrameFacts, settings: QualitySettings) -> Finding:
+        """Judge the next frame together with those before it."""
+        edges = facts.cake.edges
+        if edges is None:
+            return judge_mask_mismatch(None, settings)
+        self._last.append(edges)
+        if len(self._last) == 1:
+            return judge_mask_mismatch(edges, settings)
+        seen, expected, variance = (
+            np.sum([getattr(e, name) for e in self._last], axis=0)
+            for name in ("seen", "expected", "variance")
+        )
+        summed = replace(edges, seen=seen, expected=expected, variance=variance)
+        return judge_mask_mismatch(summed, settings)
+
+
+def judge_mask_mismatch(edges: EdgeSums | None, settings: QualitySettings) -> Finding:
     """Raise where open pixels along one side of the mask lack the counts they should.
 
     They must lack more than ``mask_tolerance`` of what their ring lets expect, beyond
@@ -28,7 +59,7 @@ def judge_mask_mismatch(facts: FrameFacts, settings: QualitySettings) -> Finding
 
     The value is the share of the expected counts that masked pixels at the edge hold.
     """
-    flag, edges = Flag.MASK_MISMATCH, facts.cake.edges
+    flag = Flag.MASK_MISMATCH
     if edges is None:
         return not_evaluated(flag, "no mask, or no geometry that says what to expect")
     share = _masked_share(edges)
@@ -72,29 +103,68 @@ def _lacking(
 
     A mask that is shifted leaves signal inside on the side to which it moved.
     """
-    expected = np.maximum(edges.expected, 0.0)
-    sigma = np.sqrt(np.maximum(edges.variance, 1.0))
-    enough = settings.threshold * sigma < settings.mask_tolerance * expected
-    number = edges.pixels + edges.marked
-    visible = enough[0] & (edges.pixels[0] >= _FEWEST)
-    ratio = edges.seen / np.maximum(expected, 1e-9)
-    z = (edges.seen - expected) / sigma
-    limit = 1.0 - settings.mask_tolerance
-    empty = visible & (ratio[0] < limit) & (z[0] < -settings.threshold)
-    lit = enough[1] & (ratio[1] > limit) & (edges.pixels[1] >= _FEWEST)
-    gone = edges.marked[0] > settings.mask_tolerance * np.maximum(number[0], _FEWEST)
-    bad = empty | (gone & lit)
-    if not (visible | (gone & enough[1])).any():
-        return None
-    if not bad.any():
-        least = int(np.argmin(np.where(visible, ratio[0], np.inf)))
-        return float(ratio[0, least]), (), float(z[0, least]), False
-    # What the detector marked holds nothing; the significance is that of the signal.
-    seen = edges.seen[0][bad].sum() / max(
-        (expected[0] * number[0] / np.maximum(edges.pixels[0], 1))[bad].sum(), 1e-9
+    bad = np.zeros(len(_SIDES), np.bool_)
+    known, ratio, z, shifted = _compare_sides(
+        edges.pixels,
+        edges.marked,
+        edges.seen,
+        edges.expected,
+        edges.variance,
+        settings.mask_tolerance,
+        settings.threshold,
+        bad,
     )
-    strength = np.where(empty, np.abs(z[0]), edges.seen[1] / sigma[1])[bad].max()
+    if not known:
+        return None
+    names = tuple(name for name, side in zip(_SIDES, bad.tolist(), strict=True) if side)
+    return float(ratio), names, float(z), bool(shifted)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _compare_sides(
+    pixels: NDArray[np.int64],
+    marked: NDArray[np.int64],
+    seen: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    tolerance: float,
+    threshold: float,
+    bad: NDArray[np.bool_],
+) -> tuple[bool, float, float, bool]:
+    """Whether any side can be judged, share seen, significance, whether it is shifted.
+
+    ``bad`` (4,) gets the sides that lack counts; without any the share is the least.
+    """
+    known, every_lit = False, True
+    least, shown, shown_z = math.inf, math.nan, math.nan
+    held = due = strength = 0.0
+    for k in range(bad.size):
+        outside, inside = max(expected[0, k], 0.0), max(expected[1, k], 0.0)
+        sigma = math.sqrt(max(variance[0, k], 1.0))
+        sigma_inside = math.sqrt(max(variance[1, k], 1.0))
+        visible = threshold * sigma < tolerance * outside and pixels[0, k] >= _FEWEST
+        signal = threshold * sigma_inside < tolerance * inside
+        ratio, z = seen[0, k] / max(outside, 1e-9), (seen[0, k] - outside) / sigma
+        empty = visible and ratio < 1.0 - tolerance and z < -threshold
+        lit = signal and seen[1, k] / max(inside, 1e-9) > 1.0 - tolerance
+        lit = lit and pixels[1, k] >= _FEWEST
+        number = pixels[0, k] + marked[0, k]
+        gone = marked[0, k] > tolerance * max(number, _FEWEST)
+        known = known or visible or (gone and signal)
+        if k == 0 or (visible and not ratio >= least):
+            shown, shown_z = ratio, z
+        if visible:
+            least = min(least, ratio)
+        bad[k] = empty or (gone and lit)
+        if bad[k]:
+            # What the detector marked holds nothing; there the signal is significant.
+            held += seen[0, k]
+            due += outside * number / max(pixels[0, k], 1)
+            every_lit = every_lit and lit
+            own = abs(z) if empty else seen[1, k] / sigma_inside
+            strength = max(strength, own)
+    if not bad.any():
+        return known, shown, shown_z, False
     # Opposite sides that both lack mean a mask that is too small, wherever signal is.
-    shifted = bool(lit[bad].all()) and not (bad[:2].all() or bad[2:].all())
-    names = tuple(name for name, side in zip(_SIDES, bad, strict=True) if side)
-    return float(seen), names, float(strength), shifted
+    both = (bad[0] and bad[1]) or (bad[2] and bad[3])
+    return known, held / max(due, 1e-9), strength, every_lit and not both

@@ -26,6 +26,7 @@ _TILE_SHARE = 0.25  # of the counts, where no geometry tells a ring from a spot
 _ONE_SPOT = 0.2  # of the rings' counts: so much matters even in one spot
 _GAP = 5  # bins, where no ring tells how wide rings are
 _GAPS = (4, 12)
+_NONE, _NO_BINS = np.zeros(0, np.bool_), np.empty(0, np.int64)
 
 
 class OutlierHistory:
@@ -54,19 +55,19 @@ class OutlierHistory:
         if outliers is None or why_not:
             hot, zingers = (not_evaluated(flag, why_not) for flag in flags)
             return hot, zingers
+        known = len(self._places)
+        if not outliers.found:
+            self._places.append(outliers.place)
+            zingers = clear(Flag.ZINGERS, 0.0, further={"zinger_share": 0.0})
+            hot = clear(Flag.HOT_PIXELS, 0.0, further={"hot_share": 0.0})
+            return hot if known else _first_frame(), zingers
         lone = np.flatnonzero(_lone(outliers))
         place = outliers.place[lone]
         often, before = self._repeated(place, facts.cake, settings)
-        known = len(self._places)
         self._places.append(place)
         zingers = _judge(Flag.ZINGERS, facts.cake, lone[~before], settings)
         if not known:
-            return (
-                not_evaluated(
-                    Flag.HOT_PIXELS, "one frame tells no hot pixel: it needs 2"
-                ),
-                zingers,
-            )
+            return _first_frame(), zingers
         return _judge(Flag.HOT_PIXELS, facts.cake, lone[often], settings), zingers
 
     def _repeated(
@@ -102,7 +103,7 @@ def judge_spots(facts: FrameFacts, seen: Seen, settings: QualitySettings) -> Fin
     if seen.profiles is None:
         return _judge_clusters(cake, cake.outliers)
     width = _gap(seen)
-    rings = np.empty(0, np.int64) if seen.rings is None else seen.rings.bins
+    rings = _NO_BINS if seen.rings is None else seen.rings.bins
     total, maximum = _without_lone(cake, cake.outliers)
     spots, counts, ringed = find_spots(
         total, maximum, cake.pixels, cake.outliers.fano, rings, width
@@ -150,6 +151,8 @@ def _why_not(outliers: Outliers | None, seen: Seen) -> str:
         return "single pixels were not looked at"
     if seen.profiles is None:
         return "no geometry that tells a bright pixel from a ring"
+    if outliers.found <= _GRAINS:
+        return ""
     others = outliers.found - int(_lone(outliers).sum())
     if others > max(_GRAINS, outliers.found // 2):
         return (
@@ -175,7 +178,7 @@ def _without_lone(
     cake: Cake, outliers: Outliers
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sums and maxima of the cells as if lone outliers held what is expected."""
-    lone = _lone(outliers)
+    lone = _lone(outliers) if outliers.found else _NONE
     if not lone.any():
         return cake.total, cake.maximum
     total, maximum = cake.total.copy(), cake.maximum.copy()
@@ -216,6 +219,10 @@ def _judge(
         f"counts; false peaks in the pattern: {peaks}; {remedy}",
         further=further,
     )
+
+
+def _first_frame() -> Finding:
+    return not_evaluated(Flag.HOT_PIXELS, "one frame tells no hot pixel: it needs 2")
 
 
 def _number(count: int, what: str) -> str:

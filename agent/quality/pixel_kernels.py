@@ -1,4 +1,8 @@
-"""Passes over the cells of a cake for the flags of the readout, compiled."""
+"""Passes over the cells of a cake for the flags of the readout, compiled.
+
+Sums run by columns: each sector has its own, so that eight are added at once without
+changing the order of any sum.
+"""
 
 from __future__ import annotations
 
@@ -8,75 +12,142 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["constant_pixels", "empty_pixels", "lit_ratio", "plateau_cells"]
+__all__ = [
+    "FLAT",
+    "FLAT_PIXELS",
+    "cells_below",
+    "constant_pixels",
+    "dim_pixels",
+    "empty_pixels",
+    "lit_ratio",
+    "sum_up",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+FLAT_PIXELS = 6
+"""Pixels that a cell must hold for their scatter to be missed."""
+
+FLAT = 5.0
+"""Counts per pixel; so many never scatter by nothing."""
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def sum_up(
+    pixels: Ints, total: Floats, maximum: Floats, saturated: Ints
+) -> tuple[int, float, float, float, int, int, int, int]:
+    """Fields of ``Totals``, in their order; all arrays (n_q, 32)."""
+    bins, sectors = pixels.shape
+    every = clipped = 0
+    counts, brightest, top, at_top, flat, empty = range(6)
+    found = np.zeros((6, sectors))
+    for i in range(bins):
+        for s in range(sectors):
+            every += pixels[i, s]
+            clipped += saturated[i, s]
+        for s in range(sectors):
+            n, t, m = pixels[i, s], total[i, s], maximum[i, s]
+            found[counts, s] += t
+            found[brightest, s] = t if t > found[brightest, s] else found[brightest, s]
+            again = found[at_top, s] + (1.0 if m == found[top, s] else 0.0)
+            found[at_top, s] = 1.0 if m > found[top, s] else again
+            found[top, s] = m if m > found[top, s] else found[top, s]
+            same = (m * n == t) & (n >= FLAT_PIXELS) & (m >= FLAT)
+            found[flat, s] += 1.0 if same else 0.0
+            found[empty, s] += 1.0 if (n > 0) & (t == 0.0) else 0.0
+    highest = found[top].max()
+    reached = 0.0
+    for s in range(sectors):
+        if found[top, s] == highest:
+            reached += found[at_top, s]
+    return (
+        every,
+        found[counts].sum(),
+        found[brightest].max(),
+        highest,
+        int(reached),
+        clipped,
+        int(found[flat].sum()),
+        int(found[empty].sum()),
+    )
+
 
 @numba.njit(nogil=True, cache=True)
 def constant_pixels(
-    pixels: Ints,
-    total: Floats,
-    maximum: Floats,
-    saturated: Ints,
-    least_pixels: int,
-    least_level: float,
-) -> tuple[int, float]:
-    """Pixels in cells that do not scatter at all, and the frame's largest value.
+    pixels: Ints, total: Floats, maximum: Floats, saturated: Ints, top: float
+) -> int:
+    """Pixels in cells that do not scatter at all.
 
-    A clipped ring is flat as well: cells at the frame's largest value do not count,
-    unless all cells have it. All arrays (n_q, 32).
+    A clipped ring is flat as well: cells at the frame's largest value ``top`` do not
+    count, unless all cells have it. All arrays (n_q, 32).
     """
-    top, every = 0.0, True
+    every = True
+    flat = at_top = 0
     for i in range(pixels.shape[0]):
         for s in range(pixels.shape[1]):
-            top = max(top, maximum[i, s])
-    flat = 0
-    at_top = 0
-    for i in range(pixels.shape[0]):
-        for s in range(pixels.shape[1]):
-            n = pixels[i, s]
+            n, m = pixels[i, s], maximum[i, s]
             if n == 0:
                 continue
-            if maximum[i, s] != top:
+            if m != top:
                 every = False
-            if n < least_pixels or saturated[i, s] or maximum[i, s] * n != total[i, s]:
+            if n < FLAT_PIXELS or saturated[i, s] or m * n != total[i, s] or m < FLAT:
                 continue
-            if maximum[i, s] >= least_level:
-                if maximum[i, s] < top:
-                    flat += n
-                else:
-                    at_top += n
-    return (flat + at_top if every else flat), top
+            if m < top:
+                flat += n
+            else:
+                at_top += n
+    return flat + at_top if every else flat
 
 
 @numba.njit(nogil=True, cache=True)
-def plateau_cells(pixels: Ints, maximum: Floats, top: float) -> tuple[int, int]:
-    """Cells whose largest value is ``top``, and those at most 3 sqrt(top) below it."""
-    at = below = 0
+def cells_below(maximum: Floats, top: float) -> int:
+    """Cells whose largest value is at most 3 sqrt(top) below ``top``, above 0."""
     least = top - 3.0 * math.sqrt(top)
-    for i in range(pixels.shape[0]):
-        for s in range(pixels.shape[1]):
-            if pixels[i, s] == 0:
-                continue
-            if maximum[i, s] == top:
-                at += 1
-            elif maximum[i, s] >= least:
-                below += 1
-    return at, below
+    found = 0
+    for i in range(maximum.shape[0]):
+        for s in range(maximum.shape[1]):
+            found += (maximum[i, s] >= least) & (maximum[i, s] < top)
+    return found
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def lit_ratio(pixels: Ints, total: Floats, counts: Floats) -> float:
     """Counts over those of a reference (``counts`` a pixel), where there are any."""
-    now = before = 0.0
-    for i in range(pixels.shape[0]):
-        for s in range(pixels.shape[1]):
-            if total[i, s] > 0.0:
-                now += total[i, s]
-                before += counts[i, s] * pixels[i, s]
+    bins, sectors = pixels.shape
+    found = np.zeros((2, sectors))
+    for i in range(bins):
+        for s in range(sectors):
+            lit = total[i, s] > 0.0
+            found[0, s] += total[i, s] if lit else 0.0
+            found[1, s] += counts[i, s] * pixels[i, s] if lit else 0.0
+    now, before = found[0].sum(), found[1].sum()
     return now / before if before > 0.0 else 0.0
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def dim_pixels(pixels: Ints, total: Floats, half: int, dark: float) -> Floats:
+    """Most pixels of each sector (32,) that a stretch of ``empty_pixels`` may hold.
+
+    Nearly every frame has few: that takes ``half + 1`` cells in a row (what is left of
+    a stretch at the end of the radius) with no more than ``dark`` counts each. Infinite
+    where counts below zero may hide others.
+    """
+    bins, sectors = pixels.shape
+    least = min(half + 1, bins)
+    run, held, most = range(3)
+    found = np.zeros((3, sectors))
+    for i in range(bins):
+        for s in range(sectors):
+            n, t = pixels[i, s], total[i, s]
+            low = 1.0 if t <= dark else 0.0
+            length = low * (found[run, s] + 1.0)
+            dim = low * (found[held, s] + n)
+            found[run, s], found[held, s] = length, dim
+            dim = dim if length >= least else 0.0
+            dim = np.inf if t < 0.0 else dim
+            found[most, s] = dim if dim > found[most, s] else found[most, s]
+    return found[most]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -89,6 +160,7 @@ def empty_pixels(
     half: int,
     expected: float,
     dark: float,
+    columns: Ints,
 ) -> int:
     """Pixels of 0 in stretches of ``2 half + 1`` bins that are empty against all odds.
 
@@ -107,31 +179,35 @@ def empty_pixels(
         Counts in a stretch from which on none is no chance.
     dark : float
         Counts a stretch that are none.
+    columns : (n,) int64
+        Sectors to look at, those that ``dim_pixels`` leaves.
     """
-    n, sectors = pixels.shape
+    n, sectors = pixels.shape[0], columns.size
     due = np.empty((n, sectors))
     for i in range(n):
-        for s in range(sectors):
+        for c in range(sectors):
+            s = columns[c]
             known = level[i, min(s, level.shape[1] - 1)]
             blank = empty.shape[0] > 0 and empty[i, s] >= 0.9
-            due[i, s] = 0.0 if blank else known * bright * pixels[i, s]
+            due[i, c] = 0.0 if blank else known * bright * pixels[i, s]
     seen_sum, due_sum = np.zeros(sectors), np.zeros(sectors)
     for k in range(-half, half + 1):
         i = min(max(k, 0), n - 1)
-        for s in range(sectors):
-            seen_sum[s] += total[i, s]
-            due_sum[s] += due[i, s]
+        for c in range(sectors):
+            seen_sum[c] += total[i, columns[c]]
+            due_sum[c] += due[i, c]
     counted = np.full(sectors, -1)  # last bin that was counted
     found = 0
     for i in range(n):
-        for s in range(sectors):
-            if seen_sum[s] <= dark and due_sum[s] > expected:
-                first = max(i - half, counted[s] + 1)
+        old, new = max(i - half, 0), min(i + half + 1, n - 1)
+        for c in range(sectors):
+            s = columns[c]
+            if seen_sum[c] <= dark and due_sum[c] > expected:
+                first = max(i - half, counted[c] + 1)
                 for k in range(first, min(i + half, n - 1) + 1):
                     if total[k, s] == 0.0:
                         found += pixels[k, s]
-                counted[s] = max(counted[s], min(i + half, n - 1))
-            old, new = max(i - half, 0), min(i + half + 1, n - 1)
-            seen_sum[s] += total[new, s] - total[old, s]
-            due_sum[s] += due[new, s] - due[old, s]
+                counted[c] = max(counted[c], min(i + half, n - 1))
+            seen_sum[c] += total[new, s] - total[old, s]
+            due_sum[c] += due[new, c] - due[old, c]
     return found

@@ -14,11 +14,13 @@ from ringwatch.agent.quality.facts import FrameFacts, Reference
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.pixel_kernels import (
     constant_pixels,
+    dim_pixels,
     empty_pixels,
     lit_ratio,
 )
 from ringwatch.agent.quality.ring_center import CenterFit
 from ringwatch.agent.quality.settings import QualitySettings
+from ringwatch.agent.quality.totals import Totals, totals_of
 
 __all__ = [
     "beam_pixel",
@@ -30,9 +32,6 @@ __all__ = [
 
 _EXPECTED = 50.0  # counts; where so many are expected, none is no chance
 _STRETCH = 31  # bins
-_FLAT_PIXELS = 6
-_FLAT = 5.0  # counts per pixel; so many never scatter by nothing
-
 
 _NOWHERE = np.empty((0, 0))
 
@@ -47,6 +46,9 @@ def judge_invalid_values(facts: FrameFacts) -> Finding:
     cake, integer = facts.cake, facts.dtype.kind in "ui"
     negative = cake.negative if integer else 0
     wrapped = count_wrapped(cake, facts.dtype)
+    invalid = cake.non_finite + negative + wrapped
+    if not invalid:
+        return clear(Flag.INVALID_VALUES, 0.0)
     parts = [
         f"{count} {what}"
         for count, what in (
@@ -56,14 +58,11 @@ def judge_invalid_values(facts: FrameFacts) -> Finding:
         )
         if count
     ]
-    invalid = cake.non_finite + negative + wrapped
-    if parts:
-        return raised(
-            Flag.INVALID_VALUES,
-            float(invalid),
-            f"{invalid} pixels hold invalid values: {', '.join(parts)}",
-        )
-    return clear(Flag.INVALID_VALUES, 0.0)
+    return raised(
+        Flag.INVALID_VALUES,
+        float(invalid),
+        f"{invalid} pixels hold invalid values: {', '.join(parts)}",
+    )
 
 
 def judge_misread(
@@ -80,17 +79,18 @@ def judge_misread(
     to be misread.
     """
     cake = facts.cake
-    every = int(cake.pixels.sum())
+    totals = totals_of(cake)
+    every = totals.pixels
     if not every:
         return raised(Flag.MISREAD, 1.0, "no pixel of the frame holds a usable value")
-    flat = _constant_pixels(cake)
+    flat = _constant_pixels(cake, totals)
     if not has_geometry:
         if flat >= every:
             return raised(Flag.MISREAD, 1.0, "all pixels hold the same value")
         return not_evaluated(
             Flag.MISREAD, "no geometry that says where counts are expected"
         )
-    empty = _empty_pixels(cake, reference)
+    empty = _empty_pixels(cake, totals, reference)
     lost = 0.0 if reference is None else max(cake.marked - reference.marked, 0.0)
     share = (flat + empty + lost) / (every + lost)
     if share <= settings.misread_tolerance:
@@ -164,8 +164,8 @@ def count_wrapped(cake: Cake, dtype: np.dtype[Any]) -> int:
     """Pixels just below the overflow whose neighbours are dim, scattered wide."""
     if dtype.kind != "u" or dtype.itemsize < 2:
         return 0
-    full = float(np.iinfo(dtype).max) + 1.0
-    if not cake.maximum.max(initial=0.0) > full / 2:
+    full = 256.0**dtype.itemsize
+    if not totals_of(cake).top > full / 2:
         return 0
     high = cake.maximum > full / 2
     count = np.rint(cake.total / full)
@@ -179,31 +179,41 @@ def count_wrapped(cake: Cake, dtype: np.dtype[Any]) -> int:
     return int(count[alike].sum())
 
 
-def _constant_pixels(cake: Cake) -> float:
+def _constant_pixels(cake: Cake, totals: Totals) -> float:
     """Pixels in cells that do not scatter at all though they hold many counts."""
-    flat, _ = constant_pixels(
-        cake.pixels, cake.total, cake.maximum, cake.saturated, _FLAT_PIXELS, _FLAT
-    )
-    return float(flat)
+    if not totals.flat_cells:
+        return 0.0
+    cells = cake.pixels, cake.total, cake.maximum, cake.saturated
+    return float(constant_pixels(*cells, totals.top))
 
 
-def _empty_pixels(cake: Cake, reference: Reference | None) -> float:
+def _empty_pixels(cake: Cake, totals: Totals, reference: Reference | None) -> float:
     """Pixels in stretches of 31 bins of a sector that are all 0 against expectation.
 
     Stretches, because a single cell may well miss the few grains of its ring.
     """
+    if not totals.empty_cells:
+        return 0.0
+    none = 1e-9 * _STRETCH * totals.brightest
+    half = _STRETCH // 2
+    cells = cake.pixels, cake.total
+    dim = dim_pixels(*cells, half, none)
+    if not dim.any():
+        return 0.0
     if reference is None:
         level, empty, bright = _ring_level(cake)[:, None], _NOWHERE, 1.0
     else:
         level, empty = reference.counts, reference.empty
-        bright = lit_ratio(cake.pixels, cake.total, reference.counts)
-    none = 1e-9 * _STRETCH * float(cake.total.max(initial=0.0))
-    half = _STRETCH // 2
-    return float(
-        empty_pixels(
-            cake.pixels, cake.total, level, empty, bright, half, _EXPECTED, none
-        )
-    )
+        bright = lit_ratio(*cells, level)
+    # A few pixels beside the mask are dark by chance: not where they could hold much.
+    most = float(level.max()) * bright
+    if not most > 0.0:
+        return 0.0
+    sectors = np.flatnonzero(dim > 0.99 * _EXPECTED / most)
+    if not sectors.size:
+        return 0.0
+    lost = empty_pixels(*cells, level, empty, bright, half, _EXPECTED, none, sectors)
+    return float(lost)
 
 
 def _ring_level(cake: Cake) -> NDArray[np.float64]:

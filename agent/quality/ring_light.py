@@ -1,4 +1,4 @@
-"""Compiled loops over the rings: intensity in each sector, and how it scatters."""
+"""Compiled loops over the rings: intensity in each sector, and scatter within."""
 
 from __future__ import annotations
 
@@ -8,22 +8,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.quality.sector_steps import (
-    HARMONICS,
-    add_column,
-    dot,
-    remove,
-    weigh,
-)
+from ringwatch.agent.nouns import SECTORS
+from ringwatch.agent.quality.low_q_kernels import mark_rings
+from ringwatch.agent.quality.profile_kernels import nth_smallest
 
-__all__ = [
-    "KNOWN",
-    "fano_between",
-    "fit_amplitudes",
-    "fit_even",
-    "grain_scatter",
-    "scatter_within",
-]
+__all__ = ["KNOWN", "measure_rings"]
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +20,7 @@ KNOWN = 0.5
 """Standard deviation of a relative amplitude beyond which it is not known."""
 
 
-_LEAST_TERMS = 5  # differences between sectors, for a variance
+_HALF = 3, 20  # bins to either side of a ring
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -82,25 +71,56 @@ def fit_amplitudes(
     Each window of ``half`` bins to either side is fitted by ``background + amplitude *
     mean``; ``sigma`` is infinite where it can't be.
     """
-    n, sectors = sector.shape
+    n = sector.shape[0]
+    sums = np.empty((5, SECTORS))
     for r in range(bins.size):
         low, high = max(bins[r] - half[r], 1), min(bins[r] + half[r] + 1, n - 1)
         foot = mean[low:high].min()
-        for s in range(sectors):
-            s0 = s1 = s2 = y0 = y1 = 0.0
-            for i in range(low, high):
-                w = norm[i, s] / variance[i]
-                x = mean[i] - foot
-                s0 += w
-                s1 += w * x
-                s2 += w * x * x
-                y0 += w * sector[i, s]
-                y1 += w * x * sector[i, s]
+        sums[:] = 0.0
+        for i in range(low, high):  # all sectors side by side
+            certain, x = 1.0 / variance[i], mean[i] - foot
+            for s in range(SECTORS):
+                w = norm[i, s] * certain
+                wx, y = w * x, sector[i, s]
+                sums[0, s] += w
+                sums[1, s] += wx
+                sums[2, s] += wx * x
+                sums[3, s] += w * y
+                sums[4, s] += wx * y
+        for s in range(SECTORS):
+            s0, s1, s2 = sums[0, s], sums[1, s], sums[2, s]
             left = s2 - s1 * s1 / s0 if s0 > 0.0 else 0.0
             amplitude[r, s], sigma[r, s] = 0.0, math.inf
             if left > 0.0 and left > 0.05 * s2:
-                amplitude[r, s] = (y1 - s1 * y0 / s0) / left
+                amplitude[r, s] = (sums[4, s] - s1 * sums[3, s] / s0) / left
                 sigma[r, s] = 1.0 / math.sqrt(left)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def best_known(sigma: Floats, least: int, most: int) -> NDArray[np.int64]:
+    """Indices of up to ``most`` rings by rising typical ``sigma`` (R, 32).
+
+    That is the median of the sectors (the upper one); ``least`` of them must be known.
+    """
+    rings = sigma.shape[0]
+    typical, usable = np.empty(rings), np.zeros(rings, np.bool_)
+    held = np.empty(SECTORS)
+    for r in range(rings):
+        n = 0
+        for s in range(SECTORS):
+            held[s] = sigma[r, s]
+            n += 1 if sigma[r, s] < KNOWN else 0
+        if n >= least:
+            usable[r] = True
+            typical[r] = nth_smallest(held, SECTORS, SECTORS // 2)
+    chosen = np.empty(min(usable.sum(), most), np.int64)
+    for k in range(chosen.size):
+        best = -1
+        for r in range(rings):
+            if usable[r] and (best < 0 or typical[r] < typical[best]):
+                best = r
+        chosen[k], usable[best] = best, False
+    return chosen
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -120,7 +140,9 @@ def scatter_within(
     ring; less the detector's own variance (``fano`` times the mean) and what the slope
     of the mean ring makes across a bin of width 1 (``slope^2 / 12``).
     """
-    n, sectors = total.shape
+    n = total.shape[0]
+    # All sectors side by side: scatter, and the pixels less one.
+    sums = np.empty((2, SECTORS))
     for r in range(bins.size):
         low, high = max(bins[r] - half[r], 1), min(bins[r] + half[r] + 1, n - 1)
         foot, top = mean[low:high].min(), mean[low:high].max()
@@ -130,111 +152,53 @@ def scatter_within(
             if x < 0.25 * (top - foot):
                 continue
             slope = 0.5 * (mean[i + 1] - mean[i - 1])
-            for s in range(sectors):
-                count = pixels[i, s]
-                if count > 2:
-                    t = total[i, s] / count
-                    extra = total_sq[i, s] - t * total[i, s] - (count - 1) * fano * t
-                    scatter += extra - (count - 1) * slope * slope / 12.0
-                    power += (count - 1) * x * x
+            sums[:] = 0.0
+            for s in range(SECTORS):
+                count = float(pixels[i, s])
+                t = total[i, s] / max(count, 1.0)
+                free = count - 1.0
+                extra = total_sq[i, s] - t * total[i, s] - free * fano * t
+                sums[0, s] = extra if count > 2.0 else 0.0
+                sums[1, s] = free if count > 2.0 else 0.0
+            free = sums[1].sum()
+            scatter += sums[0].sum() - free * slope * slope / 12.0
+            power += free * x * x
         within[r] = scatter / power if power > 0.0 else 0.0
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def grain_scatter(amplitude: Floats, sigma: Floats, floor: float) -> Floats:
-    """Scatter of each ring's cells: by grains, by counting, cells, freedom; (R, 4).
+def measure_rings(
+    pixels: NDArray[np.int64],
+    total: Floats,
+    total_sq: Floats,
+    radius: Floats,
+    width: Floats,
+    sector: Floats,
+    norm: Floats,
+    variance: Floats,
+    mean: Floats,
+    bins: NDArray[np.int64],
+    fwhm: Floats,
+    least: int,
+    most: int,
+) -> tuple[Floats, Floats, Floats]:
+    """Amplitude, sigma (R, 32), and scatter within cells (R,) of the best known rings.
 
-    Variances are over the squared mean amplitude. Texture is even and smooth: neither
-    the difference between facing sectors nor the second difference between neighbours
-    sees it. The smaller of the two estimates counts. ``floor`` adds to ``sigma``;
-    freedom 0 marks rings of which too little is known.
+    ``width`` is that of the bins. Up to ``most`` rings, best known first, that are
+    known in ``least`` sectors.
     """
-    rings, sectors = amplitude.shape
-    half = sectors // 2
-    out = np.zeros((rings, 4))
-    a, v = np.empty(sectors), np.empty(sectors)
-    for r in range(rings):
-        level, cells = 0.0, 0
-        for s in range(sectors):
-            known = sigma[r, s] < KNOWN
-            a[s] = amplitude[r, s]
-            v[s] = sigma[r, s] ** 2 + floor**2 if known else math.inf
-            level += a[s] if known else 0.0
-            cells += 1 if known else 0
-        if cells == 0 or not level > 0.0:
-            continue
-        odd = odd_noise = bend = bend_noise = 0.0
-        pairs = bends = 0
-        for s in range(sectors):
-            p, n = (s - 1) % sectors, (s + 1) % sectors
-            if s < half and v[s] + v[s + half] < math.inf:
-                odd += 0.5 * (a[s] - a[s + half]) ** 2
-                odd_noise += 0.5 * (v[s] + v[s + half])
-                pairs += 1
-            if v[p] + v[s] + v[n] < math.inf:
-                bend += (a[p] - 2.0 * a[s] + a[n]) ** 2 / 6.0
-                bend_noise += (v[p] + 4.0 * v[s] + v[n]) / 6.0
-                bends += 1
-        scale, best = (cells / level) ** 2, math.inf
-        if pairs >= _LEAST_TERMS:
-            best = (odd - odd_noise) / pairs * scale
-            out[r, 1], out[r, 3] = odd_noise / pairs * scale, pairs
-        # Second differences share sectors: 35 of them are worth 18 independent ones.
-        if bends >= _LEAST_TERMS and (bend - bend_noise) / bends * scale < best:
-            best = (bend - bend_noise) / bends * scale
-            out[r, 1], out[r, 3] = bend_noise / bends * scale, 18.0 / 35.0 * bends
-        out[r, 0], out[r, 2] = best, cells
-    return out
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def fit_even(
-    amplitude: Floats, sigma: Floats, floor: float
-) -> tuple[float, float, float, float, float]:
-    """Even harmonics 2, 4, 6 of a ring: J - 1, explained, left over, freedom, noise.
-
-    J is the mean of the squared smooth intensity over the squared mean, less what the
-    scatter about it makes. ``explained`` and what is left over are chi^2, the variance
-    being ``sigma^2 + floor^2``; the first harmonic is fitted beside them. ``noise`` is
-    the relative variance that is left over of one sector. Freedom 0: not known.
-    """
-    sectors = amplitude.size
-    variance = np.zeros(sectors)
-    known = 0
-    for s in range(sectors):
-        if sigma[s] < KNOWN:
-            variance[s] = sigma[s] * sigma[s] + floor * floor
-            known += 1
-    free = known - 9.0
-    if free < 3.0:
-        return 0.0, 0.0, 0.0, 0.0, 0.0
-    weight, y, columns = weigh(amplitude, variance, 1, 6)
-    for s in range(sectors):
-        root = math.sqrt(weight[s])
-        for m in range(1, 4):
-            columns[1 + 2 * m, s] = root * HARMONICS[4 * m - 1, s]
-            columns[2 + 2 * m, s] = root * HARMONICS[4 * m, s]
-    for j in range(3, 9):
-        add_column(columns, j)
-    rest = y.copy()
-    remove(columns, 9, rest)
-    odd = y.copy()
-    along = dot(columns[0], y)
-    explained = dot(y, y) - dot(rest, rest) - along * along
-    for j in range(1, 3):
-        part = dot(columns[j], y)
-        explained -= part * part
-        odd -= part * columns[j]
-    first = second = noise = 0.0
-    for s in range(sectors):
-        if weight[s] > 0.0:
-            root = math.sqrt(weight[s])
-            smooth = (odd[s] - rest[s]) / root
-            first += smooth / known
-            second += smooth * smooth / known
-            noise += rest[s] * rest[s] / weight[s] / free
-    if not first > 0.0:
-        return 0.0, 0.0, 0.0, 0.0, 0.0
-    noise /= first * first
-    excess = second / (first * first) - 1.0 - 6.0 / known * noise
-    return excess, explained, dot(rest, rest), free, noise
+    in_ring = np.zeros(mean.size, np.bool_)
+    mark_rings(radius, bins, fwhm, in_ring)
+    fano = fano_between(pixels, total, total_sq, in_ring)
+    half = np.empty(bins.size, np.int64)
+    for r in range(bins.size):
+        wide = math.ceil(1.5 * fwhm[r] / width[bins[r]])
+        half[r] = min(max(wide, _HALF[0]), _HALF[1])
+    every, sigmas = np.empty((bins.size, SECTORS)), np.empty((bins.size, SECTORS))
+    fit_amplitudes(sector, norm, variance, mean, bins, half, every, sigmas)
+    order = best_known(sigmas, least, most)
+    within = np.zeros(order.size)
+    scatter_within(
+        pixels, total, total_sq, mean, fano, bins[order], half[order], within
+    )
+    return every[order], sigmas[order], within

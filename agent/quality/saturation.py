@@ -11,15 +11,18 @@ from scipy.ndimage import maximum_filter1d
 from ringwatch.agent.nouns import Cake, Flag, Severity
 from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
-from ringwatch.agent.quality.pixel_kernels import plateau_cells
+from ringwatch.agent.quality.pixel_kernels import cells_below
 from ringwatch.agent.quality.pixels import count_wrapped
 from ringwatch.agent.quality.settings import QualitySettings
+from ringwatch.agent.quality.totals import Totals, totals_of
 from ringwatch.agent.reduction import saturation_of
 
 __all__ = ["judge_saturated"]
 
 
 _DENSE = 20.0  # counts; below, the largest value of a sound frame is shared by chance
+_AMID = 0.05  # of the plateau, that the other pixels of its cells hold
+_BY_CHANCE = 3.0  # cells that share it all the same
 
 
 def judge_saturated(facts: FrameFacts, settings: QualitySettings) -> Finding:
@@ -27,22 +30,23 @@ def judge_saturated(facts: FrameFacts, settings: QualitySettings) -> Finding:
 
     Three ways to know: values at or above the known saturation; pixels marked by the
     largest unsigned value amid pixels that are nearly as bright (a gap or a dead pixel
-    sits amid dim ones); and, where the scale is unknown, a plateau - many cells whose
-    largest value is exactly that of the frame.
+    sits amid dim ones); and, where nobody told the scale, a plateau - many cells whose
+    largest value is exactly that of the frame, and which are bright as a whole.
     """
     cake = facts.cake
     if count_wrapped(cake, facts.dtype):
         return not_evaluated(
             Flag.SATURATED, "the frame is wrapped around: its top values mean nothing"
         )
+    totals = totals_of(cake)
     level = saturation_of(facts.dtype, settings.saturation)
-    clipped = _clipped(cake, facts.dtype, level)
-    if not clipped:
-        clipped, level = _plateau(cake)
+    clipped = _clipped(cake, totals, facts.dtype, level)
+    if not clipped and settings.saturation is None:
+        clipped, level = _plateau(cake, totals)
     if not clipped:
         return clear(Flag.SATURATED, 0.0)
     # Each clipped pixel lost as much as it shows, or more: nobody can know.
-    share = clipped * level / max(float(cake.total.sum()) + clipped * level, 1.0)
+    share = clipped * level / max(totals.counts + clipped * level, 1.0)
     bad = share > settings.saturated_tolerance
     return raised(
         Flag.SATURATED,
@@ -54,9 +58,9 @@ def judge_saturated(facts: FrameFacts, settings: QualitySettings) -> Finding:
     )
 
 
-def _clipped(cake: Cake, dtype: np.dtype[Any], level: float) -> int:
+def _clipped(cake: Cake, totals: Totals, dtype: np.dtype[Any], level: float) -> int:
     """Pixels at or above a known saturation, markers apart."""
-    count = int(cake.saturated.sum())
+    count = totals.saturated
     if not count or not math.isfinite(level):
         return 0
     if dtype.kind != "u" or dtype.itemsize == 1:
@@ -74,16 +78,21 @@ def _clipped(cake: Cake, dtype: np.dtype[Any], level: float) -> int:
     return max(sure, amid)
 
 
-def _plateau(cake: Cake) -> tuple[int, float]:
+def _plateau(cake: Cake, totals: Totals) -> tuple[int, float]:
     """Cells that share the frame's largest value exactly, and that value.
 
     Counts near the top of a sound frame lie a Poisson standard deviation apart, so a
     value shared by more cells than a few times the density just below it was clipped.
     """
-    top = float(cake.maximum.max(initial=0.0))
-    if top < _DENSE:
+    top, at = totals.top, totals.at_top
+    if top < _DENSE or at <= _BY_CHANCE:
         return 0, 0.0
-    at, below = plateau_cells(cake.pixels, cake.maximum, top)
-    width = math.sqrt(top)
-    by_chance = 3.0 + 5.0 * below / (3 * width)
-    return (at, top) if at > by_chance else (0, 0.0)
+    below = cells_below(cake.maximum, top)
+    by_chance = _BY_CHANCE + 5.0 * below / (3 * math.sqrt(top))
+    if at <= by_chance:
+        return 0, 0.0
+    # Stuck pixels share a value too, but stand in the dark.
+    clipped = cake.maximum == top
+    rest = (cake.total - cake.maximum) / np.maximum(cake.pixels - 1, 1)
+    amid = float((rest[clipped] > _AMID * top).mean())
+    return (at, top) if amid > 0.5 else (0, 0.0)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from ringwatch.agent.nouns import Flag
 from ringwatch.agent.quality.facts import FrameFacts, Seen, find_readback
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
-from ringwatch.agent.quality.series_kernels import add_point, fit_trend
+from ringwatch.agent.quality.series_kernels import take_in
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["Drift", "SeriesScores"]
 
 Floats = NDArray[np.float64]
+Numbers = tuple[float, float, float, float]
 
 _POINTS = 64  # of a window
 _LEAST_POINTS = 8
@@ -44,17 +45,17 @@ class SeriesScores:
     ----------
     index : int
         Of the frame.
-    values, sigmas : (4,) float64
+    values, sigmas : tuple of 4 float
         Radial scale, ppm; centre along columns and rows, px; logarithm of the
         intensity, over the beam monitor where there is one.
-    tolerances : (4,) float64
+    tolerances : tuple of 4 float
         Change of each that matters, same units.
     """
 
     index: int
-    values: Floats
-    sigmas: Floats
-    tolerances: Floats
+    values: Numbers
+    sigmas: Numbers
+    tolerances: Numbers
 
     @classmethod
     def from_findings(
@@ -73,19 +74,23 @@ class SeriesScores:
         log, noise = _log_intensity(facts, seen, settings)
         return cls(
             index=facts.ref.index,
-            values=np.array(
-                [
-                    scale.value,
-                    center.value,
-                    center.further.get("beam_center_dy_px", math.nan),
-                    log,
-                ]
+            values=(
+                scale.value,
+                center.value,
+                center.further.get("beam_center_dy_px", math.nan),
+                log,
             ),
-            sigmas=np.array(
-                [scale.further.get("radial_scale_sigma_ppm", math.nan), off, off, noise]
+            sigmas=(
+                scale.further.get("radial_scale_sigma_ppm", math.nan),
+                off,
+                off,
+                noise,
             ),
-            tolerances=np.array(
-                [settings.scale_tolerance * 1e6, move, move, settings.beam_tolerance]
+            tolerances=(
+                settings.scale_tolerance * 1e6,
+                move,
+                move,
+                settings.beam_tolerance,
             ),
         )
 
@@ -111,18 +116,17 @@ class Drift:
             if not window.add(*point):
                 break
             point = window.newest_mean()
-        known = {
-            number: fit
-            for window in reversed(self._windows)
-            for number, fit in enumerate(window.fits)
-            if fit[0] >= _LEAST_POINTS
-        }
+        known: dict[int, list[float]] = {}
+        for window in self._windows:  # the shortest that knows
+            for number, fit in enumerate(window.fits):
+                if fit[0] >= _LEAST_POINTS and number not in known:
+                    known[number] = fit
         if not known:
             why = f"no number was known in {_LEAST_POINTS} frames before"
             return not_evaluated(Flag.DRIFT, why)
         further = {key: known[n][1] for n, key in _RATES.items() if n in known}
         _, value, sigma, *_ = known.get(_SCALE, [0.0, math.nan, math.nan])
-        worst = self._worst(scores.tolerances.tolist(), settings)
+        worst = self._worst(scores.tolerances, settings)
         if worst is None:
             z = value / sigma if sigma > 0 else math.nan
             return clear(Flag.DRIFT, value, z=z, further=further)
@@ -136,7 +140,7 @@ class Drift:
         )
 
     def _worst(
-        self, tolerances: list[float], settings: QualitySettings
+        self, tolerances: Numbers, settings: QualitySettings
     ) -> tuple[int, list[float]] | None:
         """Trend that matters most, over its tolerance."""
         worst, size = None, 1.0
@@ -186,24 +190,28 @@ class _Window:
         self._fits = np.zeros((4, 6))
         self.fits: list[list[float]] = []
 
-    def add(self, at: float, values: Floats, sigmas: Floats) -> bool:
+    def add(self, at: float, values: Numbers, sigmas: Numbers) -> bool:
         """Take a point in; True where the next longer window is due one."""
         kept = self._at, self._values, self._sigmas
-        self._filled = add_point(*kept, self._filled, at, values, sigmas)
-        fit_trend(*kept, self._filled, self._fits)
+        self._filled = take_in(*kept, self._filled, at, values, sigmas, self._fits)
         self.fits = self._fits.tolist()
         self._since = (self._since + 1) % _THINNED
         return self._since == 0
 
-    def newest_mean(self) -> tuple[float, Floats, Floats]:
+    def newest_mean(self) -> tuple[float, Numbers, Numbers]:
         """Mean of the newest eight points, for the next longer window."""
         new = slice(self._filled - _THINNED, self._filled)
         root = math.sqrt(_THINNED)
         return (
             float(self._at[new].mean()),
-            self._values[:, new].mean(axis=1),
-            self._sigmas[:, new].mean(axis=1) / root,
+            _numbers(self._values[:, new].mean(axis=1)),
+            _numbers(self._sigmas[:, new].mean(axis=1) / root),
         )
+
+
+def _numbers(four: Floats) -> Numbers:
+    scale, dx, dy, intensity = four.tolist()
+    return scale, dx, dy, intensity
 
 
 def _log_intensity(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["add_point", "compare_shapes", "cut_spikes", "fit_trend", "update_memory"]
+__all__ = ["compare_shapes", "cut_spikes", "take_in", "update_memory"]
 
 Floats = NDArray[np.float64]
+Numbers = tuple[float, float, float, float]
 
 _ALONE = 4.0  # standard deviations that a bin may stick out by itself
 _SPIKE = 4.0  # height over that of the neighbours
@@ -48,28 +51,33 @@ def compare_shapes(
         Bins used, 0 where one of the two has no counts above the dark.
     """
     n = mean.size
-    total = remembered = 0.0
+    total = remembered = middle = 0.0
     used = 0
+    own = np.empty(n)  # variance of the frame; below 0 where one of the two is missing
     for i in range(n):
-        if whole[i] > 0.0 and memory_var[i] < np.inf:
-            total += whole[i] * mean[i]
-            remembered += whole[i] * memory[i]
-            used += 1
+        seen = (whole[i] > 0.0) & (memory_var[i] < np.inf)
+        own[i] = variance[i] / whole[i] if seen else -1.0
+        weight = whole[i] if seen else 0.0
+        total += weight * mean[i]
+        remembered += weight * memory[i]
+        middle += memory[i]
+        used += seen
     if not (total > 0.0 and remembered > 0.0):
         return 0.0, 0.0, 0.0, 0.0, 0.0, 0
     slope, level = total / remembered, 0.0
-    z, sigma = np.zeros(n), np.zeros(n)
-    for turn in range(4):  # three robust fits, then what is left
-        for i in range(n):
-            if whole[i] > 0.0 and memory_var[i] < np.inf:
-                sigma[i] = np.sqrt(variance[i] / whole[i] + slope**2 * memory_var[i])
-                z[i] = (mean[i] - slope * memory[i] - level) / sigma[i]
-        if turn < 3:
-            slope, level = _fit_shape(mean, memory, z, sigma, slope, level)
+    for _ in range(3):  # robust fits
+        slope, level = _fit_shape(
+            mean, own, memory, memory_var, middle / n, slope, level
+        )
+    z, sigma = np.zeros(n + 2), np.zeros(n)  # z from 1 on, with a 0 at either end
+    for i in range(n):
+        if own[i] >= 0.0:
+            sigma[i] = np.sqrt(own[i] + slope**2 * memory_var[i])
+            z[i + 1] = (mean[i] - slope * memory[i] - level) / sigma[i]
     chi2 = moved = noise = 0.0
     for i in range(n):
-        size = _not_alone(z, i)
-        left[i] = np.sign(z[i]) * size * sigma[i]
+        size = _not_alone(z[i], z[i + 1], z[i + 2])
+        left[i] = math.copysign(size, z[i + 1]) * sigma[i]
         chi2 += size * size
         moved += whole[i] * size * sigma[i]
         noise += whole[i] * sigma[i]
@@ -92,29 +100,31 @@ def cut_spikes(mean: Floats, variance: Floats, whole: Floats, out: Floats) -> No
             continue
         beside = max(mean[i - 1], mean[i + 1])
         foot = min(mean[i - 2], mean[i + 2], beside)
-        noise = np.sqrt(variance[i] / whole[i])
-        if mean[i] - foot > _SPIKE * (beside - foot) + 2 * _ALONE * noise:
+        over = mean[i] - foot - _SPIKE * (beside - foot)
+        if over > 0.0 and over > 2 * _ALONE * np.sqrt(variance[i] / whole[i]):
             out[i] = 0.5 * (mean[i - 1] + mean[i + 1])
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _fit_shape(
     mean: Floats,
+    own: Floats,
     memory: Floats,
-    z: Floats,
-    sigma: Floats,
+    memory_var: Floats,
+    middle: float,
     slope: float,
     level: float,
 ) -> tuple[float, float]:
     """Robust line of ``mean`` on ``memory``; the old one where it would not rise."""
     s0 = s1 = s2 = t0 = t1 = 0.0
-    middle = memory.mean()
     for i in range(mean.size):
-        if sigma[i] == 0.0:
+        if own[i] < 0.0:
             continue
-        w = 1.0 / sigma[i] ** 2
-        if abs(z[i]) > _ALONE:
-            w *= _ALONE / abs(z[i])
+        w = 1.0 / (own[i] + slope**2 * memory_var[i])
+        off = mean[i] - slope * memory[i] - level
+        far = w * off * off
+        if far > _ALONE**2:
+            w *= _ALONE / np.sqrt(far)
         x = memory[i] - middle
         s0 += w
         s1 += w * x
@@ -129,14 +139,11 @@ def _fit_shape(
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _not_alone(z: Floats, i: int) -> float:
+def _not_alone(before: float, z: float, after: float) -> float:
     """Size of a difference, cut down to twice that of its neighbours of equal sign."""
-    beside = 0.0
-    if i > 0 and z[i - 1] * z[i] > 0.0:
-        beside = abs(z[i - 1])
-    if i < z.size - 1 and z[i + 1] * z[i] > 0.0:
-        beside = max(beside, abs(z[i + 1]))
-    return min(abs(z[i]), max(_ALONE, 2.0 * beside))
+    one = abs(before) if before * z > 0.0 else 0.0
+    other = abs(after) if after * z > 0.0 else 0.0
+    return min(abs(z), max(_ALONE, 2.0 * max(one, other)))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -168,41 +175,58 @@ def update_memory(
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def add_point(
+def take_in(
     at: Floats,
     values: Floats,
     sigmas: Floats,
     filled: int,
     new_at: float,
-    new_values: Floats,
-    new_sigmas: Floats,
+    new_values: Numbers,
+    new_sigmas: Numbers,
+    fits: Floats,
 ) -> int:
-    """Append a point, the oldest goes where the window is full; how many it holds."""
+    """Append a point to a window, and fit its trends; how many points it holds.
+
+    The oldest point goes where the window is full.
+
+    Parameters
+    ----------
+    at : (n,) float64
+    values, sigmas : (rows, n) float64
+    filled : int
+    new_at : float
+    new_values, new_sigmas : tuple of float
+        One for each row.
+    fits : (rows, 6) float64
+        Takes for each row: finite points, slope, its standard deviation, the span from
+        the first to the last point, the sum of squares about the best single step less
+        that about the line, and the degrees of freedom.
+    """
     size = at.size
     if filled == size:
-        for i in range(size - 1):
-            at[i] = at[i + 1]
-            for row in range(values.shape[0]):
+        filled -= 1
+        at[:filled] = at[1:]
+        for row in range(values.shape[0]):
+            for i in range(filled):
                 values[row, i] = values[row, i + 1]
                 sigmas[row, i] = sigmas[row, i + 1]
-        filled -= 1
     at[filled] = new_at
-    values[:, filled] = new_values
-    sigmas[:, filled] = new_sigmas
+    for row in range(values.shape[0]):
+        values[row, filled] = new_values[row]
+        sigmas[row, filled] = new_sigmas[row]
+    _fit_trends(at, values, sigmas, filled + 1, fits)
     return filled + 1
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def fit_trend(
+def _fit_trends(
     at: Floats, values: Floats, sigmas: Floats, count: int, out: Floats
 ) -> None:
     """Straight line through the first ``count`` points of each row.
 
-    ``out`` (rows, 6) takes: finite points, slope, its standard deviation, the span from
-    the first to the last point, the sum of squares about the best single step less that
-    about the line, and the degrees of freedom. The deviation is the larger of the
-    scatter about the line and the mean of ``sigmas``, inflated by ``(1 + rho) / (1 -
-    rho)`` where neighbours are correlated by ``rho`` (a first-order autoregression).
+    The deviation is the larger of the scatter about the line and the mean of
+    ``sigmas``, inflated by ``(1 + rho) / (1 - rho)`` where neighbours are correlated by
+    ``rho`` (a first-order autoregression).
     """
     x, y = np.empty(count), np.empty(count)
     for row in range(values.shape[0]):

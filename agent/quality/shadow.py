@@ -16,17 +16,11 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from ringwatch.agent.nouns import SECTORS, Flag
-from ringwatch.agent.quality.azimuth_kernels import (
-    BANDS,
-    FEW,
-    deepest_shade,
-    first_even_bin,
-    level_bands,
-    mark_rings,
-    sum_bands,
-)
+from ringwatch.agent.quality.azimuth_kernels import BANDS, STARTS, find_shades
 from ringwatch.agent.quality.facts import Reference, Seen
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+from ringwatch.agent.quality.low_q_kernels import first_even_bin, in_rings
+from ringwatch.agent.quality.radial_bands import FEW
 from ringwatch.agent.quality.rings import Profiles, Rings
 from ringwatch.agent.quality.sector_steps import MOST_WIDE
 from ringwatch.agent.quality.settings import QualitySettings
@@ -38,15 +32,13 @@ _STANDING = 0.02
 the wire that holds a beamstop takes 1 % or less, is there in every frame, and thus in
 the run's reference. Only more than that is a shadow without one to compare with."""
 
-_FLAT_FIELD = 0.003  # relative scatter of a sector that counting does not explain
-# A quarter of a detector has too few sectors to tell their scatter from: a per cent is
-# assumed at least, as if six more sectors had shown it.
-_COARSE_FLAT_FIELD, _KNOWN_BEFORE = 0.01, 6
-# A shadow may cover large radii only.
-_STARTS = np.array([0, BANDS // 4, BANDS // 2, 3 * BANDS // 4])
-_TRIALS = 3 * len(_STARTS) * SECTORS * MOST_WIDE
-_ALL_AROUND = 24  # sectors that must be seen to do without a reference
+# A quarter of a detector has too few sectors to tell their scatter from: as if six more
+# sectors had shown the per cent that is assumed at least.
+_KNOWN_BEFORE = 6
+_TRIALS = 3 * len(STARTS) * SECTORS * MOST_WIDE
 _DARK = 0.3  # of the level further out: what is darker lies behind the beamstop
+_NO_BINS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0)
+_UNKNOWN = np.empty((0, SECTORS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +76,12 @@ def judge_shadow(
         return not_evaluated(flag, "no geometry, so no azimuth")
     *_, first = light_start(profiles)
     in_ring = ring_bins(profiles, rings, reference)
-    against, alone = None, None
-    if reference is not None:
-        known = reference.norm
-        against = _deepest(profiles, reference.sector, known, in_ring, first)
-        if against is not None and _matters(against, settings):
-            return _raise(against, profiles, first, "less than in the first frames")
-    # A mean over the azimuth has no noise to speak of: its weight is infinite.
-    whole = np.broadcast_to(profiles.mean[:, None], profiles.sector.shape)
-    exact = np.broadcast_to(np.array(math.inf), profiles.sector.shape)
-    alone = _deepest(profiles, whole, exact, in_ring, first, facing=True)
+    against, alone = _deepest(profiles, reference, in_ring, first)
+    if against is not None and _matters(against, settings):
+        return _raise(against, profiles, first, "less than in the first frames")
     if alone is not None:
         lost = alone.depth * alone.width / SECTORS
-        if _matters(alone, settings) and lost > _STANDING:
+        if lost > _STANDING and _matters(alone, settings):
             return _raise(alone, profiles, first, "less than in those that face them")
     found = [shade for shade in (against, alone) if shade is not None]
     if not found:
@@ -111,9 +96,7 @@ def judge_shadow(
 
 def light_start(profiles: Profiles) -> tuple[int, int, int]:
     """First bin that has pixels, is beyond the beamstop, and beyond its penumbra."""
-    lit = np.sort(profiles.mean[: max(profiles.mean.size // 3, 1)])
-    level = _DARK * float(lit[lit.size // 2])
-    found = first_even_bin(profiles.sector, profiles.norm, profiles.mean, level)
+    found = first_even_bin(profiles.sector, profiles.norm, profiles.mean, _DARK)
     return int(found[0]), int(found[1]), int(found[2])
 
 
@@ -121,58 +104,53 @@ def ring_bins(
     profiles: Profiles, rings: Rings, reference: Reference | None
 ) -> NDArray[np.bool_]:
     """Bins within a ring, of the frame or of the reference."""
-    marked = np.zeros(profiles.mean.size, np.bool_)
-    mark_rings(profiles.radius, rings.bins, rings.fwhm, marked)
+    bins, fwhm = _NO_BINS, _NO_FLOATS
     if reference is not None:
-        before = reference.rings
-        mark_rings(profiles.radius, before.bins, before.fwhm, marked)
+        bins, fwhm = reference.rings.bins, reference.rings.fwhm
+    marked: NDArray[np.bool_] = in_rings(
+        profiles.radius, rings.bins, rings.fwhm, bins, fwhm
+    )
     return marked
 
 
 def _deepest(
     profiles: Profiles,
-    expected: NDArray[np.float64],
-    expected_norm: NDArray[np.float64],
+    reference: Reference | None,
     in_ring: NDArray[np.bool_],
     first: int,
-    *,
-    facing: bool = False,
-) -> _Shade | None:
-    """Most significant shadow over all inner radii; None where nothing can be seen.
+) -> tuple[_Shade | None, _Shade | None]:
+    """Most significant shadows over all inner radii; None where nothing can be seen.
 
-    With ``facing`` the sectors that face it must be there and must not lack the same.
+    The first against the reference. The second without one: the sectors that face it
+    must be there and must not lack the same.
     """
-    sums = np.empty((4, BANDS, SECTORS))
-    last = profiles.mean.size
-    sum_bands(
+    expected, known = _UNKNOWN, _UNKNOWN
+    if reference is not None:
+        expected, known = reference.sector, reference.norm
+    found = find_shades(
         profiles.sector,
         profiles.norm,
         profiles.variance,
+        profiles.mean,
         expected,
-        expected_norm,
+        known,
         in_ring,
         first,
-        last,
-        sums,
-    )
-    ratio, variance = np.empty((BANDS, SECTORS)), np.empty((BANDS, SECTORS))
-    covered = level_bands(sums, ratio, variance, 1)
-    if facing and covered < _ALL_AROUND:
-        return None
-    # Texture of the background, an off-centre beam, polarization: smooth harmonics.
-    order = (3 if facing else 2) if covered >= _ALL_AROUND else int(covered >= FEW)
-    few = covered < FEW
-    floor = _COARSE_FLAT_FIELD if few else _FLAT_FIELD
-    found = deepest_shade(ratio, variance, _STARTS, floor, order, facing)
-    if not found[5] > 0.0:
+    ).tolist()
+    return _shade_of(found[0]), _shade_of(found[1])
+
+
+def _shade_of(row: list[float]) -> _Shade | None:
+    start, width, band, depth, sigma, freedom, covered = row
+    if not freedom > 0.0:
         return None
     return _Shade(
-        start=int(found[0]),
-        width=int(found[1]),
-        band=int(found[2]),
-        depth=float(found[3]),
-        sigma=float(found[4]),
-        freedom=float(found[5]) + (_KNOWN_BEFORE if few else 0),
+        start=int(start),
+        width=int(width),
+        band=int(band),
+        depth=depth,
+        sigma=sigma,
+        freedom=freedom + (_KNOWN_BEFORE if covered < FEW else 0),
     )
 
 
@@ -181,8 +159,9 @@ def _matters(shade: _Shade, settings: QualitySettings) -> bool:
 
     Student's t, as its standard deviation comes from the scatter of the other sectors.
     """
-    needed = float(-stdtrit(shade.freedom, settings.tail / (2 * _TRIALS)))
-    return shade.z > needed and shade.depth > settings.shadow_tolerance
+    if not shade.depth > settings.shadow_tolerance:
+        return False
+    return shade.z > float(-stdtrit(shade.freedom, settings.tail / (2 * _TRIALS)))
 
 
 def _raise(shade: _Shade, profiles: Profiles, first: int, than: str) -> Finding:

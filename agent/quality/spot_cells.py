@@ -124,12 +124,9 @@ def find_spots(
     rows = total.shape[0]
     sums = np.zeros(rows + 1)
     number = np.zeros(rows + 1)
+    suspicious = np.zeros(rows, np.bool_)
     for b in range(rows):
-        counts = 0.0
-        n = 0
-        for s in range(SECTORS):
-            counts += total[b, s]
-            n += pixels[b, s]
+        counts, n, suspicious[b] = _look_at(total, maximum, pixels, b, fano)
         sums[b + 1] = sums[b] + counts
         number[b + 1] = number[b] + n
     tall = np.zeros(rows)
@@ -149,31 +146,45 @@ def find_spots(
         counts = sums[b + 1] - sums[b]
         if near[b] and tall[b] * n > 5.0 * math.sqrt(fano * max(counts, 1.0)):
             ring_counts += tall[b] * n
-        if _suspicious(total, maximum, pixels, b, counts / n, fano):
+        if suspicious[b]:
             found, counts = _spots_of(total, maximum, pixels, fano, gap, b, last, tall)
             spots += found
             spot_counts += counts
     return spots, spot_counts, ring_counts
 
 
-@numba.njit(nogil=True, cache=True)
-def _suspicious(
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _look_at(
     total: NDArray[np.float64],
     maximum: NDArray[np.float64],
     pixels: NDArray[np.int64],
     b: int,
-    mean: float,
     fano: float,
-) -> bool:
-    """Whether a cell of the ring is so much brighter than its mean that it may hold."""
+) -> tuple[float, float, bool]:
+    """Counts of a ring, its pixels, and whether it may hold a spot.
+
+    It may where a cell is so much brighter than the mean. The sums are four side by
+    side: one would wait for each of its additions.
+    """
+    t0 = t1 = t2 = t3 = 0.0
+    n = 0
+    for s in range(0, SECTORS, 4):
+        t0 += total[b, s]
+        t1 += total[b, s + 1]
+        t2 += total[b, s + 2]
+        t3 += total[b, s + 3]
+        n += pixels[b, s] + pixels[b, s + 1] + pixels[b, s + 2] + pixels[b, s + 3]
+    counts = (t0 + t1) + (t2 + t3)
+    mean = counts / n
     limit = (1.0 + _UNEVEN) * mean
     scatter = 25.0 * fano * max(mean, 0.0)
+    bright = 0
     for s in range(SECTORS):
-        k = pixels[b, s]
-        over = total[b, s] - maximum[b, s] - limit * (k - 1)
-        if over > 0.5 * _COUNTS and k >= _FEWEST and over * over > scatter * k:
-            return True
-    return False
+        k = float(pixels[b, s])
+        over = total[b, s] - maximum[b, s] - limit * (k - 1.0)
+        held = (over > 0.5 * _COUNTS) & (k >= _FEWEST) & (over * over > scatter * k)
+        bright += 1 if held else 0
+    return counts, float(n), bright > 0
 
 
 @numba.njit(nogil=True, cache=True)

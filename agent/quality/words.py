@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import isnan, nan
+from operator import attrgetter
 
 from ringwatch.agent.nouns import Flag, FlagState, Quality, Severity, Word
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
@@ -67,6 +68,8 @@ NEEDED = frozenset(
 )
 """Flags without which no frame is called good."""
 
+_FLAGS = tuple(Flag)  # by bit; a tuple is walked through faster than the class
+_BIT = attrgetter("bit")
 _NAMED = 6  # flags named in the sentence of a good frame
 
 _WORDS = (
@@ -87,38 +90,58 @@ def verdict_word(severities: Iterable[Severity], evaluated: Iterable[Flag]) -> W
         Flags that could be evaluated.
     """
     found = set(severities)
-    for severity, word in _WORDS:
-        if severity in found:
-            return word
-    if Severity.PIPELINE in found or not set(evaluated) >= NEEDED:
+    if found:
+        for severity, word in _WORDS:
+            if severity in found:
+                return word
+    if Severity.PIPELINE in found or not NEEDED.issubset(evaluated):
         return Word.UNKNOWN
     return Word.GOOD
 
 
 def quality_of(findings: Iterable[Finding]) -> Quality:
     """Put the findings together; a flag without one was not evaluated."""
+    absent, up = FlagState.NOT_EVALUATED, FlagState.RAISED
     by_flag = {finding.flag: finding for finding in findings}
-    every = [by_flag.get(f) or not_evaluated(f, "not checked") for f in Flag]
-    up = {f.flag: f for f in every if f.state is FlagState.RAISED}
-    severities = {flag: f.severity or flag.severity for flag, f in up.items()}
-    evaluated = [f.flag for f in every if f.state is not FlagState.NOT_EVALUATED]
-    word = verdict_word(severities.values(), evaluated)
+    states: dict[Flag, FlagState] = {}
+    why_not: dict[Flag, str] = {}
+    z: dict[Flag, float] = {}
+    values: dict[str, float] = {}
+    further: list[tuple[str, float]] = []
+    severities: dict[Flag, Severity] = {}
+    for flag in _FLAGS:
+        finding = by_flag.get(flag)
+        if finding is None:
+            states[flag], why_not[flag] = absent, "not checked"
+            continue
+        state = states[flag] = finding.state
+        if state is absent:
+            why_not[flag] = finding.sentence
+        else:
+            if state is up:
+                severities[flag] = finding.severity or flag.severity
+            if not isnan(finding.z):
+                z[flag] = finding.z
+            if not isnan(finding.value):
+                values[flag.value_key] = finding.value
+        if finding.further:
+            further += finding.further.items()
+    if further:
+        values |= {key: value for key, value in further if not isnan(value)}
+    word = verdict_word(severities.values(), states.keys() - why_not.keys())
     primary = _root(severities)
-    values = {f.flag.value_key: f.value for f in every if not math.isnan(f.value)}
-    for finding in every:
-        values |= {k: v for k, v in finding.further.items() if not math.isnan(v)}
-    states = {f.flag: f.state for f in every}
-    why_not = {f.flag: f.sentence for f in every if f.state is FlagState.NOT_EVALUATED}
+    sentences = {flag: by_flag[flag].sentence for flag in severities}
     return Quality(
         states=states,
         why_not=why_not,
-        z={f.flag: f.z for f in every if not math.isnan(f.z)},
+        z=z,
         values=values,
         severities=severities,
         primary=primary,
         word=word,
-        sentences={flag: f.sentence for flag, f in up.items()},
-        reason=_reason(up, primary, word) or _all_clear(states, why_not, word),
+        sentences=sentences,
+        reason=_reason(sentences, severities, primary, word)
+        or _all_clear(why_not, word),
     )
 
 
@@ -139,9 +162,9 @@ def amended(quality: Quality, findings: Iterable[Finding]) -> Quality:
         flag = finding.flag
         states[flag] = finding.state
         why_not.pop(flag, None)
-        if not math.isnan(finding.value):
+        if not isnan(finding.value):
             values[flag.value_key] = finding.value
-        if not math.isnan(finding.z):
+        if not isnan(finding.z):
             z[flag] = finding.z
         if finding.state is FlagState.NOT_EVALUATED:
             why_not[flag] = finding.sentence
@@ -153,7 +176,7 @@ def amended(quality: Quality, findings: Iterable[Finding]) -> Quality:
                 if quality.word is not Word.UNKNOWN:
                     reason = finding.sentence
     if primary is None and quality.word is Word.GOOD:
-        reason = _all_clear(states, why_not, quality.word)
+        reason = _all_clear(why_not, quality.word)
     return replace(
         quality,
         states=states,
@@ -178,7 +201,7 @@ def unread(reason: str, flag: Flag = Flag.PIPELINE) -> Quality:
         ``PIPELINE`` where the agent failed or shed the frame: ``unknown``. ``MISREAD``
         where the frame itself is at fault (wrong shape, truncated): ``bad``.
     """
-    fault = raised(flag, 1.0 if flag is Flag.MISREAD else math.nan, reason)
+    fault = raised(flag, 1.0 if flag is Flag.MISREAD else nan, reason)
     rest = [clear(Flag.PIPELINE)] if flag is not Flag.PIPELINE else []
     others = [
         not_evaluated(f, reason)
@@ -188,42 +211,38 @@ def unread(reason: str, flag: Flag = Flag.PIPELINE) -> Quality:
     return quality_of([fault, *rest, *others])
 
 
-def _reason(up: Mapping[Flag, Finding], primary: Flag | None, word: Word) -> str:
+def _reason(
+    sentences: Mapping[Flag, str],
+    severities: Mapping[Flag, Severity],
+    primary: Flag | None,
+    word: Word,
+) -> str:
     """Sentence of the root cause; empty where another must say why it is unknown."""
     if primary is None:
         return ""
-    finding = up[primary]
-    severity = finding.severity or primary.severity
-    if word is Word.UNKNOWN and severity is Severity.INFORMATION:
+    if word is Word.UNKNOWN and severities[primary] is Severity.INFORMATION:
         return ""
-    return finding.sentence
+    return sentences[primary]
 
 
-def _root(severities: dict[Flag, Severity]) -> Flag | None:
+def _root(severities: Mapping[Flag, Severity]) -> Flag | None:
     """First cause. What is only information is the root of nothing else."""
-    order = [flag for flag in CAUSES if flag in severities]
+    order = [flag for flag in CAUSES if flag in severities] if severities else []
     grave = [f for f in order if severities[f] is not Severity.INFORMATION]
     return next(iter(grave or order), None)
 
 
-def _all_clear(
-    states: Mapping[Flag, FlagState], why_not: Mapping[Flag, str], word: Word
-) -> str:
-    done = sum(state is not FlagState.NOT_EVALUATED for state in states.values())
-    said = f"{done} of {len(states)} checks clear"
+def _all_clear(why_not: Mapping[Flag, str], word: Word) -> str:
+    said = f"{len(_FLAGS) - len(why_not)} of {len(_FLAGS)} checks clear"
+    missing = sorted(why_not, key=_BIT)
     if word is Word.UNKNOWN:
-        why = "; ".join(
-            f"{f.label}: {why_not[f]}" for f in Flag if f in NEEDED and f in why_not
-        )
+        why = "; ".join(f"{f.label}: {why_not[f]}" for f in missing if f in NEEDED)
         return f"{said}, but not these that a verdict needs: {why}"
-    missing = [flag.label for flag in Flag if flag in why_not]
-    if len(missing) > _NAMED:
-        more = f" and {len(missing) - _NAMED + 1} more"
-        missing = [*missing[: _NAMED - 1]]
-        return f"{said}; not evaluated: {', '.join(missing)}{more}"
-    if missing:
-        said += "; not evaluated: " + ", ".join(missing)
-    return said
+    if not missing:
+        return said
+    named = missing if len(missing) <= _NAMED else missing[: _NAMED - 1]
+    more = f" and {len(missing) - len(named)} more" if len(named) < len(missing) else ""
+    return f"{said}; not evaluated: {', '.join(f.label for f in named)}{more}"
 
 
 def set_aside(reason: str) -> Quality:

@@ -74,6 +74,8 @@ class Case:
         Of the stage: its mask's margin, the detector's dark counts.
     from_start : bool
         Whether the first frames are faulty as well, so that no reference helps.
+    geometry : str
+        Key of ``BENCH_GEOMETRIES`` instead of the scene's, where the fault asks for it.
     """
 
     flag: str
@@ -88,6 +90,7 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
     stage: Mapping[str, Any] = field(default_factory=dict)
     from_start: bool = False
+    geometry: str = ""
 
 
 def _shift(px: float, turn: float) -> Fault:
@@ -274,6 +277,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             make=lambda _, __: Flipped(first=0),
             pixels=True,
             word="bad",
+            geometry="off_centre",  # a flip of a centred frame shows nothing
         ),
         "mask shifted": Case(
             flag="mask_mismatch",
@@ -282,6 +286,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             target=1,
             make=_mask,
             pixels=True,
+            patience=16,
             stage={"margin_px": 0},
         ),
         "wrong dark": Case(
@@ -291,7 +296,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             target=2.0,
             make=lambda factor, _: WrongDark(first=0, factor=factor),
             pixels=True,
-            stage={"dark_rate": 20.0},
+            stage={"dark_rate": 400.0},  # 20 counts a pixel
             from_start=True,
         ),
         "hot pixels": Case(
@@ -325,7 +330,9 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="share of the frame's counts",
             amplitudes=(0.003, 0.01, 0.03, 0.1),
             target=None,
-            make=lambda share, _: BeamstopLeak(first=0, share=share),
+            make=lambda share, turn: BeamstopLeak(
+                first=0, share=share, fwhm_px=20, side_px=24, side_deg=360 * turn
+            ),
         ),
     }
 )

@@ -27,9 +27,6 @@ from ringwatch.simulated_beamline.microstructure import (
 
 __all__ = ["EXAMPLES", "Example", "Shown", "draw_example", "run_example"]
 
-_FIRST = 4
-"""Sound frames before the fault."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
@@ -38,12 +35,12 @@ class Example:
     Attributes
     ----------
     fault : Fault or None
-        In force from the fifth frame on.
+        In force after the sound frames.
     sample : Microstructure or None
         What the sample becomes then.
     scene : Scene
-    counts, frames : float, int
-        Of a frame; and how many frames at most until the flag comes.
+    first, frames : int
+        Sound frames before; and faulty ones, at most, until the flag comes.
     from_start : bool
         Whether the first frames have the fault as well.
     readbacks : callable or None
@@ -52,13 +49,14 @@ class Example:
         Of ``QualitySettings``.
     stage : mapping
         Of the stage.
-    dark : bool
-        Whether a dark is subtracted.
+    heat : float
+        Kelvin that the sample warms up by from frame to frame.
     """
 
     fault: Fault | None = None
     sample: Microstructure | None = None
     scene: Scene = field(default_factory=lambda: Scene(geometry="cheap", counts=2e7))
+    first: int = 4
     frames: int = 1
     from_start: bool = False
     readbacks: Callable[[int], dict[str, float]] | None = None
@@ -89,6 +87,9 @@ class Shown:
     series: NDArray[np.float64]
 
 
+_DARKS = 10
+
+
 def _dim(counts: float, sample: str = "cubic") -> Scene:
     return Scene(geometry="cheap", sample=sample, counts=counts)
 
@@ -108,7 +109,7 @@ EXAMPLES: Mapping[Flag, Example] = MappingProxyType(
             )
         ),
         Flag.DUPLICATE: Example(fault=readout_faults.Duplicate(first=0)),
-        Flag.SEQUENCE: Example(fault=faults.Dropped(first=_FIRST, count=2)),
+        Flag.SEQUENCE: Example(fault=faults.Dropped(first=4, count=2)),
         Flag.NO_BEAM: Example(fault=faults.BeamLost(first=0, fraction=0.01)),
         Flag.BEAM_DROP: Example(fault=faults.ShutterClipped(first=0, fraction=0.9)),
         Flag.I0_SUSPECT: Example(fault=faults.I0Glitch(first=0, factor=0.7)),
@@ -134,14 +135,17 @@ EXAMPLES: Mapping[Flag, Example] = MappingProxyType(
         ),
         Flag.STALE_CALIBRATION: Example(
             fault=faults.WrongDark(first=0, factor=2.0),
-            stage={"dark_rate": 100.0},
+            stage={"dark_rate": 400.0},
             from_start=True,
+            scene=_dim(1e6),
         ),
         Flag.SHADOW: Example(
             fault=light_faults.Shadow(first=0, width_deg=40.0, transmission=0.6)
         ),
         Flag.BEAMSTOP_LEAK: Example(
-            fault=light_faults.BeamstopLeak(first=0, share=0.05, streak_deg=30.0)
+            fault=light_faults.BeamstopLeak(
+                first=0, share=0.05, fwhm_px=20, side_px=24, side_deg=30
+            )
         ),
         Flag.BEAM_CENTER: Example(
             fault=faults.DetectorShift(first=0, dx_px=0.6, dy_px=0.3)
@@ -151,7 +155,7 @@ EXAMPLES: Mapping[Flag, Example] = MappingProxyType(
         Flag.SAMPLE_DISPLACED: Example(settings={"flat_plate": True}),
         Flag.STRAIN: Example(sample=Microstructure(strain=Strain(amplitude=2e-3))),
         Flag.GRAINY: Example(
-            sample=Microstructure(grains=Grains(per_patch=1.0)), from_start=True
+            sample=Microstructure(grains=Grains(per_patch=0.1)), from_start=True
         ),
         Flag.SPOTS: Example(sample=Microstructure(spots=Spots()), from_start=True),
         Flag.TEXTURE: Example(sample=Microstructure(texture=Texture(march=0.6))),
@@ -161,7 +165,9 @@ EXAMPLES: Mapping[Flag, Example] = MappingProxyType(
         Flag.AMORPHOUS_ONLY: Example(scene=_dim(2e7, "amorphous"), from_start=True),
         Flag.LOW_COUNTS: Example(scene=_dim(2e4), from_start=True),
         Flag.DRIFT: Example(frames=60, heat=8.0),
-        Flag.CHANGE_POINT: Example(fault=faults.Amorphous(first=0, share=0.6)),
+        Flag.CHANGE_POINT: Example(
+            fault=faults.Amorphous(first=0, share=0.6), first=12
+        ),
     }
 )
 """Those of ``novel``, ``unsure`` and ``pipeline`` are no frames: see the pages."""
@@ -177,20 +183,24 @@ def run_example(flag: Flag, seed: int = 20261121) -> Shown:
     dark = None
     if "dark_rate" in example.stage:
         experiment.shutter_open = False
-        closed = stage.frame(experiment.expected(experiment.conditions()))
+        closed = experiment.expected(experiment.conditions())
         experiment.shutter_open = True
-        dark = stage.reduction.prepare_dark([closed])
+        taken = [stage.frame(closed).astype(np.float64) for _ in range(_DARKS)]
+        mean = stage.reduction.prepare_dark([np.mean(taken, axis=0)])
+        dark = replace(mean, frames=_DARKS)
     rng = np.random.default_rng(seed)
     before: NDArray[Any] | None = None
     cakes: list[Cake] = []
     series: list[float] = []
-    for index in range(_FIRST + example.frames):
-        wrong = index >= _FIRST or example.from_start
+    for index in range(example.first + example.frames):
+        wrong = index >= example.first or example.from_start
         faulty = (example.fault,) if example.fault is not None and wrong else ()
         if wrong and example.sample is not None:
             experiment.microstructure = example.sample
         if wrong and example.heat:
-            experiment.furnace.ramp_to(298.0 + example.heat * (index - _FIRST + 1))
+            experiment.furnace.ramp_to(
+                298.0 + example.heat * (index - example.first + 1)
+            )
             experiment.clock.advance(60.0)
         conditions = experiment.conditions(faulty)
         frame = stage.frame(experiment.expected(conditions))
@@ -207,12 +217,12 @@ def run_example(flag: Flag, seed: int = 20261121) -> Shown:
             "detector_exposure_time": experiment.exposure_s,
             **(example.readbacks(index) if example.readbacks else {}),
         }
-        facts = stage.facts(cake, index, readbacks, dark_frames=1 if dark else 0)
+        facts = stage.facts(cake, index, readbacks, dark_frames=_DARKS if dark else 0)
         facts = replace(facts, dtype=frame.dtype)
         quality = fold.judge(facts)
         cakes.append(cake)
         series.append(quality.values.get(flag.value_key, np.nan))
-        if wrong and flag in quality.raised and index >= _FIRST:
+        if wrong and flag in quality.raised and index >= example.first:
             break
     return Shown(
         quality=quality,
@@ -238,13 +248,15 @@ def draw_example(flag: Flag, shown: Shown, path: Path) -> Path:
     )
     image.set_axis_off()
     image.set_title("the frame (square root of counts)", fontsize=9)
-    away = _difference(shown.cake, shown.before)
+    static = EXAMPLES[flag].from_start
+    away = _unevenness(shown.cake) if static else _difference(shown.cake, shown.before)
     drawn = cake.imshow(
         away.T, cmap="RdBu_r", vmin=-6, vmax=6, aspect="auto", extent=(0, 1, 180, -180)
     )
     cake.set_xlabel("radius (share of the largest)")
     cake.set_ylabel("azimuth (degrees)")
-    cake.set_title("against the run's first frame", fontsize=9)
+    than = "the mean of its ring" if static else "the run's first frame"
+    cake.set_title(f"against {than}", fontsize=9)
     figure.colorbar(drawn, ax=cake, label="standard deviations")
     figure.savefig(path, dpi=90)
     return path
@@ -261,3 +273,13 @@ def _difference(now: Cake, then: Cake) -> NDArray[np.float64]:
     sigma = np.sqrt(np.maximum(summed(now.total) + summed(then.total), 1.0))
     lit = summed(now.pixels) > 0
     return np.where(lit, (a - b) / sigma, np.nan)
+
+
+def _unevenness(now: Cake) -> NDArray[np.float64]:
+    """Per cell, against the mean over its ring, in standard deviations; (n_q, 32)."""
+    net = now.total - now.dark
+    whole = np.maximum(now.norm.sum(axis=1, keepdims=True), 1e-9)
+    expected = net.sum(axis=1, keepdims=True) / whole * now.norm
+    raw = now.total.sum(axis=1, keepdims=True) / whole * now.norm
+    away = (net - expected) / np.sqrt(np.maximum(raw, 1.0))
+    return np.where(now.pixels > 0, away, np.nan)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch.agent.geometry import MASKED_CELL
 from ringwatch.agent.nouns import Cake, Flag, Quality
 from ringwatch.agent.quality import FrameFacts, QualitySettings
 from ringwatch.agent.reduction import Dark
@@ -19,6 +20,7 @@ from ringwatch.benchmarks.flags.stage import Scene, Stage
 from ringwatch.models.calibration import wilson_interval
 from ringwatch.simulated_beamline.cell_counts import CellRates
 from ringwatch.simulated_beamline.conditions import Fault
+from ringwatch.simulated_beamline.readout_faults import SaturatedPixel
 
 __all__ = ["DIRECTIONS", "measure_recall"]
 
@@ -45,6 +47,8 @@ class _Bench:
         self.case: Case = CASES[name]
         self.amplitude = amplitude
         self.pixels = pixels or self.case.pixels
+        if self.case.geometry:
+            scene = replace(scene, geometry=self.case.geometry)
         self.stage = Stage(scene, seed, **self.case.stage)
         full = float(self.stage.experiment.geometry.detector.saturation_value)
         self.settings = QualitySettings(saturation=full, **self.case.settings)
@@ -54,6 +58,7 @@ class _Bench:
             self.case.make(amplitude, k / DIRECTIONS) for k in range(DIRECTIONS)
         ]
         self._faulty: dict[int, _Light] = {}
+        self._on_rings = self._find_rings() if self.pixels else np.empty(0, np.int64)
 
     def _light(self, faults: tuple[Fault, ...]) -> _Light:
         conditions = self.stage.experiment.conditions(faults)
@@ -68,6 +73,13 @@ class _Bench:
             beam=conditions.beam,
             i0=conditions.beam * conditions.i0_gain,
         )
+
+    def _find_rings(self) -> NDArray[np.int64]:
+        """Pixels that are used and among the brightest fifth of those expected."""
+        assert self.sound.image is not None
+        used = np.flatnonzero(self.stage.binning.cell != MASKED_CELL)
+        expected = self.sound.image.reshape(-1)[used]
+        return used[expected > np.quantile(expected, 0.8)]
 
     def _take_dark(self) -> Dark:
         """Ten frames with the shutter closed."""
@@ -136,7 +148,9 @@ class _Bench:
             return self.stage.facts(cake, index, readbacks), cake
         assert light.image is not None
         frame = self.stage.frame(light.image)
-        if wrong and fault.in_force(index):
+        if isinstance(fault, SaturatedPixel) and wrong:
+            frame.reshape(-1)[rng.choice(self._on_rings)] = fault.value
+        elif wrong and fault.in_force(index):
             frame = fault.corrupt(frame, before, rng)
         cake = self.stage.reduction.cake(frame, self.dark)
         dark_frames = self.dark.frames if self.dark else 0
@@ -194,7 +208,7 @@ def measure_recall(
         "flag": bench.case.flag,
         "unit": bench.case.unit,
         "amplitude": amplitude,
-        "geometry": scene.geometry,
+        "geometry": bench.stage.scene.geometry,
         "sample": scene.sample,
         "counts": scene.counts,
         "level": "frames" if bench.pixels else "cakes",

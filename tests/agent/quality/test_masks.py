@@ -35,7 +35,9 @@ def masked(rings):
 @pytest.fixture
 def judge_mask(facts, masked):
     def judged(frame, mask, **more):
-        return judge_mask_mismatch(facts(frame, masked(mask), **more), SETTINGS)
+        return judge_mask_mismatch(
+            facts(frame, masked(mask), **more).cake.edges, SETTINGS
+        )
 
     return judged
 
@@ -148,5 +150,5 @@ def test_without_a_mask_or_a_geometry_nobody_can_tell(facts, binning, rings, rng
     frame = rng.poisson(rings.mean()).astype(np.int32)
     tiles = Binning.without_geometry((512, 512), mask=DEAD)
     for where in (binning, tiles):
-        finding = judge_mask_mismatch(facts(frame, where), SETTINGS)
+        finding = judge_mask_mismatch(facts(frame, where).cake.edges, SETTINGS)
         assert finding.state is FlagState.NOT_EVALUATED

@@ -32,9 +32,9 @@ LINES = np.linspace(1.2, 5.6, 15)
 def scores(index, values, *, sigmas=NOISY, tolerance=0.0):
     return SeriesScores(
         index=index,
-        values=np.asarray(values, float),
-        sigmas=sigmas,
-        tolerances=np.full(4, tolerance) + 1e-9,
+        values=tuple(map(float, values)),
+        sigmas=tuple(map(float, sigmas)),
+        tolerances=(tolerance + 1e-9,) * 4,
     )
 
 

@@ -1,0 +1,46 @@
+"""no_beam: a lost beam leaves a flat pedestal, a sample gone amorphous a halo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ringwatch.agent.nouns import FlagState
+from ringwatch.agent.quality import QualitySettings
+from ringwatch.agent.quality.counts import judge_no_beam
+from ringwatch.agent.quality.facts import Reference, Seen
+from ringwatch.agent.quality.rings import find_rings, make_profiles
+
+SETTINGS = QualitySettings()
+
+
+@pytest.fixture
+def look(rings, binning, facts, rng):
+    """Facts of a frame with noise, and what is seen of it."""
+
+    def looked(mean):
+        fact = facts(rng.poisson(mean).astype(np.uint32), binning)
+        profiles = make_profiles(fact.cake, binning)
+        return fact, Seen(profiles=profiles, rings=find_rings(profiles))
+
+    return looked
+
+
+@pytest.mark.parametrize(
+    ("halo", "state"), [(True, FlagState.CLEAR), (False, FlagState.RAISED)]
+)
+def test_a_flat_pedestal_is_no_beam_and_a_halo_is_one(rings, look, halo, state):
+    """Both are ringless, and as bright as the run's first frames."""
+    reference = Reference.from_frames([look(rings.mean())] * 3, SETTINGS)
+    y, x = np.indices(rings.mean().shape) - 256.0
+    r = np.hypot(x, y)
+    # rising where the reference falls: nothing of its shape is left, and no maximum
+    shape = 1.0 + (2.0 / (1.0 + np.exp((200.0 - r) / 20.0)) if halo else 0.0 * r)
+    fact, seen = look(shape * (1e7 / shape.sum()))
+    assert not seen.rings.bins.size
+    finding = judge_no_beam(fact, seen, reference, SETTINGS)
+    assert finding.state is state, finding.sentence
+    without_rings = replace(seen, rings=None)
+    assert judge_no_beam(fact, without_rings, reference, SETTINGS).state is state
