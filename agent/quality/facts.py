@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.nouns import Cake, FrameRef, Pattern
-from ringwatch.agent.quality.ring_center import CenterFit, mean_center
-from ringwatch.agent.quality.rings import Profiles, Rings
+from ringwatch.agent.quality.geometry.ring_center import CenterFit, mean_center
+from ringwatch.agent.quality.geometry.rings import Profiles, Rings
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["FrameFacts", "Reference", "Seen", "find_readback"]

@@ -7,44 +7,44 @@ from dataclasses import replace
 
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import Flag, FlagState, Pattern, Quality, Severity
-from ringwatch.agent.quality.azimuth import (
+from ringwatch.agent.quality.azimuth.low_q import judge_beamstop_leak
+from ringwatch.agent.quality.azimuth.ring_intensity import (
     judge_grainy,
     judge_texture,
     measure_ring_light,
 )
-from ringwatch.agent.quality.center import judge_center
-from ringwatch.agent.quality.change_point import ChangePoint
-from ringwatch.agent.quality.corrected import corrected_pattern
-from ringwatch.agent.quality.count_rate import judge_count_rate_loss
-from ringwatch.agent.quality.counts import judge_low_counts, judge_no_beam
-from ringwatch.agent.quality.crystallinity import judge_amorphous_only
-from ringwatch.agent.quality.displaced import judge_sample_displaced
+from ringwatch.agent.quality.azimuth.shadow import judge_shadow
 from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated
-from ringwatch.agent.quality.history import Duplicates, Sequence
-from ringwatch.agent.quality.ice import judge_ice
-from ringwatch.agent.quality.light import LightHistory
-from ringwatch.agent.quality.low_q import judge_beamstop_leak
-from ringwatch.agent.quality.masks import EdgeHistory
-from ringwatch.agent.quality.metadata import judge_stale_calibration
-from ringwatch.agent.quality.outliers import OutlierHistory, judge_spots
-from ringwatch.agent.quality.pixels import (
+from ringwatch.agent.quality.geometry.center import judge_center
+from ringwatch.agent.quality.geometry.corrected import corrected_pattern
+from ringwatch.agent.quality.geometry.displaced import judge_sample_displaced
+from ringwatch.agent.quality.geometry.ring_center import locate_center
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.scale import judge_radial_scale
+from ringwatch.agent.quality.geometry.strain import judge_strain
+from ringwatch.agent.quality.geometry.tilt import judge_tilt
+from ringwatch.agent.quality.geometry.wanted import excused, moved_on_purpose
+from ringwatch.agent.quality.light.count_rate import judge_count_rate_loss
+from ringwatch.agent.quality.light.counts import judge_low_counts, judge_no_beam
+from ringwatch.agent.quality.light.monitor import LightHistory
+from ringwatch.agent.quality.light.sample import judge_no_sample
+from ringwatch.agent.quality.pattern.change_point import ChangePoint
+from ringwatch.agent.quality.pattern.crystallinity import judge_amorphous_only
+from ringwatch.agent.quality.pattern.ice import judge_ice
+from ringwatch.agent.quality.pattern.series import Drift, SeriesScores
+from ringwatch.agent.quality.readout.history import Duplicates, Sequence
+from ringwatch.agent.quality.readout.masks import EdgeHistory
+from ringwatch.agent.quality.readout.metadata import judge_stale_calibration
+from ringwatch.agent.quality.readout.outliers import OutlierHistory, judge_spots
+from ringwatch.agent.quality.readout.pixels import (
     beam_pixel,
     judge_invalid_values,
     judge_misread,
     mirror_of,
 )
-from ringwatch.agent.quality.ring_center import locate_center
-from ringwatch.agent.quality.rings import find_rings, make_profiles
-from ringwatch.agent.quality.sample import judge_no_sample
-from ringwatch.agent.quality.saturation import judge_saturated
-from ringwatch.agent.quality.scale import judge_radial_scale
-from ringwatch.agent.quality.series import Drift, SeriesScores
+from ringwatch.agent.quality.readout.saturation import judge_saturated
 from ringwatch.agent.quality.settings import QualitySettings
-from ringwatch.agent.quality.shadow import judge_shadow
-from ringwatch.agent.quality.strain import judge_strain
-from ringwatch.agent.quality.tilt import judge_tilt
-from ringwatch.agent.quality.wanted import excused, moved_on_purpose
 from ringwatch.agent.quality.words import quality_of
 
 __all__ = ["QualityFold"]

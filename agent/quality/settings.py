@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scipy.special import fdtri, ndtri, stdtrit
 
@@ -191,13 +192,12 @@ class QualitySettings:
     @property
     def tail(self) -> float:
         """Probability of a false alarm that one statistic of one frame may have."""
-        per_hour = self.frame_rate_hz * 3600 * _STATISTICS
-        return min(self.false_alarms_per_hour / per_hour, 0.1)
+        return _tail(self.false_alarms_per_hour, self.frame_rate_hz)
 
     @property
     def threshold(self) -> float:
         """Two-sided Gaussian threshold, standard deviations (FLAGS: 5.27 at 10 Hz)."""
-        return float(-ndtri(self.tail / 2))
+        return _gaussian(self.tail)
 
     def threshold_for(self, freedom: float, *, dimensions: int = 1) -> float:
         """Threshold where the standard deviation itself is estimated.
@@ -208,3 +208,13 @@ class QualitySettings:
             return float(-stdtrit(freedom, self.tail / 2))
         quantile = fdtri(dimensions, freedom, 1.0 - self.tail)
         return float((dimensions * quantile) ** 0.5)
+
+
+@lru_cache
+def _tail(false_alarms_per_hour: float, frame_rate_hz: float) -> float:
+    return min(false_alarms_per_hour / (frame_rate_hz * 3600 * _STATISTICS), 0.1)
+
+
+@lru_cache
+def _gaussian(tail: float) -> float:
+    return float(-ndtri(tail / 2))

@@ -79,7 +79,7 @@ def code_hash() -> str:
     decisive += [recall, stage, stories]
     files = [Path(str(module.__file__)) for module in decisive]
     for package in (quality, simulated_beamline):
-        files += sorted(Path(next(iter(package.__path__))).glob("*.py"))
+        files += sorted(Path(next(iter(package.__path__))).rglob("*.py"))
     for path in files:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

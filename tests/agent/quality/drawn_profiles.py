@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ringwatch.agent.nouns import FrameRef, LostLocator, Pattern
 from ringwatch.agent.quality import FrameFacts
 from ringwatch.agent.quality.facts import Seen
-from ringwatch.agent.quality.rings import find_rings, profiles_of
+from ringwatch.agent.quality.geometry.rings import find_rings, profiles_of
 
 __all__ = ["Drawn"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.quality import FrameFacts, QualitySettings
 from ringwatch.agent.quality.facts import Reference, Seen
-from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
 
 __all__ = ["Bench", "split_light"]
 

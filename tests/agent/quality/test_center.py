@@ -11,8 +11,8 @@ import pytest
 
 from ringwatch.agent.nouns import Flag, FlagState, Word
 from ringwatch.agent.quality import QualityFold, QualitySettings
-from ringwatch.agent.quality.ring_center import locate_center
-from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.ring_center import locate_center
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
 
 
 def test_rings_are_found_at_their_radii_and_widths(rings, binning, facts, rng):

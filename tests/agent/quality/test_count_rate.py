@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import Flag, FlagState
 from ringwatch.agent.quality import FrameFacts, QualitySettings
-from ringwatch.agent.quality.count_rate import judge_count_rate_loss, paralyzable_loss
 from ringwatch.agent.quality.findings import Finding
+from ringwatch.agent.quality.light.count_rate import (
+    judge_count_rate_loss,
+    paralyzable_loss,
+)
 
 DEAD_S = 2e-7
 

@@ -9,9 +9,9 @@ import pytest
 
 from ringwatch.agent.nouns import FlagState
 from ringwatch.agent.quality import QualitySettings
-from ringwatch.agent.quality.counts import judge_no_beam
 from ringwatch.agent.quality.facts import Reference, Seen
-from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.light.counts import judge_no_beam
 
 SETTINGS = QualitySettings()
 

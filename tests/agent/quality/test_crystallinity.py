@@ -12,12 +12,12 @@ import pytest
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import FlagState
 from ringwatch.agent.quality import QualitySettings
-from ringwatch.agent.quality.crystallinity import (
+from ringwatch.agent.quality.facts import Seen
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.pattern.crystallinity import (
     judge_amorphous_only,
     measure_sharp_structure,
 )
-from ringwatch.agent.quality.facts import Seen
-from ringwatch.agent.quality.rings import find_rings, make_profiles
 from ringwatch.agent.reduction import Reduction
 
 from .drawn_profiles import Drawn

@@ -7,7 +7,7 @@ import pytest
 
 from ringwatch.agent.nouns import FlagState
 from ringwatch.agent.quality import QualitySettings
-from ringwatch.agent.quality.displaced import (
+from ringwatch.agent.quality.geometry.displaced import (
     RingShifts,
     fit_displacement,
     judge_sample_displaced,

@@ -10,9 +10,12 @@ import pytest
 
 from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.nouns import FlagState
-from ringwatch.agent.quality.azimuth import judge_grainy, measure_ring_light
+from ringwatch.agent.quality.azimuth.ring_intensity import (
+    judge_grainy,
+    measure_ring_light,
+)
 from ringwatch.agent.quality.facts import Seen
-from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
 from ringwatch.agent.quality.settings import QualitySettings
 
 SETTINGS = QualitySettings(grain_tolerance=0.02)

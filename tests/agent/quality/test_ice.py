@@ -7,7 +7,7 @@ import pytest
 
 from ringwatch.agent.nouns import FlagState
 from ringwatch.agent.quality import QualitySettings
-from ringwatch.agent.quality.ice import ice_lines, judge_ice
+from ringwatch.agent.quality.pattern.ice import ice_lines, judge_ice
 
 from .drawn_profiles import Drawn
 

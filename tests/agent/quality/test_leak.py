@@ -8,9 +8,9 @@ import pytest
 
 from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.nouns import FlagState
+from ringwatch.agent.quality.azimuth.low_q import judge_beamstop_leak
 from ringwatch.agent.quality.facts import Reference, Seen
-from ringwatch.agent.quality.low_q import judge_beamstop_leak
-from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
 from ringwatch.agent.quality.settings import QualitySettings
 
 SETTINGS = QualitySettings()

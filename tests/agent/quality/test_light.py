@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import Flag, FlagState
 from ringwatch.agent.quality import FrameFacts, QualitySettings
-from ringwatch.agent.quality.comparison import compare_light
 from ringwatch.agent.quality.facts import Seen
 from ringwatch.agent.quality.findings import Finding
-from ringwatch.agent.quality.light import LightHistory
+from ringwatch.agent.quality.light.comparison import compare_light
+from ringwatch.agent.quality.light.monitor import LightHistory
 
 from .light_frames import Bench, split_light
 

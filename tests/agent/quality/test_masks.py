@@ -8,7 +8,7 @@ import pytest
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import FlagState
 from ringwatch.agent.quality import QualitySettings
-from ringwatch.agent.quality.masks import judge_mask_mismatch
+from ringwatch.agent.quality.readout.masks import judge_mask_mismatch
 
 SETTINGS = QualitySettings()
 DEAD = np.zeros((512, 512), bool)

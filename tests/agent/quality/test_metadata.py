@@ -17,8 +17,8 @@ from ringwatch.agent.nouns import Flag, FlagState
 from ringwatch.agent.quality import FrameFacts, QualitySettings
 from ringwatch.agent.quality.facts import Seen
 from ringwatch.agent.quality.findings import Finding
-from ringwatch.agent.quality.metadata import judge_stale_calibration
-from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.readout.metadata import judge_stale_calibration
 
 Frame = NDArray[Any]
 RAISED, CLEAR = FlagState.RAISED, FlagState.CLEAR

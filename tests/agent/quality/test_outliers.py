@@ -12,8 +12,8 @@ from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.nouns import FlagState
 from ringwatch.agent.quality import QualitySettings
 from ringwatch.agent.quality.facts import Seen
-from ringwatch.agent.quality.outliers import OutlierHistory, judge_spots
-from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.readout.outliers import OutlierHistory, judge_spots
 from ringwatch.simulated_beamline.readout_faults import HotPixels, Zingers
 
 SETTINGS = replace(QualitySettings(), spot_tolerance=0.01)

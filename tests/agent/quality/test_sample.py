@@ -14,7 +14,7 @@ from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import Flag, FlagState
 from ringwatch.agent.quality import FrameFacts
 from ringwatch.agent.quality.findings import Finding
-from ringwatch.agent.quality.sample import judge_no_sample
+from ringwatch.agent.quality.light.sample import judge_no_sample
 
 from .light_frames import Bench, split_light
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ringwatch.agent.quality.facts import Reference, Seen
-from ringwatch.agent.quality.ring_center import locate_center
-from ringwatch.agent.quality.rings import find_rings, make_profiles
-from ringwatch.agent.quality.scale import fit_scale
+from ringwatch.agent.quality.geometry.ring_center import locate_center
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.scale import fit_scale
 from ringwatch.agent.quality.settings import QualitySettings
 
 

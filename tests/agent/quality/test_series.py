@@ -11,12 +11,16 @@ import pytest
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import Flag, FlagState, Severity
 from ringwatch.agent.quality import QualitySettings
-from ringwatch.agent.quality.change_point import ChangePoint
 from ringwatch.agent.quality.facts import Reference, Seen
 from ringwatch.agent.quality.findings import clear
-from ringwatch.agent.quality.rings import find_rings, make_profiles, profiles_of
-from ringwatch.agent.quality.scale import judge_radial_scale
-from ringwatch.agent.quality.series import Drift, SeriesScores
+from ringwatch.agent.quality.geometry.rings import (
+    find_rings,
+    make_profiles,
+    profiles_of,
+)
+from ringwatch.agent.quality.geometry.scale import judge_radial_scale
+from ringwatch.agent.quality.pattern.change_point import ChangePoint
+from ringwatch.agent.quality.pattern.series import Drift, SeriesScores
 from ringwatch.simulated_beamline.experiment import Experiment
 from ringwatch.simulated_beamline.geometry import Geometry, flat_panel
 from ringwatch.simulated_beamline.sample import BariumTitanate

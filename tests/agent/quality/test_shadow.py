@@ -8,10 +8,10 @@ import pytest
 
 from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.nouns import FlagState
+from ringwatch.agent.quality.azimuth.shadow import judge_shadow
 from ringwatch.agent.quality.facts import Reference, Seen
-from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
 from ringwatch.agent.quality.settings import QualitySettings
-from ringwatch.agent.quality.shadow import judge_shadow
 
 SETTINGS = QualitySettings()
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from ringwatch.agent.nouns import FlagState, Severity
-from ringwatch.agent.quality.ring_center import locate_center
-from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.ring_center import locate_center
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.strain import judge_strain
+from ringwatch.agent.quality.geometry.tilt import judge_tilt
 from ringwatch.agent.quality.settings import QualitySettings
-from ringwatch.agent.quality.strain import judge_strain
-from ringwatch.agent.quality.tilt import judge_tilt
 
 SETTINGS = QualitySettings()
 

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from ringwatch.agent.nouns import FlagState
-from ringwatch.agent.quality.azimuth import judge_texture, measure_ring_light
+from ringwatch.agent.quality.azimuth.ring_intensity import (
+    judge_texture,
+    measure_ring_light,
+)
 from ringwatch.agent.quality.facts import Seen
-from ringwatch.agent.quality.ring_center import CenterFit
-from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.ring_center import CenterFit
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
 from ringwatch.agent.quality.settings import QualitySettings
 
 SETTINGS = QualitySettings()

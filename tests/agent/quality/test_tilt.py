@@ -10,12 +10,12 @@ import pytest
 
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import FlagState
-from ringwatch.agent.quality.center import judge_center
-from ringwatch.agent.quality.ring_center import locate_center, mean_center
-from ringwatch.agent.quality.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.center import judge_center
+from ringwatch.agent.quality.geometry.ring_center import locate_center, mean_center
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.geometry.strain import judge_strain
+from ringwatch.agent.quality.geometry.tilt import judge_tilt
 from ringwatch.agent.quality.settings import QualitySettings
-from ringwatch.agent.quality.strain import judge_strain
-from ringwatch.agent.quality.tilt import judge_tilt
 from ringwatch.agent.reduction import Reduction
 from ringwatch.simulated_beamline.experiment import Experiment
 from ringwatch.simulated_beamline.faults import DetectorShift, DetectorTilt

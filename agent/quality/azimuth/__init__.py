@@ -1,0 +1,1 @@
+"""How the light is spread around the azimuth: grains, texture, shadow, leak."""

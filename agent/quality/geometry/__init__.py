@@ -1,0 +1,1 @@
+"""Where the rings lie: centre, tilt, radial scale, strain."""

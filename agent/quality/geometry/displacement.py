@@ -1,0 +1,263 @@
+"""How far the rings of each sector lie from the frame's own mean rings.
+
+Every (ring, sector) window is fitted by ``background + amplitude * mean - move *
+slope`` (linear least squares), so texture and absorption end in ``amplitude``, not in
+``move``. The moves then follow, to first order in the angle,
+
+    move(r, chi) = ring + dx cos(chi) + dy sin(chi)                beam centre
+                 + (r^2 / D) (tx cos(chi) + ty sin(chi))           detector tilt
+                 + r (ex cos(2 chi) + ey sin(2 chi))               deviatoric strain
+
+A tilt moves the rings' centres in proportion to r^2; the second harmonic is what a
+stressed sample does (He, "Two-dimensional X-ray Diffraction", 2009, ch. 9), so neither
+may end in the beam centre. The errors are cluster-robust ("sandwich": Huber 1967, White
+1980; HC3 of MacKinnon and White 1985): with few grains in the beam the scatter of the
+moves exceeds counting statistics by far.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch.agent.nouns import SECTORS
+from ringwatch.agent.quality.geometry.harmonic_kernels import robust_harmonics
+from ringwatch.agent.quality.geometry.move_kernels import (
+    fit_windows,
+    share_of_azimuth,
+    shrink,
+)
+from ringwatch.agent.quality.geometry.profile_kernels import slope_of
+from ringwatch.agent.quality.geometry.rings import Profiles, Rings
+from ringwatch.agent.quality.settings import QualitySettings
+
+__all__ = ["Harmonics", "Moves", "Pair", "fit_harmonics", "measure_moves"]
+
+_SEPARABLE = 12.0  # variance inflation beyond which tilt is not told from centre
+_FILL = 0.75  # of a sector; the pixels of one filled less lie off its middle
+_CHI = -math.pi + (np.arange(SECTORS) + 0.5) * 2 * math.pi / SECTORS
+_WAVES = np.stack([np.cos(_CHI), np.sin(_CHI), np.cos(2 * _CHI), np.sin(2 * _CHI)])
+_WAVE_OF = np.array([0, 1, 2, 3, 0, 1])  # of centre, strain and tilt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Moves:
+    """Radial displacement of each (ring, sector), all (n_rings, 32).
+
+    Attributes
+    ----------
+    move : float64
+        ``amplitude`` times the displacement, pixels.
+    sigma : float64
+        Standard deviation of ``move`` from counting statistics; infinite where the
+        window cannot be fitted.
+    amplitude : float64
+        Ring intensity of the sector over that of the mean, shrunk towards the mean as
+        far as counting statistics demands.
+    height, height_variance : float64
+        The same as measured, and its variance by counting statistics, infinite where
+        the window cannot be fitted.
+    radius : (n_rings,) float64
+        Pixels.
+    """
+
+    move: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    amplitude: NDArray[np.float64]
+    height: NDArray[np.float64]
+    height_variance: NDArray[np.float64]
+    radius: NDArray[np.float64]
+
+    @property
+    def participation(self) -> float:
+        """Share of the azimuth that takes part in the rings, 0..1 (median ring).
+
+        ``(sum a)^2 / (n sum a^2)``: 1 for an even ring, 1/n for a single spot.
+        """
+        return float(share_of_azimuth(self.amplitude, self.sigma))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pair:
+    """Two components of one harmonic, with their errors; any unit.
+
+    Attributes
+    ----------
+    x, y : float
+    covariance : (2, 2) float64
+        Unit squared.
+    freedom : float
+        Degrees of freedom of the covariance.
+    """
+
+    x: float
+    y: float
+    covariance: NDArray[np.float64]
+    freedom: float
+
+    @property
+    def length(self) -> float:
+        """Amplitude."""
+        return math.hypot(self.x, self.y)
+
+    @property
+    def z(self) -> float:
+        """Mahalanobis length."""
+        (a, b), (_, d) = self.covariance.tolist()
+        square = d * self.x**2 - 2 * b * self.x * self.y + a * self.y**2
+        return math.sqrt(max(square / (a * d - b * b), 0.0))
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation along the direction of the pair itself."""
+        (a, b), (_, d) = self.covariance.tolist()
+        if self.length == 0.0:
+            return math.sqrt((a + d) / 2)
+        x, y = self.x / self.length, self.y / self.length
+        return math.sqrt(max(a * x * x + 2 * b * x * y + d * y * y, 0.0))
+
+    def minus(self, other: Pair) -> Pair:
+        """Difference to an independent measurement."""
+        return Pair(
+            x=self.x - other.x,
+            y=self.y - other.y,
+            covariance=self.covariance + other.covariance,
+            freedom=self.freedom,
+        )
+
+    def times(self, factor: float) -> Pair:
+        """The same in another unit."""
+        return Pair(
+            x=self.x * factor,
+            y=self.y * factor,
+            covariance=self.covariance * factor**2,
+            freedom=self.freedom,
+        )
+
+    def beyond(self, limit: float, settings: QualitySettings) -> bool:
+        """Whether it is significant (Hotelling) as well as longer than the limit."""
+        if not self.length > limit:
+            return False
+        return self.z > settings.threshold_for(self.freedom, dimensions=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Harmonics:
+    """Fitted harmonics of the displacements and their covariance.
+
+    Attributes
+    ----------
+    beta : (6,) float64
+        Centre (along columns, along rows), strain (cos 2 chi, sin 2 chi) and tilt
+        (along columns, along rows), all in pixels at ``scale``. The tilt is NaN where
+        it could not be told from the centre.
+    covariance : (6, 6) float64
+        Pixels squared, cluster-robust.
+    freedom : (3,) float64
+        Effective degrees of freedom of the covariance of each pair.
+    scale : float
+        Radius of the outermost ring, pixels.
+    with_tilt : bool
+        Whether tilt could be told from centre and was fitted beside it.
+    spread : float
+        Scatter of the displacements beyond counting noise, pixels.
+    """
+
+    beta: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    freedom: NDArray[np.float64]
+    scale: float
+    with_tilt: bool
+    spread: float
+
+    @property
+    def center(self) -> Pair:
+        """Where the rings' centre lies from that of the geometry, pixels."""
+        return self._pair(0)
+
+    @property
+    def strain(self) -> Pair:
+        """Deviatoric strain, 1: amplitudes of cos 2 chi and sin 2 chi."""
+        return self._pair(1).times(1.0 / self.scale)
+
+    @property
+    def tilt(self) -> Pair | None:
+        """Displacement of the outermost ring by the tilt, pixels; None if not told."""
+        return self._pair(2) if self.with_tilt else None
+
+    def _pair(self, which: int) -> Pair:
+        two = slice(2 * which, 2 * which + 2)
+        x, y = self.beta[two].tolist()
+        return Pair(
+            x=x,
+            y=y,
+            covariance=self.covariance[two, two],
+            freedom=float(self.freedom[which]),
+        )
+
+
+def measure_moves(profiles: Profiles, rings: Rings) -> Moves:
+    """Fit every (ring, sector) window by linear least squares."""
+    radius = profiles.radius[rings.bins]
+    # A sector that was moved reads from another radius, where it holds more or fewer.
+    other = (radius - profiles.moved) / (radius + profiles.moved)
+    half = int(min(max(math.ceil(1.3 * rings.width / profiles.pitch), 3), 20))
+    size = (4, rings.bins.size, profiles.sector.shape[1])
+    move, sigma, height, variance = np.empty(size)
+    fit_windows(
+        profiles.sector,
+        profiles.norm,
+        profiles.mean,
+        slope_of(profiles.mean, profiles.whole) / profiles.step,
+        profiles.variance,
+        rings.bins,
+        half,
+        _FILL * np.maximum(other, 0.0),
+        move,
+        sigma,
+        height,
+        variance,
+    )
+    return Moves(
+        move=move,
+        sigma=sigma,
+        amplitude=shrink(height, variance),
+        height=height,
+        height_variance=variance,
+        radius=radius,
+    )
+
+
+def fit_harmonics(moves: Moves) -> Harmonics | None:
+    """Fit centre, tilt where separable, and strain; None with too little azimuth."""
+    scale = max(float(moves.radius.max()), 1.0)
+    r = moves.radius / scale
+    one = np.ones(r.size)
+    powers = np.stack([one, one, r, r, r * r, r * r])
+    for terms in (6, 4):
+        beta, freedom = np.full(6, np.nan), np.full(3, np.nan)
+        covariance = np.full((6, 6), np.nan)
+        fitted, inflation, spread = robust_harmonics(
+            moves.move,
+            moves.sigma,
+            moves.amplitude,
+            powers[:terms],
+            _WAVES,
+            _WAVE_OF,
+            beta[:terms],
+            covariance[:terms, :terms],
+            freedom[: terms // 2],
+        )
+        if fitted and not (terms == 6 and inflation > _SEPARABLE):
+            return Harmonics(
+                beta=beta,
+                covariance=covariance,
+                freedom=freedom,
+                scale=scale,
+                with_tilt=terms == 6,
+                spread=spread,
+            )
+    return None

@@ -1,0 +1,232 @@
+"""``radial_scale``: did all rings grow or shrink together since the run began?
+
+The detector's distance, the photon energy, the sample along the beam and the lattice
+all do that, and rings at small angles cannot tell them apart. So readbacks decide what
+it means: a move of the instrument is a misalignment, a warmer sample is science.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.ndimage import uniform_filter1d
+
+from ringwatch.agent.nouns import Flag, Severity
+from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen, find_readback
+from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+from ringwatch.agent.quality.geometry.displacement import Moves, measure_moves
+from ringwatch.agent.quality.geometry.move_kernels import through_origin
+from ringwatch.agent.quality.geometry.profile_kernels import read_scaled, slope_of
+from ringwatch.agent.quality.geometry.rings import Profiles, find_rings
+from ringwatch.agent.quality.settings import QualitySettings
+
+__all__ = ["ScaleFit", "fit_scale", "judge_radial_scale"]
+
+_REACH = 0.03  # relative; heating a metal to its melting point expands it by 2 %
+_NEW_SHAPE = 0.25  # FWHM; rings that move apart by more do not scale, they split
+_EXACT = 0.02  # FWHM; a larger change is fitted again with the scaled reference
+_NEAR = 0.3  # FWHM; farther off the right ring may be another one
+_QUIETEST = 0.003  # px; a ring's radius is never known better
+_BRIGHT = 0.5  # rings of half the reference's height are the same rings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleFit:
+    """The rings of the reference, looked for in a frame.
+
+    Attributes
+    ----------
+    scale : float
+        Relative change of the radii; NaN where fewer than two rings are found again.
+    sigma : float
+        Standard deviation of ``scale``.
+    freedom : float
+        Degrees of freedom of ``sigma``.
+    apart : float
+        Scatter of the rings about the common scale, in FWHM.
+    brightness : float
+        Mean profile over that of the reference, all scattering counted.
+    ring_amplitude, ring_amplitude_sigma : float
+        Height of the rings over that in the reference, both relative to
+        ``brightness``: 1 for the same sample, 0 where its rings are gone.
+    """
+
+    scale: float
+    sigma: float
+    freedom: float
+    apart: float
+    brightness: float
+    ring_amplitude: float
+    ring_amplitude_sigma: float
+
+
+def judge_radial_scale(
+    facts: FrameFacts,
+    seen: Seen,
+    reference: Reference | None,
+    settings: QualitySettings,
+    fit: ScaleFit | None = None,
+) -> Finding:
+    """Raise where the radii changed, with the severity that the readbacks give it.
+
+    ``fit`` is that of ``fit_scale``, where it was made before.
+    """
+    flag = Flag.RADIAL_SCALE
+    if seen.profiles is None:
+        return not_evaluated(flag, "no geometry")
+    if reference is None:
+        return not_evaluated(flag, "no reference: the run is at its first frames")
+    if fit is None:
+        fit = fit_scale(seen.profiles, reference)
+    if fit is None or math.isnan(fit.scale):
+        return not_evaluated(flag, "too few rings in common with the run's reference")
+    ppm, z = fit.scale * 1e6, fit.scale / fit.sigma
+    further = {"radial_scale_sigma_ppm": fit.sigma * 1e6}
+    significant = abs(z) > settings.threshold_for(fit.freedom)
+    if not significant or abs(fit.scale) < settings.scale_tolerance:
+        return clear(flag, ppm, z=z, further=further)
+    severity, why = _explain(facts.ref.readbacks, reference, fit, settings)
+    word = "grew" if ppm > 0 else "shrank"
+    return raised(
+        flag,
+        ppm,
+        f"rings {word} by {abs(ppm):.0f} ppm since the run's first frames "
+        f"({abs(z):.0f} sigma): {why}",
+        z=z,
+        severity=severity,
+        further=further,
+    )
+
+
+def _explain(
+    now: Mapping[str, float],
+    reference: Reference,
+    fit: ScaleFit,
+    settings: QualitySettings,
+) -> tuple[Severity, str]:
+    for name in settings.geometry_keys:
+        then = reference.readbacks.get(name)
+        if then is None or name not in now:
+            continue
+        if abs(now[name] - then) > settings.geometry_tolerance * abs(then):
+            why = f"{name} changed from {then:.6g} to {now[name]:.6g}"
+            return Severity.MISALIGNED, why
+    key = find_readback(now, settings.temperature_key, parts=("temperature",))
+    if key is not None and key in reference.readbacks:
+        warmer = now[key] - reference.readbacks[key]
+        if abs(warmer) > settings.temperature_tolerance:
+            return Severity.INFORMATION, f"{key} changed by {warmer:+.1f} K"
+    if fit.apart > _NEW_SHAPE:
+        return Severity.INFORMATION, "the pattern changed its shape as well"
+    return Severity.SUSPECT, "no readback explains it"
+
+
+def fit_scale(profiles: Profiles, reference: Reference) -> ScaleFit | None:
+    """Find the reference's rings in a frame; None where the reference has too few.
+
+    Near the reference's own scale one linear fit does. Where that leaves the rings
+    scattered, dim or far away, a correlation on a logarithmic radius starts it anew.
+    """
+    if reference.rings.bins.size < 2:
+        return None
+    fit = _linear_scale(profiles, reference, 0.0)
+    if fit is None:
+        return None
+    farthest = profiles.radius[reference.rings.bins[-1]] / reference.rings.width
+    change = fit.scale
+    sure = fit.apart < _NEW_SHAPE and fit.ring_amplitude > _BRIGHT
+    if not (sure and abs(change) * farthest <= _NEAR):
+        start = _linear_scale(profiles, reference, _coarse_scale(profiles, reference))
+        if start is not None and not start.ring_amplitude < fit.ring_amplitude:
+            fit, change = start, math.inf
+    for _ in range(3):
+        if not abs(change) * farthest > _EXACT or math.isnan(fit.scale):
+            break
+        again = _linear_scale(profiles, reference, fit.scale)
+        if again is None or math.isnan(again.scale):
+            break
+        change, fit = again.scale - fit.scale, again
+    return fit
+
+
+def _coarse_scale(profiles: Profiles, reference: Reference) -> float:
+    """Shift between the two patterns on a logarithmic radius, by correlation."""
+    low = max(profiles.radius[0], profiles.radius[-1] / 20)
+    n = 2 * profiles.radius.size
+    grid = np.exp(np.linspace(math.log(low), math.log(profiles.radius[-1]), n))
+    size = next_fast_len(2 * n, real=True)
+    spectra = []
+    for profile in (profiles.mean, reference.mean):
+        on_grid = np.sqrt(np.maximum(np.interp(grid, profiles.radius, profile), 0.0))
+        spectra.append(rfft(on_grid - uniform_filter1d(on_grid, 61), size))
+    match = irfft(spectra[0] * np.conj(spectra[1]), size)
+    pitch = math.log(grid[1] / grid[0])
+    reach = int(_REACH / pitch)
+    lags = np.arange(-reach, reach + 1)
+    return float(math.expm1(lags[int(np.argmax(match[lags]))] * pitch))
+
+
+def _linear_scale(
+    profiles: Profiles, reference: Reference, scale: float
+) -> ScaleFit | None:
+    """Fit the rings of the scaled reference in this frame's mean profile."""
+    mean, spread = reference.mean, reference.variance
+    if scale != 0.0:
+        scaled = np.empty((2, mean.size))
+        slope = slope_of(mean, profiles.whole)
+        read_scaled(profiles.radius, mean, slope, spread, scale, scaled)
+        mean, spread = scaled
+    whole = profiles.whole
+    level = max(float(whole @ mean), 1e-12)
+    bright = max(float(whole @ profiles.mean) / level, 1e-6)
+    template = replace(
+        profiles,
+        sector=profiles.mean[:, None],
+        norm=whole[:, None],
+        lit=(whole > 0).astype(np.float64),
+        mean=mean * bright,
+        variance=profiles.variance + spread * bright**2 * whole,
+    )
+    rings = find_rings(template)
+    if rings.bins.size < 2:
+        return None
+    moves = measure_moves(template, rings)
+    height, height_sigma = _mean_height(moves)
+    fit = ScaleFit(
+        scale=math.nan,
+        sigma=math.nan,
+        freedom=math.nan,
+        apart=math.inf,
+        brightness=bright,
+        ring_amplitude=height,
+        ring_amplitude_sigma=height_sigma,
+    )
+    a, error = moves.amplitude[:, 0], moves.sigma[:, 0]
+    usable = np.isfinite(error) & (a > 0.1)
+    if np.count_nonzero(usable) < 2:
+        return fit
+    change, sigma, freedom, apart = through_origin(
+        moves.radius[usable],
+        moves.move[usable, 0] / a[usable],
+        np.hypot(error[usable] / a[usable], _QUIETEST),
+    )
+    return replace(
+        fit,
+        scale=(1.0 + scale) * (1.0 + change) - 1.0,
+        sigma=sigma,
+        freedom=freedom,
+        apart=apart / rings.width,
+    )
+
+
+def _mean_height(moves: Moves) -> tuple[float, float]:
+    """Weighted mean of the rings' heights, and its error by counting statistics."""
+    weight = 1.0 / moves.height_variance[:, 0]  # 0 where a ring could not be fitted
+    total = float(weight.sum())
+    if total <= 0.0:
+        return math.nan, math.inf
+    return float(weight @ moves.height[:, 0]) / total, 1.0 / math.sqrt(total)

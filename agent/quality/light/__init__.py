@@ -1,0 +1,1 @@
+"""Beam, monitor, sample, counts."""

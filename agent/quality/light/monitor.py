@@ -1,0 +1,188 @@
+"""``beam_drop`` and ``i0_suspect``: does the light on the detector follow the monitor?
+
+A frame and the beam monitor before the sample rise and fall together: decay and top-up
+of the ring, a filter before the monitor. Where they part, the one that jumped is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from ringwatch.agent.nouns import Flag
+from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen, find_readback
+from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+from ringwatch.agent.quality.geometry.rings import Profiles
+from ringwatch.agent.quality.light.comparison import (
+    LEAST,
+    Comparison,
+    compare_light,
+    monitor_ratio,
+)
+from ringwatch.agent.quality.settings import QualitySettings
+
+__all__ = ["LightHistory"]
+
+_LEAST_STEPS = 5
+_REMEMBERED = 32  # frames whose scatter of intensity over I0 is known
+
+
+class LightHistory:
+    """Follows intensity over I0 through a run.
+
+    Kept are the scatter of that ratio between frames, by which a departure must stand
+    out, and the last frame in which both agreed: what has moved since then is at fault.
+    """
+
+    def __init__(self) -> None:
+        self._steps: deque[float] = deque(maxlen=_REMEMBERED)
+        self._last = math.nan
+        self._agreed = (0.0, 0.0)  # logarithms: light, I0
+
+    def judge(
+        self,
+        facts: FrameFacts,
+        seen: Seen,
+        reference: Reference | None,
+        settings: QualitySettings,
+    ) -> list[Finding]:
+        """Give ``beam_drop`` and ``i0_suspect`` of the next frame."""
+        if seen.profiles is None:
+            return _neither("no pattern without a geometry")
+        light = None
+        if reference is not None:
+            light = compare_light(seen.profiles, reference)
+        counts = _counts(seen.profiles) if light is None else light.counts
+        self._follow(facts, counts, settings)
+        if reference is None:
+            return _neither("no reference: the run is at its first frames")
+        if light is None:
+            return _neither("the run's first frames hold no light to compare with")
+        monitor = monitor_ratio(facts, reference, settings, light.total)
+        if isinstance(monitor, str):
+            return _neither(monitor)
+        return self._decide(light, monitor, settings)
+
+    @property
+    def scatter(self) -> float:
+        """Standard deviation of the ratio between frames (median), relative.
+
+        0 while there are too few frames to tell scatter from a fault or two.
+        """
+        steps = sorted(self._steps)
+        if len(steps) < _LEAST_STEPS:
+            return 0.0
+        return 1.4826 / math.sqrt(2) * steps[len(steps) // 2]
+
+    def _follow(
+        self, facts: FrameFacts, counts: float, settings: QualitySettings
+    ) -> None:
+        """Remember how much intensity over I0 changed from the frame before."""
+        now = facts.ref.readbacks
+        key = find_readback(now, settings.i0_key, suffixes=("i0",))
+        if key is None or not now[key] > 0:
+            return
+        if not counts > 0:
+            return
+        level = math.log(counts / now[key])
+        if math.isfinite(self._last):
+            self._steps.append(abs(level - self._last))
+        self._last = level
+
+    def _decide(
+        self,
+        light: Comparison,
+        monitor: tuple[str, float, float],
+        settings: QualitySettings,
+    ) -> list[Finding]:
+        key, i0, longer = monitor
+        if i0 <= 0:
+            return _no_monitor(key, i0, light, longer, settings)
+        ratio = light.total / i0
+        noise = max(light.sigma / i0, self.scatter * max(ratio, 0.0))
+        z = (ratio - 1.0) / noise if noise > 0 else 0.0
+        logs = math.log(max(light.total, LEAST)), math.log(i0)
+        apart = logs[0] - logs[1]
+        if abs(apart) < max(settings.beam_tolerance / 3, noise):
+            self._agreed = logs
+        over = max(ratio, LEAST)
+        further = {
+            "intensity_ratio": light.total / longer,
+            "i0_ratio": i0 / longer,
+            "intensity_over_i0_sigma": noise,
+        }
+        drop = clear(Flag.BEAM_DROP, ratio, z=z, further=further)
+        suspect = clear(Flag.I0_SUSPECT, 1.0 / over, z=-z)
+        matters = abs(ratio - 1.0) > settings.beam_tolerance
+        if not matters or abs(z) < settings.threshold or not _alike(light, i0, apart):
+            return [drop, suspect]
+        moved = [abs(now - then) for now, then in zip(logs, self._agreed, strict=True)]
+        if moved[1] > moved[0]:
+            return [drop, _lying(key, i0, light.total, z)]
+        if ratio < 1.0:
+            drop = _dropped(ratio, z, further)
+        return [drop, suspect]
+
+
+def _counts(profiles: Profiles) -> float:
+    return float(profiles.whole @ profiles.mean)
+
+
+def _alike(light: Comparison, i0: float, apart: float) -> bool:
+    """Whether rings and the scattering between them departed together.
+
+    A lost sample, a phase transition and a new pedestal change only one of them.
+    """
+    parts = [light.between]
+    if light.ring_z > 10 and light.ring_share > 0.02:
+        parts.append(light.rings)
+    departed = [math.log(max(part, LEAST) / i0) for part in parts]
+    return all(part / apart > 0.5 for part in departed)
+
+
+def _dropped(ratio: float, z: float, further: dict[str, float]) -> Finding:
+    return raised(
+        Flag.BEAM_DROP,
+        ratio,
+        f"the frame holds {ratio:.1%} of the light that I0 lets expect ({abs(z):.0f} "
+        "sigma): it is lost behind the monitor, look at shutter, attenuators and "
+        "sample",
+        z=z,
+        further=further,
+    )
+
+
+def _lying(key: str, i0: float, total: float, z: float) -> Finding:
+    return raised(
+        Flag.I0_SUSPECT,
+        i0 / max(total, LEAST),
+        f"{key} reads {i0 / max(total, LEAST):.1%} of what the frame's light lets "
+        f"expect ({abs(z):.0f} sigma), the frame has not changed: do not normalise by "
+        "it, look at the monitor",
+        z=-z,
+    )
+
+
+def _no_monitor(
+    key: str, i0: float, light: Comparison, longer: float, settings: QualitySettings
+) -> list[Finding]:
+    """A monitor at or below 0: a lie where the frame still holds light."""
+    lit = light.total / longer
+    why = f"{key} reads {i0:.1%} of its value in the run's first frames"
+    z = light.total / light.sigma if light.sigma > 0 else 0.0
+    missing = not_evaluated(Flag.BEAM_DROP, why)
+    if lit < settings.least_beam or z < settings.threshold:
+        return [missing, clear(Flag.I0_SUSPECT, i0 / max(light.total, LEAST), z=-z)]
+    return [
+        missing,
+        raised(
+            Flag.I0_SUSPECT,
+            i0 / light.total,
+            f"{why}, but the frame has {lit:.1%} of its light: look at the monitor",
+            z=-z,
+        ),
+    ]
+
+
+def _neither(why: str) -> list[Finding]:
+    return [not_evaluated(Flag.BEAM_DROP, why), not_evaluated(Flag.I0_SUSPECT, why)]

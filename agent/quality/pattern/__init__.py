@@ -1,0 +1,1 @@
+"""The pattern and its change: ice, crystallinity, drift, change."""

@@ -1,0 +1,1 @@
+"""What needs no light: readout, sequence, pixels, mask, dark."""

@@ -1,0 +1,230 @@
+"""``invalid_values`` and ``misread``: pixels that no detector would have written."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch.agent.geometry import MASKED_CELL, Binning
+from ringwatch.agent.nouns import Cake, Flag
+from ringwatch.agent.quality.facts import FrameFacts, Reference
+from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+from ringwatch.agent.quality.geometry.ring_center import CenterFit
+from ringwatch.agent.quality.readout.pixel_kernels import (
+    constant_pixels,
+    dim_pixels,
+    empty_pixels,
+    lit_ratio,
+)
+from ringwatch.agent.quality.readout.totals import Totals, totals_of
+from ringwatch.agent.quality.settings import QualitySettings
+
+__all__ = [
+    "beam_pixel",
+    "count_wrapped",
+    "judge_invalid_values",
+    "judge_misread",
+    "mirror_of",
+]
+
+_EXPECTED = 50.0  # counts; where so many are expected, none is no chance
+_STRETCH = 31  # bins
+
+_NOWHERE = np.empty((0, 0))
+
+
+def judge_invalid_values(facts: FrameFacts) -> Finding:
+    """Raise on NaN, infinities, negative counts and unsigned wrap-around.
+
+    The markers of a detector's own invalid pixels (-1, -2, the largest unsigned value)
+    are no invalid values. Floating point frames may be negative: their dark was
+    subtracted before.
+    """
+    cake, integer = facts.cake, facts.dtype.kind in "ui"
+    negative = cake.negative if integer else 0
+    wrapped = count_wrapped(cake, facts.dtype)
+    invalid = cake.non_finite + negative + wrapped
+    if not invalid:
+        return clear(Flag.INVALID_VALUES, 0.0)
+    parts = [
+        f"{count} {what}"
+        for count, what in (
+            (cake.non_finite, "NaN or infinite"),
+            (negative, "negative counts"),
+            (wrapped, "wrapped around below zero (a dark larger than the frame?)"),
+        )
+        if count
+    ]
+    return raised(
+        Flag.INVALID_VALUES,
+        float(invalid),
+        f"{invalid} pixels hold invalid values: {', '.join(parts)}",
+    )
+
+
+def judge_misread(
+    facts: FrameFacts,
+    reference: Reference | None,
+    settings: QualitySettings,
+    *,
+    has_geometry: bool,
+) -> Finding:
+    """Raise where pixels are empty or constant although counts are expected there.
+
+    Expected is what the rest of the same ring shows, or what the run's reference shows
+    in the same cell. Without either only a frame that is the same everywhere is known
+    to be misread.
+    """
+    cake = facts.cake
+    totals = totals_of(cake)
+    every = totals.pixels
+    if not every:
+        return raised(Flag.MISREAD, 1.0, "no pixel of the frame holds a usable value")
+    flat = _constant_pixels(cake, totals)
+    if not has_geometry:
+        if flat >= every:
+            return raised(Flag.MISREAD, 1.0, "all pixels hold the same value")
+        return not_evaluated(
+            Flag.MISREAD, "no geometry that says where counts are expected"
+        )
+    empty = _empty_pixels(cake, totals, reference)
+    lost = 0.0 if reference is None else max(cake.marked - reference.marked, 0.0)
+    share = (flat + empty + lost) / (every + lost)
+    if share <= settings.misread_tolerance:
+        return clear(Flag.MISREAD, share)
+    worst = max((empty, "exactly 0"), (flat, "constant"), (lost, "marked invalid"))
+    since = "in the run's reference" if reference else "elsewhere on their rings"
+    return raised(
+        Flag.MISREAD,
+        share,
+        f"{share:.1%} of the pixels are {worst[1]} though counts are seen {since}: "
+        "half-read frame, lost module, or a dead area that the mask leaves out",
+    )
+
+
+def mirror_of(
+    fit: CenterFit | None, shape: tuple[int, int], beam: tuple[float, float]
+) -> Finding | None:
+    """Tell a flipped image from a moved detector by where its rings are centred.
+
+    Parameters
+    ----------
+    fit : CenterFit or None
+    shape : tuple of int
+        (y, x) of the frame.
+    beam : tuple of float
+        (y, x) of the beam in pixel indices, from ``beam_pixel``.
+
+    Returns
+    -------
+    Finding or None
+        None where no flip explains the centre.
+    """
+    if fit is None:
+        return None
+    up = shape[0] - 1 - 2 * beam[0]
+    left = shape[1] - 1 - 2 * beam[1]
+    for dy, dx, how in (
+        (up, 0.0, "upside down"),
+        (0.0, left, "left to right"),
+        (up, left, "by 180 degrees"),
+    ):
+        jump = math.hypot(dx, dy)
+        # A tilted detector keeps its tilt when the image is flipped: hence the slack.
+        if jump > 3.0 and math.hypot(fit.dx - dx, fit.dy - dy) < min(1.5, jump / 4):
+            return raised(
+                Flag.MISREAD,
+                1.0,
+                f"the image is turned {how}: its rings are centred at the mirror image "
+                f"of the beam, {jump:.1f} px away",
+            )
+    return None
+
+
+def beam_pixel(binning: Binning) -> tuple[float, float]:
+    """Where the beam hits the detector, (y, x) in pixel indices.
+
+    Least squares of ``r^2 = (x - cx)^2 + (y - cy)^2`` (Kasa 1976) over the inner fifth
+    of the pixels: there a tilt of the detector, which goes with r^2, hardly counts.
+    """
+    place = np.flatnonzero(binning.cell != MASKED_CELL)[::17]
+    r = binning.radius[binning.cell[place] // binning.chi.size]
+    inner = r <= np.quantile(r, 0.2)
+    place, r = place[inner], r[inner]
+    y, x = np.divmod(place.astype(np.float64), binning.shape[1])
+    design = np.stack([2 * x, 2 * y, np.ones_like(x)], axis=1)
+    solution = np.linalg.lstsq(design, x * x + y * y - r * r, rcond=None)[0]
+    return float(solution[1]), float(solution[0])
+
+
+def count_wrapped(cake: Cake, dtype: np.dtype[Any]) -> int:
+    """Pixels just below the overflow whose neighbours are dim, scattered wide."""
+    if dtype.kind != "u" or dtype.itemsize < 2:
+        return 0
+    full = 256.0**dtype.itemsize
+    if not totals_of(cake).top > full / 2:
+        return 0
+    high = cake.maximum > full / 2
+    count = np.rint(cake.total / full)
+    # In a cell of dim and wrapped pixels only, the squares say the same as the sums;
+    # a bright ring has every value between.
+    left = np.abs(cake.total - count * full)
+    alike = high & (count > 0) & (left < 0.05 * full * count)
+    alike &= np.abs(cake.total_sq - count * full**2) < 0.1 * full**2 * count
+    if high.sum() < 20 or alike.sum() < 0.8 * high.sum():
+        return 0
+    return int(count[alike].sum())
+
+
+def _constant_pixels(cake: Cake, totals: Totals) -> float:
+    """Pixels in cells that do not scatter at all though they hold many counts."""
+    if not totals.flat_cells:
+        return 0.0
+    cells = cake.pixels, cake.total, cake.maximum, cake.saturated
+    return float(constant_pixels(*cells, totals.top))
+
+
+def _empty_pixels(cake: Cake, totals: Totals, reference: Reference | None) -> float:
+    """Pixels in stretches of 31 bins of a sector that are all 0 against expectation.
+
+    Stretches, because a single cell may well miss the few grains of its ring.
+    """
+    if not totals.empty_cells:
+        return 0.0
+    none = 1e-9 * _STRETCH * totals.brightest
+    half = _STRETCH // 2
+    cells = cake.pixels, cake.total
+    dim = dim_pixels(*cells, half, none)
+    if not dim.any():
+        return 0.0
+    if reference is None:
+        level, empty, bright = _ring_level(cake)[:, None], _NOWHERE, 1.0
+    else:
+        level, empty = reference.counts, reference.empty
+        bright = lit_ratio(*cells, level)
+    # A few pixels beside the mask are dark by chance: not where they could hold much.
+    most = float(level.max()) * bright
+    if not most > 0.0:
+        return 0.0
+    sectors = np.flatnonzero(dim > 0.99 * _EXPECTED / most)
+    if not sectors.size:
+        return 0.0
+    lost = empty_pixels(*cells, level, empty, bright, half, _EXPECTED, none, sectors)
+    return float(lost)
+
+
+def _ring_level(cake: Cake) -> NDArray[np.float64]:
+    """Counts per pixel that a sound sector of each ring holds, (n_q,).
+
+    The upper quartile over the sectors: right though two thirds of the frame are lost.
+    """
+    level = np.where(cake.pixels > 0, cake.total / np.maximum(cake.pixels, 1), -np.inf)
+    level = np.sort(level, axis=1)
+    seen = (cake.pixels > 0).sum(axis=1)
+    place = np.clip(level.shape[1] - 1 - seen // 4, 0, level.shape[1] - 1)
+    found = np.take_along_axis(level, place[:, None], axis=1)[:, 0]
+    # One sector must not accuse another of a bright spot: six at least make a ring.
+    return np.where(seen >= 6, np.maximum(found, 0.0), 0.0)
