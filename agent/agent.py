@@ -124,7 +124,7 @@ class Agent:
         """Wait until the verdicts of all frames so far are out; whether they are.
 
         Before the first frame: until compiled code is loaded (on the very first use it
-        is compiled, which takes a quarter of a minute).
+        is compiled, which takes about a minute).
         """
         deadline = time.monotonic() + timeout
         while not self._inbox.wait_idle(_POLL_S) or self._worker.holds_frames:

@@ -19,6 +19,7 @@ SEEN_SQ, CROSS, EXPECTED_SQ = range(5, 8)
 _SUMS = 8
 """Rows of the sums along the edges, one column a group."""
 
+_OWN_SHARE = 0.2  # of the pixels that an expectation rests on
 LEAST_STRUCTURE = 0.05
 """Share of a dark's scatter that is no noise; below it there is no pattern."""
 
@@ -39,6 +40,20 @@ def gather(
         value = float(frame[place[k]])
         bad = value == marker or not -math.inf < value < math.inf
         values[k] = math.nan if bad or (value < 0.0 and not signed) else value
+
+
+@numba.njit(nogil=True, cache=True)
+def _pool(
+    moments: NDArray[np.float64], row: int, c: int, reach: int
+) -> tuple[float, float]:
+    """Counts and pixels of the cells up to ``reach`` sectors to either side."""
+    total = 0.0
+    pixels = 0.0
+    for step in range(-reach, min(reach, SECTORS - 1 - reach) + 1):
+        beside = row + (c + step) % SECTORS
+        total += moments[beside, TOTAL]
+        pixels += moments[beside, PIXELS]
+    return total, pixels
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -67,18 +82,19 @@ def sum_edges(
     while k < values.size:
         c, g = cell[k], group[k]
         row = c - c % SECTORS
-        total = 0.0
-        pixels = 0.0
-        for step in (-1, 0, 1):
-            beside = row + (c + step) % SECTORS
-            total += moments[beside, TOTAL]
-            pixels += moments[beside, PIXELS]
+        total, pixels = _pool(moments, row, c, 1)
+        end = k
+        while end < values.size and cell[end] == c and group[end] == g:
+            end += 1
+        if end - k > _OWN_SHARE * pixels:
+            # Next to the beam a cell is all edge, and would say what it should prove.
+            total, pixels = _pool(moments, row, c, SECTORS // 2)
         mean = total / max(pixels, 1.0)
         most = 3.0 * max(mean, 0.0) + 10.0 * fano
         number = 0.0
         seen = 0.0
         base = 0.0
-        while k < values.size and cell[k] == c and group[k] == g:
+        while k < end:
             if math.isnan(values[k]):
                 sums[MARKED, g] += 1.0
             else:

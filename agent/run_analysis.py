@@ -30,6 +30,7 @@ from ringwatch.agent.quality import (
     QualityFold,
     exposure,
     set_aside,
+    turn_image,
     unread,
     with_label,
 )
@@ -145,6 +146,9 @@ class RunAnalysis:
             distance_m=analysis.distance_m,
             energy_kev=analysis.energy_kev,
             scanned=self._scanned(ref),
+            turned=lambda turn: reduction.cake(
+                turn_image(frame, turn), look_again=False
+            ),
         )
         return self._series[key], facts
 

@@ -40,6 +40,8 @@ class Conditions:
         Where the detector really stands.
     dead_shift_px : (dx, dy)
         How far shadow and gaps lie from where the mask was drawn, whole pixels.
+    plate_height_um : float
+        Of a flat sample in reflection above the axis, micrometres.
     pixel_faults : tuple of PixelFault
         Faults that act on the image of expected counts, in this order.
     """
@@ -54,6 +56,7 @@ class Conditions:
     i0_gain: float = 1.0
     frames_lost: int = 0
     dead_shift_px: tuple[int, int] = (0, 0)
+    plate_height_um: float = 0.0
     pixel_faults: tuple[PixelFault, ...] = ()
 
 

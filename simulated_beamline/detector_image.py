@@ -66,6 +66,9 @@ class PixelMap:
     beamstop : Beamstop or None
     dead_shift_px : (dx, dy)
         How far shadow and gaps are displaced, whole pixels.
+    plate_height : float
+        Of a flat sample in reflection above the axis, m: its rings move by
+        ``-2 s cos(theta) / R`` in 2theta.
 
     Attributes
     ----------
@@ -83,6 +86,7 @@ class PixelMap:
     polarization: float
     beamstop: Beamstop | None
     dead_shift_px: tuple[int, int] = (0, 0)
+    plate_height: float = 0.0
     position: NDArray[np.float32] = field(init=False)
     gain: NDArray[np.float32] = field(init=False)
     center_px: tuple[float, float] = field(init=False)
@@ -99,6 +103,8 @@ class PixelMap:
             radius = integrator.center_array(shape, unit="r_m")
             gain[self._displaced(self.beamstop.shadow(q, chi, radius))] = 0.0
         gain[self._displaced(self.geometry.detector.gaps)] = -1.0
+        if self.plate_height:
+            q = self._seen_from(q)
         points = (q - self.grid.q_min) / self.grid.spacing
         # A shifted detector may see a little beyond the profile: nothing is there.
         beyond = points >= self.grid.n_bins - 1
@@ -107,6 +113,13 @@ class PixelMap:
         self.position = np.ascontiguousarray(points, dtype=np.float32)
         self.gain = np.ascontiguousarray(gain, dtype=np.float32)
         self.center_px = self.geometry.center_px
+
+    def _seen_from(self, q: NDArray[np.float64]) -> NDArray[np.float64]:
+        """True q (y, x) of what a raised plate sends to where ``q`` is calibrated."""
+        k = 4.0 * np.pi / (self.geometry.wavelength * 1e10)
+        theta = np.arcsin(q / k)
+        theta = theta + self.plate_height * np.cos(theta) / self.geometry.dist
+        return np.asarray(k * np.sin(theta), np.float64)
 
     def _displaced(self, dead: NDArray[np.bool_]) -> NDArray[np.bool_]:
         for by, axis in zip(self.dead_shift_px, (1, 0), strict=True):

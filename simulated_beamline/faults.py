@@ -37,6 +37,7 @@ __all__ = [
     "MaskShifted",
     "MissingModule",
     "PixelFault",
+    "PlateRaised",
     "SampleDisplacedAlongBeam",
     "SampleLost",
     "Saturated",
@@ -175,6 +176,18 @@ class SampleDisplacedAlongBeam(Fault):
         before, after = old.center_px, nearer.center_px
         nearer = nearer.shifted(before[0] - after[0], before[1] - after[1])
         return replace(conditions, geometry=nearer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlateRaised(Fault):
+    """A flat plate in reflection stands ``height_um`` above the axis."""
+
+    flag: ClassVar[str] = "sample_displaced"
+    height_um: float = 100.0
+
+    def disturb(self, conditions: Conditions) -> Conditions:
+        """A displaced surface."""
+        return replace(conditions, plate_height_um=self.height_um)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,10 +69,20 @@ class Illumination:
         self._pixel_map = lru_cache(_PIXEL_MAPS_KEPT)(self._map)
         self._scale(geometry, counts_per_s, background, temperature)
 
-    def _map(self, geometry: Geometry, dead_shift_px: tuple[int, int]) -> PixelMap:
+    def _map(
+        self,
+        geometry: Geometry,
+        dead_shift_px: tuple[int, int],
+        plate_height: float = 0.0,
+    ) -> PixelMap:
         grid = self._rings.grid
         return PixelMap(
-            geometry, grid, self._polarization, self._beamstop, dead_shift_px
+            geometry,
+            grid,
+            self._polarization,
+            self._beamstop,
+            dead_shift_px,
+            plate_height,
         )
 
     def _scale(
@@ -97,7 +107,8 @@ class Illumination:
 
     def pixels(self, conditions: Conditions) -> PixelMap:
         """What each pixel sees."""
-        return self._pixel_map(conditions.geometry, conditions.dead_shift_px)
+        height = conditions.plate_height_um * 1e-6
+        return self._pixel_map(conditions.geometry, conditions.dead_shift_px, height)
 
     def expected(
         self,

@@ -4,6 +4,7 @@ from ringwatch.agent.quality.alarms import Alarms
 from ringwatch.agent.quality.facts import FrameFacts, exposure
 from ringwatch.agent.quality.fold import QualityFold
 from ringwatch.agent.quality.labels import with_label
+from ringwatch.agent.quality.readout.turned import turn_image
 from ringwatch.agent.quality.settings import QualitySettings
 from ringwatch.agent.quality.warm_up import warm_up_flags
 from ringwatch.agent.quality.words import set_aside, unread, verdict_word
@@ -16,6 +17,7 @@ __all__ = [
     "QualitySettings",
     "exposure",
     "set_aside",
+    "turn_image",
     "unread",
     "verdict_word",
     "warm_up_flags",

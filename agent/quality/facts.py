@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ringwatch.agent.nouns import Cake, FrameRef, Pattern
 from ringwatch.agent.quality.geometry.ring_center import CenterFit, mean_center
 from ringwatch.agent.quality.geometry.rings import Profiles, Rings
+from ringwatch.agent.quality.geometry.scale_fit import ScaleFit
+from ringwatch.agent.quality.readout.turned import Turned
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["FrameFacts", "Reference", "Seen", "find_readback"]
@@ -39,6 +41,8 @@ class FrameFacts:
         What the geometry says, NaN without one.
     scanned : tuple of str
         Readbacks that the plan of this run moves on purpose.
+    turned : callable or None
+        Gives the cake of the same frame turned back; None where the pixels are gone.
     """
 
     ref: FrameRef
@@ -51,6 +55,7 @@ class FrameFacts:
     distance_m: float = math.nan
     energy_kev: float = math.nan
     scanned: tuple[str, ...] = ()
+    turned: Turned | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +68,14 @@ class Seen:
         None without a geometry.
     rings : Rings or None
     center : CenterFit or None
+    scale : ScaleFit or None
+        Where the rings of the run's reference are; None before there is one.
     """
 
     profiles: Profiles | None
     rings: Rings | None
     center: CenterFit | None = None
+    scale: ScaleFit | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -14,14 +14,19 @@ from ringwatch.agent.quality.azimuth.ring_intensity import (
     measure_ring_light,
 )
 from ringwatch.agent.quality.azimuth.shadow import judge_shadow
+from ringwatch.agent.quality.confounded import settled
 from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated
 from ringwatch.agent.quality.geometry.center import judge_center
 from ringwatch.agent.quality.geometry.corrected import corrected_pattern
-from ringwatch.agent.quality.geometry.displaced import judge_sample_displaced
+from ringwatch.agent.quality.geometry.displaced import (
+    RingShifts,
+    judge_sample_displaced,
+)
 from ringwatch.agent.quality.geometry.ring_center import locate_center
+from ringwatch.agent.quality.geometry.ring_history import RingHistory
 from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
-from ringwatch.agent.quality.geometry.scale import judge_radial_scale
+from ringwatch.agent.quality.geometry.scale import fit_scale, judge_radial_scale
 from ringwatch.agent.quality.geometry.strain import judge_strain
 from ringwatch.agent.quality.geometry.tilt import judge_tilt
 from ringwatch.agent.quality.geometry.wanted import excused, moved_on_purpose
@@ -44,6 +49,7 @@ from ringwatch.agent.quality.readout.pixels import (
     mirror_of,
 )
 from ringwatch.agent.quality.readout.saturation import judge_saturated
+from ringwatch.agent.quality.readout.turned import TurnSearch
 from ringwatch.agent.quality.settings import QualitySettings
 from ringwatch.agent.quality.words import quality_of
 
@@ -60,28 +66,6 @@ _WITHOUT_LIGHT = frozenset(
     }
 )
 """What can be said of a frame without light; all else is muted."""
-
-
-_CONFOUNDED = (
-    (
-        Flag.MISREAD,
-        (Flag.BEAM_DROP, Flag.NO_SAMPLE, Flag.SHADOW, Flag.SPOTS),
-        "part of the frame is missing: what is left looks like this",
-    ),
-    (Flag.SHADOW, (Flag.BEAM_DROP,), "the shadow takes the light that is missing"),
-    (
-        Flag.BEAM_CENTER,
-        (Flag.HOT_PIXELS, Flag.ZINGERS, Flag.SHADOW),
-        "the rings run across the cells: their own light looks like this",
-    ),
-    (Flag.SPOTS, (Flag.BEAMSTOP_LEAK,), "a spot beside the beam looks like this"),
-    (
-        Flag.GRAINY,
-        (Flag.MASK_MISMATCH,),
-        "few grains: the pixels along the mask may lack light by chance",
-    ),
-)
-"""A fault, what it makes look like faults, and why."""
 
 
 class QualityFold:
@@ -114,14 +98,16 @@ class QualityFold:
         self._duplicates = Duplicates()
         self._sequence = Sequence()
         self._light = LightHistory()
+        self._rings = RingHistory()
         self._outliers = OutlierHistory()
         self._edges = EdgeHistory()
+        self._turns = TurnSearch()
         self._drift = Drift()
         self._change = ChangePoint()
         self._first: Mapping[str, float] | None = None  # readbacks
         stored = [(facts, self._measure(facts)) for facts in reference]
         if stored:
-            self.reference = Reference.from_frames(stored, settings)
+            self._refer_to(stored)
 
     def judge(self, facts: FrameFacts) -> Quality:
         """Judge the next frame."""
@@ -147,7 +133,7 @@ class QualityFold:
         findings += self._excused(facts, about_geometry)
         findings += self._about_rings(facts, seen)
         findings += self._about_series(facts, seen, about_geometry)
-        quality = quality_of(_unconfounded(_latest(findings)))
+        quality = quality_of(settled(findings))
         self._learn(facts, seen, quality)
         if facts.pattern is None:
             return quality, None
@@ -206,21 +192,26 @@ class QualityFold:
         self, facts: FrameFacts, seen: Seen
     ) -> tuple[Seen, list[Finding]]:
         reference, settings = self.reference, self.settings
-        scale = judge_radial_scale(facts, seen, reference, settings)
+        if seen.profiles is not None and reference is not None:
+            seen = replace(seen, scale=fit_scale(seen.profiles, reference))
+        scale = judge_radial_scale(facts, seen, reference, settings, self._rings)
         if seen.profiles is None or seen.rings is None or self._beam is None:
             missing = (Flag.BEAM_CENTER, Flag.TILT, Flag.STRAIN)
             return seen, [scale, *(not_evaluated(f, "no geometry") for f in missing)]
         found = locate_center(seen.profiles, seen.rings)
         before = reference.center if reference is not None else None
+        shifts = RingShifts.from_seen(seen, reference) if settings.flat_plate else None
         center = judge_center(found, before, settings)
         findings = [
             scale,
             center,
             judge_tilt(found, before, settings),
             judge_strain(found, before, settings),
-            judge_sample_displaced(facts, None, settings),
+            judge_sample_displaced(facts, shifts, settings),
         ]
         turned = mirror_of(found.fit, facts.cake.shape, self._beam)
+        if found.apart is not None:
+            turned = self._turns.judge(facts.turned, self.binning)
         if turned is not None and center.state is FlagState.RAISED:
             findings.append(turned)
         return replace(seen, center=found.fit), findings
@@ -274,32 +265,16 @@ class QualityFold:
         if Severity.MISALIGNED in wrong:
             chosen = self._misaligned
             seen = replace(seen, center=None)
-        chosen.append((facts, seen))
+        chosen.append((replace(facts, turned=None), seen))  # lets the pixels go
         if len(chosen) >= self.settings.reference_frames:
-            self.reference = Reference.from_frames(chosen, self.settings)
+            self._refer_to(chosen)
             self._sound.clear()
             self._misaligned.clear()
 
-
-def _unconfounded(findings: list[Finding]) -> list[Finding]:
-    """Take back what another fault only makes look like a fault."""
-    up = {f.flag for f in findings if f.state is FlagState.RAISED}
-    muted = {
-        flag: why for cause, flags, why in _CONFOUNDED if cause in up for flag in flags
-    }
-    return [
-        not_evaluated(f.flag, muted[f.flag], further=f.further)
-        if f.flag in muted and f.state is FlagState.RAISED
-        else f
-        for f in findings
-    ]
-
-
-def _latest(findings: list[Finding]) -> list[Finding]:
-    """One finding per flag; a raised one is not overruled by a later clear one."""
-    chosen: dict[Flag, Finding] = {}
-    for finding in findings:
-        known = chosen.get(finding.flag)
-        if known is None or known.state is not FlagState.RAISED:
-            chosen[finding.flag] = finding
-    return list(chosen.values())
+    def _refer_to(self, frames: list[tuple[FrameFacts, Seen]]) -> None:
+        reference = self.reference = Reference.from_frames(frames, self.settings)
+        self._rings.learn_reference(
+            fit_scale(seen.profiles, reference)
+            for _, seen in frames
+            if seen.profiles is not None
+        )

@@ -152,7 +152,11 @@ EXAMPLES: Mapping[Flag, Example] = MappingProxyType(
         ),
         Flag.TILT: Example(fault=faults.DetectorTilt(first=0, rot1_deg=0.3)),
         Flag.RADIAL_SCALE: Example(fault=faults.DistanceChange(first=0, ppm=1000.0)),
-        Flag.SAMPLE_DISPLACED: Example(settings={"flat_plate": True}),
+        Flag.SAMPLE_DISPLACED: Example(
+            fault=faults.PlateRaised(first=0, height_um=300.0),
+            settings={"flat_plate": True},
+            scene=Scene(geometry="total_scattering", counts=2e7),
+        ),
         Flag.STRAIN: Example(sample=Microstructure(strain=Strain(amplitude=2e-3))),
         Flag.GRAINY: Example(
             sample=Microstructure(grains=Grains(per_patch=0.1)), from_start=True
@@ -170,7 +174,7 @@ EXAMPLES: Mapping[Flag, Example] = MappingProxyType(
         ),
     }
 )
-"""Those of ``novel``, ``unsure`` and ``pipeline`` are no frames: see the pages."""
+"""Those of ``novel``, ``unsure`` and ``pipeline`` are in ``other_examples``."""
 
 
 def run_example(flag: Flag, seed: int = 20261121) -> Shown:
@@ -218,7 +222,8 @@ def run_example(flag: Flag, seed: int = 20261121) -> Shown:
             **(example.readbacks(index) if example.readbacks else {}),
         }
         facts = stage.facts(cake, index, readbacks, dark_frames=_DARKS if dark else 0)
-        facts = replace(facts, dtype=frame.dtype)
+        distance = experiment.geometry.dist
+        facts = replace(facts, dtype=frame.dtype, distance_m=distance)
         quality = fold.judge(facts)
         cakes.append(cake)
         series.append(quality.values.get(flag.value_key, np.nan))

@@ -210,6 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             draw_example,
             run_example,
         )
+        from ringwatch.benchmarks.flags.other_examples import (  # noqa: PLC0415
+            OTHER_EXAMPLES,
+            draw_other,
+        )
 
         images.mkdir(parents=True, exist_ok=True)
         draw_report(report, images)
@@ -220,6 +224,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 continue
             draw_example(flag, shown, images / f"{flag.label}.png")
             said[flag.label] = shown.quality.sentences[flag]
+        for flag in OTHER_EXAMPLES:
+            sentence = draw_other(flag, images / f"{flag.label}.png")
+            if sentence:
+                said[flag.label] = sentence
         said_path.write_text(json.dumps(said, indent=1) + "\n")
     said = json.loads(said_path.read_text()) if said_path.exists() else {}
     for flag in Flag:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.geometry import MASKED_CELL
 from ringwatch.agent.nouns import Cake, Flag, Quality
-from ringwatch.agent.quality import FrameFacts, QualitySettings
+from ringwatch.agent.quality import FrameFacts, QualitySettings, turn_image
 from ringwatch.agent.reduction import Dark
 from ringwatch.benchmarks.flags.baselines import Baselines
 from ringwatch.benchmarks.flags.cases import CASES, FIRST, Case
@@ -154,8 +154,17 @@ class _Bench:
             frame = fault.corrupt(frame, before, rng)
         cake = self.stage.reduction.cake(frame, self.dark)
         dark_frames = self.dark.frames if self.dark else 0
-        more = {"dark_frames": dark_frames}
-        return self.stage.facts(cake, index, readbacks, **more), frame
+        taken, reduction = frame, self.stage.reduction
+        facts = self.stage.facts(
+            cake,
+            index,
+            readbacks,
+            dark_frames=dark_frames,
+            turned=lambda turn: reduction.cake(
+                turn_image(taken, turn), look_again=False
+            ),
+        )
+        return facts, frame
 
 
 def _outcome(

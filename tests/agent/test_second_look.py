@@ -148,7 +148,9 @@ def test_edges_hold_what_their_rings_hold(gaps, counts):
     edges = Reduction(make_binning(gaps)).cake(frame).edges
     z = (edges.seen - edges.expected) / np.sqrt(edges.variance)
     assert np.abs(z).max() < 4.0
-    np.testing.assert_allclose(edges.seen / edges.expected, 1.0, atol=0.12)
+    # 200 counts a side at 1e5: what counting leaves of the ratio.
+    noise = 0.2 if counts < 1e6 else 0.12
+    np.testing.assert_allclose(edges.seen / edges.expected, 1.0, atol=noise)
     frame[gaps] = 0
     assert (Reduction(make_binning(gaps)).cake(frame).edges.seen[1] == 0).all()
     marked = frame.astype(np.int32)

@@ -64,7 +64,7 @@ FLAGS = {
     "no_beam", "beam_drop", "saturated", "i0_suspect", "no_sample", "beam_center",
     "tilt", "radial_scale", "sequence", "duplicate", "misread", "invalid_values",
     "hot_pixels", "zingers", "shadow", "beamstop_leak", "count_rate_loss", "ice",
-    "amorphous_only", "mask_mismatch", "stale_calibration",
+    "amorphous_only", "mask_mismatch", "stale_calibration", "sample_displaced",
 }  # fmt: skip
 
 

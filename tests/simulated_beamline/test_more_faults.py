@@ -19,6 +19,7 @@ from ringwatch.simulated_beamline.faults import (
     Ice,
     MaskShifted,
     MissingModule,
+    PlateRaised,
     SampleDisplacedAlongBeam,
     SampleLost,
     Shadow,
@@ -203,3 +204,25 @@ def test_saturated_pixel() -> None:
     lines = 2 * np.pi / 5.4115 * np.sqrt([3, 4, 8, 11])
     struck = q[frames[1] == 65534]
     assert np.abs(lines - struck).min() < 0.1
+
+
+def test_a_raised_plate_moves_its_rings_with_the_cosine() -> None:
+    """A ring of 2theta goes to 2theta - 2 s cos(theta) / R (Klug and Alexander)."""
+    geometry = Geometry.centered(flat_panel(1024), q_edge=12.0)
+    bench = Experiment(geometry, Mixture.pure("CeO2"), counts=5e6, background=0.0)
+    height = 2e-4
+    images = [
+        bench.expected(bench.conditions(faults))
+        for faults in ((), (PlateRaised(first=0, height_um=height * 1e6),))
+    ]
+    two_theta = geometry.integrator().center_array(unit="2th_rad")
+    bins = np.linspace(two_theta.min(), two_theta.max(), 4000)
+    found = []
+    for image in images:
+        profile = np.histogram(two_theta, bins, weights=image)[0]
+        middle = 0.5 * (bins[1:] + bins[:-1])
+        line = 2 * np.arcsin(0.1665 / (2 * 5.411 / np.sqrt(3)))  # 111
+        near = np.abs(middle - line) < 0.004
+        found.append((profile * middle)[near].sum() / profile[near].sum())
+    moved = -2 * height * np.cos(line / 2) / geometry.dist
+    assert found[1] - found[0] == pytest.approx(moved, rel=0.1)

@@ -25,19 +25,13 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.nouns import SECTORS
 from ringwatch.agent.quality.geometry.harmonic_kernels import robust_harmonics
-from ringwatch.agent.quality.geometry.move_kernels import (
-    fit_windows,
-    share_of_azimuth,
-    shrink,
-)
-from ringwatch.agent.quality.geometry.profile_kernels import slope_of
+from ringwatch.agent.quality.geometry.move_kernels import measure_windows
 from ringwatch.agent.quality.geometry.rings import Profiles, Rings
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["Harmonics", "Moves", "Pair", "fit_harmonics", "measure_moves"]
 
 _SEPARABLE = 12.0  # variance inflation beyond which tilt is not told from centre
-_FILL = 0.75  # of a sector; the pixels of one filled less lie off its middle
 _CHI = -math.pi + (np.arange(SECTORS) + 0.5) * 2 * math.pi / SECTORS
 _WAVES = np.stack([np.cos(_CHI), np.sin(_CHI), np.cos(2 * _CHI), np.sin(2 * _CHI)])
 _WAVE_OF = np.array([0, 1, 2, 3, 0, 1])  # of centre, strain and tilt
@@ -61,7 +55,10 @@ class Moves:
         The same as measured, and its variance by counting statistics, infinite where
         the window cannot be fitted.
     radius : (n_rings,) float64
-        Pixels.
+        Pixels, rising.
+    participation : float
+        Share of the azimuth that takes part in the rings, 0..1 (median ring):
+        ``(sum a)^2 / (n sum a^2)``, 1 for an even ring, 1/n for a single spot.
     """
 
     move: NDArray[np.float64]
@@ -70,14 +67,7 @@ class Moves:
     height: NDArray[np.float64]
     height_variance: NDArray[np.float64]
     radius: NDArray[np.float64]
-
-    @property
-    def participation(self) -> float:
-        """Share of the azimuth that takes part in the rings, 0..1 (median ring).
-
-        ``(sum a)^2 / (n sum a^2)``: 1 for an even ring, 1/n for a single spot.
-        """
-        return float(share_of_azimuth(self.amplitude, self.sigma))
+    participation: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,96 +140,65 @@ class Harmonics:
 
     Attributes
     ----------
-    beta : (6,) float64
-        Centre (along columns, along rows), strain (cos 2 chi, sin 2 chi) and tilt
-        (along columns, along rows), all in pixels at ``scale``. The tilt is NaN where
-        it could not be told from the centre.
-    covariance : (6, 6) float64
-        Pixels squared, cluster-robust.
-    freedom : (3,) float64
-        Effective degrees of freedom of the covariance of each pair.
+    center : Pair
+        Where the rings' centre lies from that of the geometry, pixels.
+    strain : Pair
+        Deviatoric strain, 1: amplitudes of cos 2 chi and sin 2 chi.
+    tilt : Pair or None
+        Displacement of the outermost ring by the tilt, pixels; None where it could not
+        be told from the centre.
     scale : float
         Radius of the outermost ring, pixels.
-    with_tilt : bool
-        Whether tilt could be told from centre and was fitted beside it.
     spread : float
         Scatter of the displacements beyond counting noise, pixels.
     """
 
-    beta: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-    freedom: NDArray[np.float64]
+    center: Pair
+    strain: Pair
+    tilt: Pair | None
     scale: float
-    with_tilt: bool
     spread: float
-
-    @property
-    def center(self) -> Pair:
-        """Where the rings' centre lies from that of the geometry, pixels."""
-        return self._pair(0)
-
-    @property
-    def strain(self) -> Pair:
-        """Deviatoric strain, 1: amplitudes of cos 2 chi and sin 2 chi."""
-        return self._pair(1).times(1.0 / self.scale)
-
-    @property
-    def tilt(self) -> Pair | None:
-        """Displacement of the outermost ring by the tilt, pixels; None if not told."""
-        return self._pair(2) if self.with_tilt else None
-
-    def _pair(self, which: int) -> Pair:
-        two = slice(2 * which, 2 * which + 2)
-        x, y = self.beta[two].tolist()
-        return Pair(
-            x=x,
-            y=y,
-            covariance=self.covariance[two, two],
-            freedom=float(self.freedom[which]),
-        )
 
 
 def measure_moves(profiles: Profiles, rings: Rings) -> Moves:
     """Fit every (ring, sector) window by linear least squares."""
-    radius = profiles.radius[rings.bins]
-    # A sector that was moved reads from another radius, where it holds more or fewer.
-    other = (radius - profiles.moved) / (radius + profiles.moved)
     half = int(min(max(math.ceil(1.3 * rings.width / profiles.pitch), 3), 20))
-    size = (4, rings.bins.size, profiles.sector.shape[1])
-    move, sigma, height, variance = np.empty(size)
-    fit_windows(
+    results = np.empty((5, rings.bins.size, profiles.sector.shape[1]))
+    radius = np.empty(rings.bins.size)
+    participation = measure_windows(
         profiles.sector,
         profiles.norm,
         profiles.mean,
-        slope_of(profiles.mean, profiles.whole) / profiles.step,
+        profiles.whole,
+        profiles.step,
         profiles.variance,
+        profiles.radius,
         rings.bins,
         half,
-        _FILL * np.maximum(other, 0.0),
-        move,
-        sigma,
-        height,
-        variance,
+        profiles.moved,
+        results,
+        radius,
     )
+    move, sigma, height, variance, amplitude = results
     return Moves(
         move=move,
         sigma=sigma,
-        amplitude=shrink(height, variance),
+        amplitude=amplitude,
         height=height,
         height_variance=variance,
         radius=radius,
+        participation=participation,
     )
 
 
 def fit_harmonics(moves: Moves) -> Harmonics | None:
     """Fit centre, tilt where separable, and strain; None with too little azimuth."""
-    scale = max(float(moves.radius.max()), 1.0)
+    scale = max(float(moves.radius[-1]), 1.0)
     r = moves.radius / scale
-    one = np.ones(r.size)
-    powers = np.stack([one, one, r, r, r * r, r * r])
+    powers = np.empty((6, r.size))
+    powers[:2], powers[2:4], powers[4:] = 1.0, r, r * r
     for terms in (6, 4):
-        beta, freedom = np.full(6, np.nan), np.full(3, np.nan)
-        covariance = np.full((6, 6), np.nan)
+        beta, freedom, covariance = np.empty(terms), np.empty(3), np.empty((6, 6))
         fitted, inflation, spread = robust_harmonics(
             moves.move,
             moves.sigma,
@@ -247,17 +206,26 @@ def fit_harmonics(moves: Moves) -> Harmonics | None:
             powers[:terms],
             _WAVES,
             _WAVE_OF,
-            beta[:terms],
-            covariance[:terms, :terms],
-            freedom[: terms // 2],
+            beta,
+            covariance,
+            freedom,
         )
         if fitted and not (terms == 6 and inflation > _SEPARABLE):
+            found, free = beta.tolist(), freedom.tolist()
+            center, strain, *tilt = (
+                Pair(
+                    x=found[k],
+                    y=found[k + 1],
+                    covariance=covariance[k : k + 2, k : k + 2],
+                    freedom=free[k // 2],
+                )
+                for k in range(0, terms, 2)
+            )
             return Harmonics(
-                beta=beta,
-                covariance=covariance,
-                freedom=freedom,
+                center=center,
+                strain=strain.times(1.0 / scale),
+                tilt=tilt[0] if tilt else None,
                 scale=scale,
-                with_tilt=terms == 6,
                 spread=spread,
             )
     return None

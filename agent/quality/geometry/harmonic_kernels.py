@@ -47,14 +47,16 @@ def _quiet_cells(
                 cells[n] = r * sectors + s
                 noise[n] = sigma[r, s] / a[r, s]
                 n += 1
-    middle = median_of(noise[:n].copy(), n)
+    ordered = noise[:n].copy()
+    middle = median_of(ordered, n)
     quiet = 0
     for k in range(n):
-        if noise[k] <= middle:
-            cells[quiet] = cells[k]
-            noise[quiet] = noise[k] ** 2
-            quiet += 1
-    return quiet, median_of(noise, quiet)
+        cells[quiet] = cells[k]
+        quiet += noise[k] <= middle
+    # The median was found by putting what is below it in front.
+    for k in range(quiet):
+        ordered[k] = ordered[k] ** 2
+    return quiet, median_of(ordered, quiet)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -74,10 +76,10 @@ def robust_harmonics(
     The model is ``move = a (offset + sum_j beta_j powers[j, r] waves[wave_of[j], s])``
     with ``move``, ``sigma``, ``a`` (R, S), ``powers`` (p, R), ``waves`` (4, S).
 
-    Fills ``beta`` (p,), ``covariance`` (p, p) and ``freedom`` (p / 2,) of each pair of
-    columns; gives whether it could, how much the others inflate the variance of the
-    first pair, and the scatter beyond counting noise. The offsets are eliminated
-    (Frisch and Waugh).
+    Fills ``beta`` (p,), the first of ``covariance`` (6, 6) and of ``freedom`` (3,), by
+    pairs of columns; gives whether it could, how much the others inflate the variance
+    of the first pair, and the scatter beyond counting noise. The offsets are
+    eliminated (Frisch and Waugh).
     """
     rings, sectors = a.shape
     p = beta.size
@@ -119,8 +121,7 @@ def robust_harmonics(
             return False, 0.0, 0.0
         for j in range(p):
             beta[j] = (inverse[j] * right).sum()
-        for r in range(rings):
-            _take_off(beta, powers[:, r], waves, wave_of, means[r], a[r], residual[r])
+        _take_off(beta, powers, waves, wave_of, means, a, residual)
         for k in range(quiet):
             moved[k] = abs(left[cells[k]] / strength[k])
         middle = median_near(moved, quiet, middle, scratch)
@@ -129,11 +130,12 @@ def robust_harmonics(
             noise.reshape(-1), a.reshape(-1), used.reshape(-1), left, excess,
             later.reshape(-1), huber.reshape(-1),
         )  # fmt: skip
+    inner = covariance[:p, :p]
     sandwich(
-        spread, a, weight, residual, means, masses, powers, wave_of, table, inverse,
-        covariance, freedom,
+        spread, a, weight, residual, means, masses, powers, waves, wave_of, table,
+        inverse, inner, freedom,
     )  # fmt: skip
-    covariance *= _clipping(huber)
+    inner *= _clipping(huber)
     alone = normal[0, 0] * normal[1, 1] - normal[0, 1] ** 2
     inflation = (inverse[0, 0] + inverse[1, 1]) / (
         (normal[0, 0] + normal[1, 1]) / alone
@@ -201,14 +203,15 @@ def _add_rings(
     normal[:] = 0.0
     right[:] = 0.0
     squares = np.empty((_WAVES, _WAVES))
-    v, u = np.empty((rings, sectors)), np.empty((rings, sectors))
+    both = np.empty((2 * rings, sectors))
+    v, u = both[:rings], both[rings:]
     _weigh(
         huber.reshape(-1), spread.reshape(-1), a.reshape(-1), move.reshape(-1),
         weight.reshape(-1), v.reshape(-1), u.reshape(-1),
     )  # fmt: skip
-    every, lifted = np.dot(v, table), np.dot(u, table)  # (R, 16)
+    every = np.dot(both, table)  # (2 R, 16)
     for r in range(rings):
-        moments, lifts = every[r], lifted[r]
+        moments, lifts = every[r], every[rings + r]
         total = masses[r] = moments[0]
         if not total > 0.0:
             means[r] = 0.0
@@ -240,17 +243,22 @@ def _take_off(
     a: Floats,
     centred: Floats,
 ) -> None:
-    """Take the fitted harmonics off the moves of one ring."""
-    size = np.zeros(_WAVES)
-    for j in range(beta.size):
-        size[wave_of[j]] += beta[j] * powers[j]
-    x0, x1, x2, x3 = size
-    middle = x0 * means[0] + x1 * means[1] + x2 * means[2] + x3 * means[3]
-    for s in range(a.size):
-        fitted = (x0 * waves[0, s] + x1 * waves[1, s]) + (
-            x2 * waves[2, s] + x3 * waves[3, s]
-        )
-        centred[s] -= a[s] * (fitted - middle)
+    """Take the fitted harmonics off the moves (R, S)."""
+    rings, sectors = a.shape
+    size, fitted = np.empty(_WAVES), np.empty(sectors)
+    for r in range(rings):
+        size[:] = 0.0
+        for j in range(beta.size):
+            size[wave_of[j]] += beta[j] * powers[j, r]
+        x0, x1, x2, x3 = size
+        y0, y1, y2, y3 = means[r]
+        middle = x0 * y0 + x1 * y1 + x2 * y2 + x3 * y3
+        for s in range(sectors):
+            fitted[s] = (x0 * waves[0, s] + x1 * waves[1, s]) + (
+                x2 * waves[2, s] + x3 * waves[3, s]
+            )
+        for s in range(sectors):
+            centred[r, s] -= a[r, s] * (fitted[s] - middle)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

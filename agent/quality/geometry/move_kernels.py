@@ -8,21 +8,60 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.quality.geometry.profile_kernels import median_of
+from ringwatch.agent.quality.geometry.profile_kernels import median_of, slope_of
 
 __all__ = [
     "fit_windows",
     "invert_scaled",
+    "measure_windows",
     "share_of_azimuth",
     "shrink",
-    "through_origin",
 ]
 
 Floats = NDArray[np.float64]
 
 _HUBER = 1.5
 _ROUNDS = 5
+_FILL = 0.75  # of a sector; the pixels of one filled less lie off its middle
 _WORST_CONDITION = 1e6
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def measure_windows(
+    sector: Floats,
+    norm: Floats,
+    mean: Floats,
+    whole: Floats,
+    step: Floats,
+    variance: Floats,
+    radius: Floats,
+    bins: NDArray[np.int64],
+    half: int,
+    moved: float,
+    results: Floats,
+    radii: Floats,
+) -> float:
+    """Fit all windows of a frame about its rings at ``bins`` (R,), ``half`` bins wide.
+
+    ``sector``, ``norm`` are (n, S), the profiles (n,). Fills ``results`` (5, R, S):
+    move, sigma, height, its variance, and the height shrunk; and ``radii`` (R,). Gives
+    the share of the azimuth that takes part.
+    """
+    slope = slope_of(mean, whole)
+    for i in range(slope.size):
+        slope[i] /= step[i]
+    fill = np.empty(bins.size)
+    for ring in range(bins.size):
+        r = radii[ring] = radius[bins[ring]]
+        # A sector that was moved reads from another radius, of more pixels or fewer.
+        fill[ring] = _FILL * max((r - moved) / (r + moved), 0.0)
+    move, sigma, height, height_variance, shrunk = results
+    fit_windows(
+        sector, norm, mean, slope, variance, bins, half, fill,
+        move, sigma, height, height_variance,
+    )  # fmt: skip
+    shrink(height, height_variance, shrunk)
+    return share_of_azimuth(shrunk, sigma)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -57,12 +96,13 @@ def fit_windows(
         for i in range(first, last + 1):
             low, high = min(low, mean[i]), max(high, mean[i])
         top = max(high - low, 1e-12)  # so scaled, the systems are well conditioned
+        per_top = 1.0 / top
         sums[:] = 0.0
         filled[:] = 0
         for i in range(first, last + 1):
             w = 1.0 / variance[i]
-            shape, minus = (mean[i] - low) / top, -slope[i] / top
-            w1, w2, w_data = w * shape, w * minus, w / top
+            shape, minus = (mean[i] - low) * per_top, -slope[i] * per_top
+            w1, w2, w_data = w * shape, w * minus, w * per_top
             w11, w12, w22 = w1 * shape, w1 * minus, w2 * minus
             for s in range(sectors):
                 each = norm[i, s]
@@ -90,19 +130,20 @@ def fit_windows(
                 continue
             dd, ee, ff = a * f - c * c, b * c - a * e, a * d - b * b
             x, y, z = sums[6, s], sums[7, s], sums[8, s]
-            height[ring, s] = (bb * x + dd * y + ee * z) / determinant
-            move[ring, s] = (cc * x + ee * y + ff * z) / determinant
-            height_variance[ring, s] = dd / determinant / top**2
-            sigma[ring, s] = math.sqrt(ff / determinant) / top
+            over = 1.0 / determinant
+            height[ring, s] = (bb * x + dd * y + ee * z) * over
+            move[ring, s] = (cc * x + ee * y + ff * z) * over
+            height_variance[ring, s] = dd * over * per_top * per_top
+            sigma[ring, s] = math.sqrt(ff * over) * per_top
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def shrink(height: Floats, variance: Floats) -> Floats:
+def shrink(height: Floats, variance: Floats, shrunk: Floats) -> None:
     """Pull noisy heights (R, S) towards 1: their noise would bias the moves to zero.
 
     0 where the window could not be fitted (infinite variance), and never below.
     """
-    shrunk = np.zeros(height.shape)
+    shrunk[:] = 0.0
     for r in range(height.shape[0]):
         off = noise = 0.0
         count = 0
@@ -116,7 +157,6 @@ def shrink(height: Floats, variance: Floats) -> Floats:
             if variance[r, s] < math.inf:
                 trust = real / (real + variance[r, s] + 1e-30)
                 shrunk[r, s] = max(1.0 + trust * (height[r, s] - 1.0), 0.0)
-    return shrunk
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -136,47 +176,6 @@ def share_of_azimuth(amplitude: Floats, sigma: Floats) -> float:
             shares[known] = total**2 / (count * squares)
             known += 1
     return median_of(shares, known) if known else 0.0
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def through_origin(
-    r: Floats, moved: Floats, noise: Floats
-) -> tuple[float, float, float, float]:
-    """Robust ``moved = slope r``: slope, sigma, degrees of freedom, scatter (px)."""
-    n = r.size
-    huber, size, weight = np.ones(n), np.empty(n), np.empty(n)
-    for k in range(n):
-        size[k] = noise[k] ** 2
-    usual = median_of(size, n)
-    excess = used = slope = power = typical = 0.0
-    for _ in range(_ROUNDS):
-        used = excess
-        power = lift = 0.0
-        for k in range(n):
-            weight[k] = huber[k] / (noise[k] ** 2 + used)
-            power += weight[k] * r[k] * r[k]
-            lift += weight[k] * r[k] * moved[k]
-        slope = lift / power
-        for k in range(n):
-            size[k] = abs(moved[k] - slope * r[k])
-        typical = 1.4826 * median_of(size, n)
-        excess = max(typical**2 - usual, 0.0)
-        for k in range(n):
-            s = abs(moved[k] - slope * r[k]) / math.sqrt(noise[k] ** 2 + excess)
-            huber[k] = _HUBER / s if s > _HUBER else 1.0
-    variance = first = second = 0.0
-    for k in range(n):
-        influence = weight[k] * r[k] / power
-        leverage = min(influence * r[k], 0.9)
-        variance += (influence * (moved[k] - slope * r[k]) / (1.0 - leverage)) ** 2
-        part = influence**2 * (noise[k] ** 2 + used)
-        first += part
-        second += part * part
-    within = np.count_nonzero(huber == 1.0)
-    variance *= (huber.sum() / max(within, 1)) ** 2
-    variance = max(variance, 1.0 / power)
-    freedom = max(first**2 / second - 1.0, 1.0)
-    return slope, math.sqrt(variance), freedom, typical
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -1,4 +1,4 @@
-"""Compiled loops over one radial profile: its maxima, its slope, itself scaled."""
+"""Compiled loops over one radial profile: medians, its slope, itself scaled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 __all__ = [
     "bridged",
-    "find_maxima",
     "median_near",
     "median_of",
     "nth_smallest",
@@ -156,72 +155,6 @@ def bridged(profile: Floats, seen: Floats) -> Floats:
     if last >= 0:
         out[last + 1 :] = profile[last]
     return out
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def find_maxima(
-    height: Floats, noise: Floats, stands_out: float, reach: int, out: Floats
-) -> int:
-    """Maxima that stand out of the noise: bin, prominence, width in bins.
-
-    As ``scipy.signal.find_peaks`` and ``peak_widths`` define them: prominence of
-    ``stands_out * noise`` at least within
-    ``reach`` bins either side, width at half of it, the middle of a flat top. ``out``
-    (3, n) takes them; how many there are is returned.
-    """
-    n = height.size
-    found = 0
-    i = 1
-    while i < n - 1:
-        ahead = i + 1
-        if height[i - 1] < height[i]:
-            while ahead < n - 1 and height[ahead] == height[i]:
-                ahead += 1
-            if height[ahead] < height[i]:
-                peak = (i + ahead - 1) // 2
-                if _measure(height, peak, stands_out * noise[peak], reach, out, found):
-                    found += 1
-                i = ahead
-        i += 1
-    return found
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _measure(
-    height: Floats, peak: int, least: float, reach: int, out: Floats, row: int
-) -> bool:
-    """Prominence and width of one maximum; False where it doesn't stand out."""
-    top = height[peak]
-    left_min = right_min = top
-    left = right = peak
-    k = peak
-    while k >= max(peak - reach, 0) and height[k] <= top:
-        if height[k] < left_min:
-            left_min, left = height[k], k
-        k -= 1
-    k = peak
-    while k <= min(peak + reach, height.size - 1) and height[k] <= top:
-        if height[k] < right_min:
-            right_min, right = height[k], k
-        k += 1
-    prominence = top - max(left_min, right_min)
-    if not prominence >= least:
-        return False
-    half = top - 0.5 * prominence
-    k = peak
-    while k > left and height[k] > half:
-        k -= 1
-    start = float(k)
-    if height[k] < half:
-        start += (half - height[k]) / (height[k + 1] - height[k])
-    k = peak
-    while k < right and height[k] > half:
-        k += 1
-    end = float(k)
-    if height[k] < half:
-        end -= (half - height[k]) / (height[k - 1] - height[k])
-    out[0, row], out[1, row], out[2, row] = peak, prominence, end - start
-    return True
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,8 +14,9 @@ from ringwatch.agent.nouns import SECTORS, Cake
 from ringwatch.agent.quality.geometry.profile_kernels import spacing
 from ringwatch.agent.quality.geometry.ring_kernels import (
     LIT,
-    NET,
+    MEAN,
     RAW,
+    VARIANCE,
     WHOLE,
     blur_sectors,
     move_sectors,
@@ -96,19 +98,22 @@ def make_profiles(cake: Cake, binning: Binning, dark_frames: int = 0) -> Profile
     dark_frames : int
         Darks averaged, 0 where none was subtracted.
     """
-    sector, norm = np.empty_like(cake.norm), np.empty_like(cake.norm)
-    sums = np.empty((4, binning.radius.size))
-    counts, dark_counts, fano = sum_cells(
+    sector = np.empty_like(cake.norm)
+    sums = np.empty((5, binning.radius.size))
+    share = 1.0 / dark_frames if dark_frames else 0.0
+    counts, dark_counts, fano, as_it_is = sum_cells(
         cake.total,
         cake.total_sq,
         cake.dark,
         cake.pixels,
         cake.norm,
-        1.0 / dark_frames if dark_frames else 0.0,
+        share,
         sector,
-        norm,
         sums,
     )
+    norm = cake.norm
+    if not as_it_is:
+        norm = np.where((cake.pixels > 0) & (norm > 0), norm, 0.0)
     return _profiles(
         binning.radius,
         sector,
@@ -129,8 +134,6 @@ def dispersion(cake: Cake) -> float:
     slopes and grains still do not count. For frames without a geometry; the profiles
     of others know theirs.
     """
-    empty = np.empty_like(cake.norm)
-    sums = np.empty((4, cake.norm.shape[0]))
     return sum_cells(
         cake.total,
         cake.total_sq,
@@ -138,9 +141,8 @@ def dispersion(cake: Cake) -> float:
         cake.pixels,
         cake.norm,
         0.0,
-        empty,
-        empty,
-        sums,
+        np.empty_like(cake.norm),
+        np.empty((5, cake.norm.shape[0])),
     )[2]
 
 
@@ -153,7 +155,7 @@ def profiles_of(
 ) -> Profiles:
     """Profiles from sums per cell, shape (n_q, sectors); ``raw`` is the variance."""
     sector, used = np.empty_like(net), np.empty_like(net)
-    sums = np.empty((4, radius.size))
+    sums = np.empty((5, radius.size))
     sum_sectors(net, raw, norm, sector, used, sums)
     return _profiles(radius, sector, used, sums, distance=distance)
 
@@ -169,15 +171,7 @@ def _profiles(
     counts: float = math.nan,
     dark_counts: float = math.nan,
 ) -> Profiles:
-    whole, raw = sums[WHOLE], sums[RAW]
-    # A bin without pixels has mean 0 and variance 1, and weight in nothing.
-    per_pixel = 1.0 / np.where(whole > 0, whole, np.inf)
-    # The mean over the ring, not the cell's own counts: weights that follow the counts
-    # would favour low fluctuations. A bin without counts is worth at most one.
-    variance = np.maximum(fano * raw, 1.0) * per_pixel
-    variance[whole <= 0] = 1.0
-    step = np.empty(radius.size)
-    pitch = spacing(radius, step)
+    step, pitch = _spacing(radius)
     return Profiles(
         radius=radius,
         step=step,
@@ -185,15 +179,35 @@ def _profiles(
         distance=distance,
         sector=sector,
         norm=norm,
-        whole=whole,
+        whole=sums[WHOLE],
         lit=sums[LIT],
-        mean=sums[NET] * per_pixel,
-        variance=variance,
-        raw=raw,
+        mean=sums[MEAN],
+        variance=sums[VARIANCE],
+        raw=sums[RAW],
         dispersion=fano,
         counts=counts,
         dark_counts=dark_counts,
     )
+
+
+def _spacing(radius: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Widths of the bins and their median, kept while the radii are: they are static.
+
+    Reads and writes of a dict are atomic, so threads at worst compute the same twice.
+    """
+    key = id(radius)
+    known = _SPACINGS.get(key)
+    if known is None or known[0]() is not radius:
+        step = np.empty(radius.size)
+        pitch = spacing(radius, step)
+        gone = weakref.ref(radius, lambda _: _SPACINGS.pop(key, None))
+        known = _SPACINGS[key] = (gone, step, pitch)
+    return known[1], known[2]
+
+
+_SPACINGS: dict[
+    int, tuple[weakref.ref[NDArray[np.float64]], NDArray[np.float64], float]
+] = {}
 
 
 def recentre(

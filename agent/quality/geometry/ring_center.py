@@ -8,6 +8,7 @@ same radii about the right centre. Texture, strain and grains are told apart in
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ringwatch.agent.nouns import SECTORS
@@ -41,8 +42,7 @@ __all__ = ["CenterFit", "CenterSearch", "locate_center", "mean_center"]
 _LINEAR = 0.2  # FWHM; beyond it the rings must prove to be the same in all sectors
 _EXACT = 0.05  # FWHM; a larger move is fitted again after the sectors were moved back
 _REAL = 8.0  # sigma; unless its error hides what is not linear: noise grows if followed
-_NOISE = 4.0  # sigma; such a move is not followed even where it is
-_FAINT = 0.5  # FWHM; as long as this
+_NOISE = 4.0  # sigma; less is not followed: refined, noise of few sectors runs away
 _SHARP = 2.5  # bins; narrower rings are blurred before they are measured
 _FOLLOWED = 2.0  # on the variance: refined on spotty rings, a fit follows their noise
 _EVEN = 0.7  # share of the azimuth that rings of a true powder fill at least
@@ -50,6 +50,7 @@ _TIGHT = 0.15  # FWHM; arcs of wrong rings scatter more about their best centre
 _SYMMETRIC = 0.1  # correlation of mirrored lines
 _CERTAIN = 10.0  # sigma of a correlation; spotty rings reach 20, wrong ones 9
 _SURE = 0.5  # correlation of sectors about the right centre
+_SAME = 1.0  # px
 _LEAST_AZIMUTH = 10  # sectors
 _LEAST_SHARP = 4  # sectors
 
@@ -94,11 +95,13 @@ def _settled(profiles: Profiles, fit: Harmonics, width: float) -> CenterFit | No
     """The answer for even rings, where it is at most a ring's width away."""
     moved = [fit.center] if fit.tilt is None else [fit.center, fit.tilt]
     length = max(pair.length for pair in moved)
-    linear = all(p.length <= _EXACT * width or p.z < _REAL for p in moved)
-    faint = length <= _FAINT * width and all(p.z < _NOISE for p in moved)
-    if faint or (linear and length <= _LINEAR * width):
+    if length <= _LINEAR * width and all(
+        p.length <= _EXACT * width or p.z < _REAL for p in moved
+    ):
         return _named(fit, width, profiles.distance)
     if length <= width:
+        if not any(_stands_out(p) for p in moved):
+            return _named(fit, width, profiles.distance)
         slipped = _refine(profiles, fit.center.x, fit.center.y, _tilt_of(fit))
         if slipped is None or length <= _LINEAR * width:
             return slipped
@@ -136,6 +139,14 @@ def _fit(profiles: Profiles, rings: Rings) -> tuple[Harmonics | None, bool]:
     return fit, moves.participation >= _EVEN and tight
 
 
+def _stands_out(pair: Pair) -> bool:
+    """Whether a pair is as unlikely as 4 sigma by its degrees of freedom (Hotelling).
+
+    In two dimensions P(> z) is ``(1 + z^2 / freedom)^(-freedom / 2)``.
+    """
+    return pair.freedom * math.log1p(pair.z**2 / pair.freedom) > _NOISE**2
+
+
 def _tilt_of(fit: Harmonics) -> tuple[float, float]:
     """Tilt in the unit of ``recentre``, 1/px."""
     if fit.tilt is None:
@@ -160,19 +171,27 @@ def _refine(
         fit, even = _fit(moved, rings)
         if fit is None or fit.center.length > 3 * rings.width:
             return None
-        dx, dy = dx + fit.center.x, dy + fit.center.y
         # Without a place among the columns a tilt is not followed, nor believed.
         further = _tilt_of(fit) if even else (0.0, 0.0)
-        tilt = (tilt[0] + further[0], tilt[1] + further[1])
         refined = _named(fit, rings.width, profiles.distance, even=even)
         refined = replace(
             refined,
-            dx=dx,
-            dy=dy,
-            tilt=_moved_to(refined.tilt, tilt, profiles.distance),
+            dx=dx + fit.center.x,
+            dy=dy + fit.center.y,
+            tilt=_moved_to(
+                refined.tilt,
+                (tilt[0] + further[0], tilt[1] + further[1]),
+                profiles.distance,
+            ),
         )
-        left = 0.0 if fit.tilt is None or not even else fit.tilt.length
-        if max(fit.center.length, left) < _EXACT * rings.width:
+        left = 0.0
+        if not even or _stands_out(fit.center):
+            dx, dy = refined.dx, refined.dy
+            left = fit.center.length
+        if even and fit.tilt is not None and _stands_out(fit.tilt):
+            tilt = (tilt[0] + further[0], tilt[1] + further[1])
+            left = max(left, fit.tilt.length)
+        if left < _EXACT * rings.width:
             break
     return refined
 
@@ -192,31 +211,39 @@ def _moved_to(
 
 def _starts(
     profiles: Profiles, fit: Harmonics | None, width: float
-) -> list[tuple[float, float]]:
-    starts = []
-    if fit is not None and fit.center.length <= 3 * width:
-        starts.append((fit.center.x, fit.center.y))
+) -> Iterator[tuple[float, float]]:
+    """Where to refine from, the likelier first; looked for only when it is asked for.
+
+    The linear fit is right to a ring's width; beyond three it says nothing.
+    """
+    length = math.inf if fit is None else fit.center.length
+    if fit is not None and length <= width:
+        yield fit.center.x, fit.center.y
     found = search_center(profiles)
     if found is not None and found.score > _SYMMETRIC and found.z > _CERTAIN:
-        starts.append((found.dx, found.dy))
-    return starts
+        yield found.dx, found.dy
+    if fit is not None and width < length <= 3 * width:
+        yield fit.center.x, fit.center.y
 
 
 def _best(
-    profiles: Profiles, starts: list[tuple[float, float]], here: Coincidence
+    profiles: Profiles, starts: Iterator[tuple[float, float]], here: Coincidence
 ) -> tuple[CenterFit | None, Coincidence]:
     """Refine from each start; keep what beats the correlation of the sectors as is."""
-    best, most = None, here
+    best, most, tried = None, here, list[tuple[float, float]]()
     for dx, dy in starts:
+        # A second start near where the first ended would end there too.
+        if any(math.hypot(dx - x, dy - y) < _SAME for x, y in tried):
+            continue
         fit = _refine(profiles, dx, dy)
         if fit is None:
             continue
-        # A second start as a rule ends where the first did: nothing to weigh then.
-        if best is not None and math.hypot(fit.dx - best.dx, fit.dy - best.dy) < 0.5:
-            continue
+        tried.append((fit.dx, fit.dy))
         about = measure_coincidence(recentre(profiles, fit.dx, fit.dy))
         if not about.correlation < most.correlation:
             best, most = fit, about
+            if fit.even and about.correlation > _SURE:
+                break
     return best, most
 
 
@@ -236,7 +263,7 @@ def _named(
     return CenterFit(
         dx=center.x,
         dy=center.y,
-        covariance=center.covariance * (1.0 if even else _FOLLOWED),
+        covariance=center.covariance if even else _FOLLOWED * center.covariance,
         freedom=center.freedom,
         fwhm=fwhm,
         even=even,

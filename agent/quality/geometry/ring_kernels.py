@@ -10,8 +10,9 @@ from ringwatch.agent.quality.geometry.profile_kernels import nth_smallest
 
 __all__ = [
     "LIT",
-    "NET",
+    "MEAN",
     "RAW",
+    "VARIANCE",
     "WHOLE",
     "blur_sectors",
     "count_lit",
@@ -22,8 +23,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-WHOLE, NET, RAW, LIT = range(4)
-"""Rows of sums over the azimuth: weight, dark-subtracted and raw counts, sectors."""
+WHOLE, MEAN, VARIANCE, RAW, LIT = range(5)
+"""Rows of sums over the azimuth: weight, mean, its variance, raw counts, sectors."""
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -35,56 +36,127 @@ def sum_cells(
     weight: Floats,
     dark_share: float,
     sector: Floats,
-    norm: Floats,
     sums: Floats,
-) -> tuple[float, float, float]:
-    """Fill ``sector``, ``norm`` (n_q, 32) and ``sums`` (4, n_q); counts and dispersion.
+) -> tuple[float, float, float, bool]:
+    """Fill ``sector`` (n_q, 32) and ``sums`` (5, n_q): the profiles of a frame.
 
-    Gives the frame's raw counts, its dark counts, and the variance over the mean of the
-    pixels between the rings: the lower quartile over the bins of the variance within
-    cells over their mean. Where rings are dense, their slopes and grains don't count.
+    Gives the frame's raw counts, its dark counts, the variance over the mean of the
+    pixels between the rings, and whether ``weight`` is 0 in each cell without pixels.
+    Where it is not, the sums are those of ``used_weight``. Loops over all cells are
+    kept apart from sums over the azimuth: the compiler vectorizes one, not the other.
     """
     bins, sectors = total.shape
+    _scatter_within(total, total_sq, pixels, sector)  # kept there until summed
     ratio = np.empty(bins)
     known = 0
     all_counts = all_dark = 0.0
     for i in range(bins):
-        whole = net = dark_sum = seen = within = 0.0
         count = free = lit = 0
         for s in range(sectors):
-            t, d, n, w = total[i, s], dark[i, s], pixels[i, s], weight[i, s]
-            if n > 0 and w > 0.0:
-                value = t - d
-                sector[i, s] = value / w
-                norm[i, s] = w
-                whole += w
-                net += value
-                lit += 1
-            else:
-                sector[i, s] = 0.0
-                norm[i, s] = 0.0
-            within += total_sq[i, s] - t * t / max(n, 1)
-            free += max(n - 1, 0)
-            seen += t
-            dark_sum += d
+            n = pixels[i, s]
             count += n
-        sums[WHOLE, i], sums[NET, i], sums[LIT, i] = whole, net, lit
+            free += max(n - 1, 0)
+            lit += (n > 0) & (weight[i, s] > 0.0)
+        whole = seen = dark_sum = within = 0.0
+        for s in range(sectors):
+            whole += weight[i, s]
+            seen += total[i, s]
+            dark_sum += dark[i, s]
+            within += sector[i, s]
+        sums[WHOLE, i], sums[MEAN, i], sums[LIT, i] = whole, seen - dark_sum, lit
         sums[RAW, i] = seen + dark_share * dark_sum
         all_counts += seen
         all_dark += dark_sum
         if free > sectors and seen > 20.0:
             ratio[known] = within / free / (seen / count)
             known += 1
+    fano = _lower_quartile(ratio, known)
+    if not _per_pixel(total, dark, pixels, weight, sector):
+        _sum_used(total, dark, pixels, weight, sums)
+        _finish(sums, fano)
+        return all_counts, all_dark, fano, False
+    _finish(sums, fano)
+    return all_counts, all_dark, fano, True
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _scatter_within(
+    total: Floats, total_sq: Floats, pixels: NDArray[np.int64], out: Floats
+) -> None:
+    """Squares about the mean of each cell, summed over its pixels."""
+    t, squares = total.reshape(-1), total_sq.reshape(-1)
+    n, flat = pixels.reshape(-1), out.reshape(-1)
+    for k in range(t.size):
+        flat[k] = squares[k] - t[k] * t[k] / max(n[k], 1)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _per_pixel(
+    total: Floats,
+    dark: Floats,
+    pixels: NDArray[np.int64],
+    weight: Floats,
+    out: Floats,
+) -> bool:
+    """Net counts over weight, 0 in cells without; whether those truly hold nothing."""
+    t, d, n = total.reshape(-1), dark.reshape(-1), pixels.reshape(-1)
+    w, flat = weight.reshape(-1), out.reshape(-1)
+    odd = 0
+    for k in range(t.size):
+        lit = (n[k] > 0) & (w[k] > 0.0)
+        value = (t[k] - d[k]) / (w[k] if lit else 1.0)
+        flat[k] = value if lit else 0.0
+        odd |= (not lit) & ((w[k] != 0.0) | (t[k] != d[k]))
+    return odd == 0
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _sum_used(
+    total: Floats,
+    dark: Floats,
+    pixels: NDArray[np.int64],
+    weight: Floats,
+    sums: Floats,
+) -> None:
+    """Weights and net counts of the cells that hold pixels alone."""
+    for i in range(total.shape[0]):
+        whole = net = 0.0
+        for s in range(total.shape[1]):
+            if pixels[i, s] > 0 and weight[i, s] > 0.0:
+                whole += weight[i, s]
+                net += total[i, s] - dark[i, s]
+        sums[WHOLE, i], sums[MEAN, i] = whole, net
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _lower_quartile(ratio: Floats, known: int) -> float:
+    """Lower quartile of the first ``known`` values, at least 1/4; 1 if they are few."""
     if known < 10:
-        return all_counts, all_dark, 1.0
+        return 1.0
     place = 0.25 * (known - 1)
     low = int(place)
     first = nth_smallest(ratio, known, low)
     second = ratio[low + 1]  # what is left of it above is no smaller
     for i in range(low + 2, known):
         second = min(second, ratio[i])
-    fano = first + (place - low) * (second - first)
-    return all_counts, all_dark, max(fano, 0.25)
+    return max(first + (place - low) * (second - first), 0.25)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _finish(sums: Floats, fano: float) -> None:
+    """Turn net counts into means, and raw ones into the variance of those.
+
+    The mean over the ring, not the cell's own counts: weights that follow the counts
+    would favour low fluctuations. A bin without counts is worth at most one; one
+    without pixels has mean 0 and variance 1, and weight in nothing.
+    """
+    for i in range(sums.shape[1]):
+        if sums[WHOLE, i] > 0.0:
+            per_pixel = 1.0 / sums[WHOLE, i]
+            sums[MEAN, i] *= per_pixel
+            sums[VARIANCE, i] = max(fano * sums[RAW, i], 1.0) * per_pixel
+        else:
+            sums[MEAN, i], sums[VARIANCE, i] = 0.0, 1.0
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -105,8 +177,9 @@ def sum_sectors(
             if w > 0.0:
                 whole += w
                 lit += 1
-        sums[WHOLE, i], sums[NET, i] = whole, net_sum
+        sums[WHOLE, i], sums[MEAN, i] = whole, net_sum
         sums[RAW, i], sums[LIT, i] = raw_sum, lit
+    _finish(sums, 1.0)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

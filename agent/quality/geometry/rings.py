@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.quality.geometry.profile_kernels import bridged, find_maxima
+from ringwatch.agent.quality.geometry.maxima_kernels import MOST_RINGS, seek_rings
 from ringwatch.agent.quality.geometry.profiles import (
     Profiles,
     blurred,
@@ -31,11 +31,6 @@ __all__ = [
     "profiles_of",
     "recentre",
 ]
-
-_MOST_RINGS = 40
-_STANDS_OUT = 8.0  # standard deviations of counting noise, in one bin
-_PROMINENCE_BINS = 50  # either side: far enough to see the foot of a broad ring
-_LOWEST_RADIUS = 12.0  # px; nearer the beam a sector holds a pixel or two per bin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,44 +58,16 @@ def find_rings(profiles: Profiles) -> Rings:
     At most 40, the strongest ones. Each must span three bins at half height, so that
     its slope is known, and have pixels in at least two sectors.
     """
-    whole = profiles.whole
-    seen = (whole > 0) & (profiles.radius > _LOWEST_RADIUS)
-    seen &= profiles.lit >= min(2, profiles.norm.shape[1])
-    if np.count_nonzero(seen) < 16:
-        return _no_rings()
-    noise = np.sqrt(profiles.variance / np.where(seen, whole, 1.0))
-    noise[~seen] = np.inf
-    # Empty bins (behind a beamstop, between modules) are bridged, not taken for dips.
-    height = bridged(profiles.mean, seen.astype(np.float64))
-    every = np.empty((3, height.size))
-    n = find_maxima(height, noise, _STANDS_OUT, _PROMINENCE_BINS, every)
-    if not n:
-        return _no_rings()
-    peaks, prominence, wide = every[:, :n]
-    # What is broader than ten times a typical ring is scattering of air or glass.
-    usual = _weighted_median(wide, prominence)
-    keep = (wide < 4 * usual) & (wide > 1.2)
-    keep &= prominence > 0.002 * prominence.max()
-    order = np.argsort(-prominence[keep], kind="stable")[:_MOST_RINGS]
-    chosen = np.sort(np.flatnonzero(keep)[order])
-    if not chosen.size:
-        return _no_rings()
-    bins = peaks[chosen].astype(np.int64)
-    fwhm = wide[chosen] * profiles.step[bins]
-    return Rings(
-        bins=bins,
-        fwhm=fwhm,
-        width=_weighted_median(fwhm, np.sqrt(prominence[chosen])),
+    bins, fwhm = np.empty(MOST_RINGS, np.int64), np.empty(MOST_RINGS)
+    found, width = seek_rings(
+        profiles.mean,
+        profiles.variance,
+        profiles.whole,
+        profiles.lit,
+        min(2.0, profiles.norm.shape[1]),
+        profiles.radius,
+        profiles.step,
+        bins,
+        fwhm,
     )
-
-
-def _no_rings() -> Rings:
-    return Rings(bins=np.empty(0, np.int64), fwhm=np.empty(0), width=float("nan"))
-
-
-def _weighted_median(
-    values: NDArray[np.float64], weights: NDArray[np.float64]
-) -> float:
-    order = np.argsort(values, kind="stable")
-    mass = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(mass, mass[-1] / 2)])
+    return Rings(bins=bins[:found], fwhm=fwhm[:found], width=width)

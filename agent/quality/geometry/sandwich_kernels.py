@@ -1,7 +1,7 @@
 """Compiled sums over the azimuth behind the errors of fitted harmonics.
 
-All are moments ``sum w f(s)`` of the products of two waves, so that one matrix product
-gives them for all rings, pairs of columns and sectors.
+Where sums run over the azimuth they are moments ``sum w f(s)`` of the products of two
+waves, so that one matrix product gives them for all rings.
 """
 
 from __future__ import annotations
@@ -44,62 +44,35 @@ def centred_squares(moments: Floats, mean: Floats, squares: Floats) -> None:
             row += 1
 
 
-@numba.njit(nogil=True, cache=True)
-def _spread_out(form: Floats, mean: Floats, coefficients: Floats) -> None:
-    """Coefficients (16,) of ``(x - mean)' form (x - mean)`` in the waves' products."""
-    row = 1 + _WAVES
-    constant = 0.0
-    coefficients[_PRODUCTS - 1] = 0.0
-    for i in range(_WAVES):
-        linear = 0.0
-        for j in range(_WAVES):
-            linear += form[i, j] * mean[j]
-        constant += linear * mean[i]
-        coefficients[1 + i] = -2.0 * linear
-        for j in range(i + 1):
-            coefficients[row] = form[i, j] * (1.0 if i == j else 2.0)
-            row += 1
-    coefficients[0] = constant
-
-
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _form(
-    matrix: Floats, powers: Floats, wave_of: NDArray[np.int64], form: Floats
-) -> None:
-    """``sum matrix[j, k] powers_j powers_k`` by pairs of waves (4, 4), symmetric."""
-    form[:] = 0.0
-    for j in range(powers.size):
-        x = wave_of[j]
-        form[x, x] += matrix[j, j] * powers[j] ** 2
-        for k in range(j):
-            value = matrix[j, k] * powers[j] * powers[k]
-            form[x, wave_of[k]] += value
-            form[wave_of[k], x] += value
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _forms(
+def _influences(
     inverse: Floats,
-    means: Floats,
     powers: Floats,
     wave_of: NDArray[np.int64],
-    coefficients: Floats,
+    centred: Floats,
+    influence: Floats,
+    leverage: Floats,
 ) -> None:
-    """Quadratic forms (p / 2 + 1, R, 16): influence on each pair, and the leverage."""
-    p = inverse.shape[0]
-    form, matrix = np.empty((_WAVES, _WAVES)), np.empty((p, p))
-    for part in range(coefficients.shape[0]):
+    """What a unit of weighted move in each cell of one ring does to each column.
+
+    ``inverse g`` (p, S) with the cell's row ``g`` of the design, from ``powers`` (p,)
+    and the waves less their means, ``centred`` (4, S); and ``g' inverse g`` (S,).
+    """
+    p, sectors = influence.shape
+    side = np.zeros((p, _WAVES))
+    for i in range(p):
         for j in range(p):
-            for k in range(p):
-                if 2 * part == p:
-                    matrix[j, k] = inverse[j, k]
-                    continue
-                one = inverse[2 * part, j] * inverse[2 * part, k]
-                other = inverse[2 * part + 1, j] * inverse[2 * part + 1, k]
-                matrix[j, k] = one + other
-        for r in range(means.shape[0]):
-            _form(matrix, powers[:, r], wave_of, form)
-            _spread_out(form, means[r], coefficients[part, r])
+            side[i, wave_of[j]] += inverse[i, j] * powers[j]
+    leverage[:] = 0.0
+    for i in range(p):
+        a, b, c, d = side[i]
+        for s in range(sectors):
+            influence[i, s] = (a * centred[0, s] + b * centred[1, s]) + (
+                c * centred[2, s] + d * centred[3, s]
+            )
+        power, wave = powers[i], wave_of[i]
+        for s in range(sectors):
+            leverage[s] += power * centred[wave, s] * influence[i, s]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -111,49 +84,64 @@ def sandwich(
     means: Floats,
     masses: Floats,
     powers: Floats,
+    waves: Floats,
     wave_of: NDArray[np.int64],
     table: Floats,
     inverse: Floats,
     covariance: Floats,
     freedom: Floats,
 ) -> None:
-    """HC3 covariance; Satterthwaite's degrees of freedom of each pair of columns.
-
-    The leverage of a cell, and what it adds to the variance of a pair, are quadratic
-    forms in its waves.
-    """
+    """HC3 covariance; Satterthwaite's degrees of freedom of each pair of columns."""
     rings, sectors = a.shape
     p = inverse.shape[0]
     pairs = p // 2
-    form, score = np.empty((_WAVES, _WAVES)), np.zeros((rings, sectors))
-    coefficients = np.zeros((pairs + 1, rings, _PRODUCTS))
-    first, second = np.zeros(p // 2), np.zeros(p // 2)
-    meat = np.zeros((p, p))
-    _forms(inverse, means, powers, wave_of, coefficients)
-    flat = coefficients.reshape((pairs + 1) * rings, _PRODUCTS)
-    values = np.dot(flat, np.ascontiguousarray(table.T))  # ((pairs + 1) R, S)
+    score = np.zeros((rings, sectors))
+    centred, influence = np.empty((_WAVES, sectors)), np.empty((p, sectors))
+    leverage, part = np.empty(sectors), np.empty(sectors)
+    first, second = np.zeros(pairs), np.zeros(pairs)
     for r in range(rings):
         if not masses[r] > 0.0:
             continue
+        for x in range(_WAVES):
+            for s in range(sectors):
+                centred[x, s] = waves[x, s] - means[r, x]
+        _influences(inverse, powers[:, r], wave_of, centred, influence, leverage)
+        w, of_mass = weight[r] * a[r], 1.0 / masses[r]
+        for pair in range(pairs):
+            for s in range(sectors):
+                one, other = influence[2 * pair, s], influence[2 * pair + 1, s]
+                part[s] = one * one + other * other
+            total = squares = 0.0
+            for s in range(sectors):
+                part_of = w[s] * w[s] * spread[r, s] * part[s]
+                total += part_of
+                squares += part_of * part_of
+            first[pair] += total
+            second[pair] += squares
         for s in range(sectors):
-            w = weight[r, s] * a[r, s]
-            for pair in range(pairs):
-                part_of = w * w * spread[r, s] * values[pair * rings + r, s]
-                first[pair] += part_of
-                second[pair] += part_of * part_of
-            form_of = values[pairs * rings + r, s]
-            leverage = w * a[r, s] * (1.0 / masses[r] + form_of)
-            score[r, s] = (w * residual[r, s] / max(1.0 - leverage, 0.1)) ** 2
-    scores = np.dot(score, table)
+            left = 1.0 - w[s] * a[r, s] * (of_mass + leverage[s])
+            score[r, s] = (w[s] * residual[r, s] / max(left, 0.1)) ** 2
+    covariance[:] = _two_sided(
+        inverse, _meat(np.dot(score, table), means, powers, wave_of)
+    )
+    for j in range(pairs):
+        freedom[j] = max(first[j] ** 2 / max(second[j], 1e-300) - p, 2.0)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _meat(
+    scores: Floats, means: Floats, powers: Floats, wave_of: NDArray[np.int64]
+) -> Floats:
+    """Sum of the squared scores' outer products (p, p), from their moments (R, 16)."""
+    p, rings = powers.shape
+    meat, form = np.zeros((p, p)), np.empty((_WAVES, _WAVES))
     for r in range(rings):
         centred_squares(scores[r], means[r], form)
         for j in range(p):
             for k in range(p):
                 both = powers[j, r] * powers[k, r]
                 meat[j, k] += both * form[wave_of[j], wave_of[k]]
-    covariance[:] = _two_sided(inverse, meat)
-    for j in range(p // 2):
-        freedom[j] = max(first[j] ** 2 / max(second[j], 1e-300) - p, 2.0)
+    return meat
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

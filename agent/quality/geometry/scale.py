@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
@@ -18,10 +17,9 @@ from scipy.ndimage import uniform_filter1d
 from ringwatch.agent.nouns import Flag, Severity
 from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen, find_readback
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
-from ringwatch.agent.quality.geometry.displacement import Moves, measure_moves
-from ringwatch.agent.quality.geometry.move_kernels import through_origin
-from ringwatch.agent.quality.geometry.profile_kernels import read_scaled, slope_of
-from ringwatch.agent.quality.geometry.rings import Profiles, find_rings
+from ringwatch.agent.quality.geometry.profiles import Profiles
+from ringwatch.agent.quality.geometry.ring_history import RingHistory
+from ringwatch.agent.quality.geometry.scale_fit import ScaleFit, fit_at_scale
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["ScaleFit", "fit_scale", "judge_radial_scale"]
@@ -30,38 +28,7 @@ _REACH = 0.03  # relative; heating a metal to its melting point expands it by 2 
 _NEW_SHAPE = 0.25  # FWHM; rings that move apart by more do not scale, they split
 _EXACT = 0.02  # FWHM; a larger change is fitted again with the scaled reference
 _NEAR = 0.3  # FWHM; farther off the right ring may be another one
-_QUIETEST = 0.003  # px; a ring's radius is never known better
 _BRIGHT = 0.5  # rings of half the reference's height are the same rings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScaleFit:
-    """The rings of the reference, looked for in a frame.
-
-    Attributes
-    ----------
-    scale : float
-        Relative change of the radii; NaN where fewer than two rings are found again.
-    sigma : float
-        Standard deviation of ``scale``.
-    freedom : float
-        Degrees of freedom of ``sigma``.
-    apart : float
-        Scatter of the rings about the common scale, in FWHM.
-    brightness : float
-        Mean profile over that of the reference, all scattering counted.
-    ring_amplitude, ring_amplitude_sigma : float
-        Height of the rings over that in the reference, both relative to
-        ``brightness``: 1 for the same sample, 0 where its rings are gone.
-    """
-
-    scale: float
-    sigma: float
-    freedom: float
-    apart: float
-    brightness: float
-    ring_amplitude: float
-    ring_amplitude_sigma: float
 
 
 def judge_radial_scale(
@@ -69,25 +36,30 @@ def judge_radial_scale(
     seen: Seen,
     reference: Reference | None,
     settings: QualitySettings,
-    fit: ScaleFit | None = None,
+    history: RingHistory | None = None,
 ) -> Finding:
     """Raise where the radii changed, with the severity that the readbacks give it.
 
-    ``fit`` is that of ``fit_scale``, where it was made before.
+    ``seen.scale`` is what ``fit_scale`` found, which is asked where that is missing.
+    ``history`` knows how the rings scattered before, and learns from clear frames.
     """
     flag = Flag.RADIAL_SCALE
     if seen.profiles is None:
         return not_evaluated(flag, "no geometry")
     if reference is None:
         return not_evaluated(flag, "no reference: the run is at its first frames")
-    if fit is None:
-        fit = fit_scale(seen.profiles, reference)
+    fit = seen.scale or fit_scale(seen.profiles, reference)
     if fit is None or math.isnan(fit.scale):
         return not_evaluated(flag, "too few rings in common with the run's reference")
-    ppm, z = fit.scale * 1e6, fit.scale / fit.sigma
-    further = {"radial_scale_sigma_ppm": fit.sigma * 1e6}
-    significant = abs(z) > settings.threshold_for(fit.freedom)
+    sigma, freedom = fit.sigma, fit.freedom
+    if history is not None:
+        sigma, freedom = history.error(fit)
+    ppm, z = fit.scale * 1e6, fit.scale / sigma
+    further = {"radial_scale_sigma_ppm": sigma * 1e6}
+    significant = abs(z) > settings.threshold_for(freedom)
     if not significant or abs(fit.scale) < settings.scale_tolerance:
+        if history is not None:
+            history.learn(fit)
         return clear(flag, ppm, z=z, further=further)
     severity, why = _explain(facts.ref.readbacks, reference, fit, settings)
     word = "grew" if ppm > 0 else "shrank"
@@ -133,20 +105,22 @@ def fit_scale(profiles: Profiles, reference: Reference) -> ScaleFit | None:
     """
     if reference.rings.bins.size < 2:
         return None
-    fit = _linear_scale(profiles, reference, 0.0)
+    mean, variance = reference.mean, reference.variance
+    fit = fit_at_scale(profiles, mean, variance, 0.0)
     if fit is None:
         return None
     farthest = profiles.radius[reference.rings.bins[-1]] / reference.rings.width
     change = fit.scale
     sure = fit.apart < _NEW_SHAPE and fit.ring_amplitude > _BRIGHT
     if not (sure and abs(change) * farthest <= _NEAR):
-        start = _linear_scale(profiles, reference, _coarse_scale(profiles, reference))
+        coarse = _coarse_scale(profiles, reference)
+        start = fit_at_scale(profiles, mean, variance, coarse)
         if start is not None and not start.ring_amplitude < fit.ring_amplitude:
             fit, change = start, math.inf
     for _ in range(3):
         if not abs(change) * farthest > _EXACT or math.isnan(fit.scale):
             break
-        again = _linear_scale(profiles, reference, fit.scale)
+        again = fit_at_scale(profiles, mean, variance, fit.scale)
         if again is None or math.isnan(again.scale):
             break
         change, fit = again.scale - fit.scale, again
@@ -168,65 +142,3 @@ def _coarse_scale(profiles: Profiles, reference: Reference) -> float:
     reach = int(_REACH / pitch)
     lags = np.arange(-reach, reach + 1)
     return float(math.expm1(lags[int(np.argmax(match[lags]))] * pitch))
-
-
-def _linear_scale(
-    profiles: Profiles, reference: Reference, scale: float
-) -> ScaleFit | None:
-    """Fit the rings of the scaled reference in this frame's mean profile."""
-    mean, spread = reference.mean, reference.variance
-    if scale != 0.0:
-        scaled = np.empty((2, mean.size))
-        slope = slope_of(mean, profiles.whole)
-        read_scaled(profiles.radius, mean, slope, spread, scale, scaled)
-        mean, spread = scaled
-    whole = profiles.whole
-    level = max(float(whole @ mean), 1e-12)
-    bright = max(float(whole @ profiles.mean) / level, 1e-6)
-    template = replace(
-        profiles,
-        sector=profiles.mean[:, None],
-        norm=whole[:, None],
-        lit=(whole > 0).astype(np.float64),
-        mean=mean * bright,
-        variance=profiles.variance + spread * bright**2 * whole,
-    )
-    rings = find_rings(template)
-    if rings.bins.size < 2:
-        return None
-    moves = measure_moves(template, rings)
-    height, height_sigma = _mean_height(moves)
-    fit = ScaleFit(
-        scale=math.nan,
-        sigma=math.nan,
-        freedom=math.nan,
-        apart=math.inf,
-        brightness=bright,
-        ring_amplitude=height,
-        ring_amplitude_sigma=height_sigma,
-    )
-    a, error = moves.amplitude[:, 0], moves.sigma[:, 0]
-    usable = np.isfinite(error) & (a > 0.1)
-    if np.count_nonzero(usable) < 2:
-        return fit
-    change, sigma, freedom, apart = through_origin(
-        moves.radius[usable],
-        moves.move[usable, 0] / a[usable],
-        np.hypot(error[usable] / a[usable], _QUIETEST),
-    )
-    return replace(
-        fit,
-        scale=(1.0 + scale) * (1.0 + change) - 1.0,
-        sigma=sigma,
-        freedom=freedom,
-        apart=apart / rings.width,
-    )
-
-
-def _mean_height(moves: Moves) -> tuple[float, float]:
-    """Weighted mean of the rings' heights, and its error by counting statistics."""
-    weight = 1.0 / moves.height_variance[:, 0]  # 0 where a ring could not be fitted
-    total = float(weight.sum())
-    if total <= 0.0:
-        return math.nan, math.inf
-    return float(weight @ moves.height[:, 0]) / total, 1.0 / math.sqrt(total)

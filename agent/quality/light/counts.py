@@ -23,7 +23,7 @@ from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["judge_low_counts", "judge_no_beam"]
 
-_NOTHING = 1e-3  # counts per pixel; cosmic rays and electronic noise
+_NOTHING = 1e-4  # counts per pixel; cosmic rays and electronic noise
 _OVER_DARK = 0.1  # of the dark; so much less than it no shutter explains
 _SHAPE = 1.4  # brightest over dimmest part of a radial profile with scattering
 
@@ -144,7 +144,7 @@ def _against_reference(
         ringless = seen.rings is None or not seen.rings.bins.size
         if reference.rings.bins.size and ringless:
             shape = _shape_fraction(seen, reference)
-            if shape < settings.least_beam and not _falls_off(facts, seen, settings):
+            if shape < settings.least_beam and _is_flat(facts, seen):
                 fraction = max(shape, 0.0)
     if fraction >= settings.least_beam:
         return clear(Flag.NO_BEAM, fraction, z=z)
@@ -188,7 +188,25 @@ def _falls_off(facts: FrameFacts, seen: Seen, settings: QualitySettings) -> bool
     """Whether the mean profile changes along the radius as scattering does."""
     if seen.profiles is None:
         return False
-    profiles = seen.profiles
+    high, low, noise_high, noise_low = _extremes(facts, seen.profiles)
+    significant = high - low > 2 * settings.threshold * math.hypot(
+        noise_high, noise_low
+    )
+    return significant and high > _SHAPE * max(low, 0.0)
+
+
+def _is_flat(facts: FrameFacts, seen: Seen) -> bool:
+    """Whether the mean profile is proved to be as even as a pedestal is."""
+    if seen.profiles is None:
+        return False
+    high, low, noise_high, noise_low = _extremes(facts, seen.profiles)
+    return high + 3 * noise_high < _SHAPE * (low - 3 * noise_low)
+
+
+def _extremes(
+    facts: FrameFacts, profiles: Profiles
+) -> tuple[float, float, float, float]:
+    """Brightest and dimmest stretch of the radius, counts a pixel, and their noise."""
     # Dead corners of a round detector are no scattering that has fallen off.
     whole = np.where(facts.cake.total > 0, profiles.norm, 0.0).sum(axis=1)
     counts = (profiles.norm * profiles.sector).sum(axis=1)
@@ -201,9 +219,7 @@ def _falls_off(facts: FrameFacts, seen: Seen, settings: QualitySettings) -> bool
     solid = mass > 0.03 * mass.max()
     high = int(np.argmax(np.where(solid, level, -np.inf)))
     low = int(np.argmin(np.where(solid, level, np.inf)))
-    apart = level[high] - level[low]
-    significant = apart > 2 * settings.threshold * math.hypot(sigma[high], sigma[low])
-    return bool(significant and level[high] > _SHAPE * max(level[low], 0.0))
+    return float(level[high]), float(level[low]), float(sigma[high]), float(sigma[low])
 
 
 def _precision(profiles: Profiles, rings: Rings) -> float:

@@ -23,6 +23,8 @@ __all__ = [
     "sum_up",
 ]
 
+_OWN_SHARE = 0.4  # of the expected counts, that the frame's other sectors must hold
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -161,6 +163,7 @@ def empty_pixels(
     expected: float,
     dark: float,
     columns: Ints,
+    own: Floats,
 ) -> int:
     """Pixels of 0 in stretches of ``2 half + 1`` bins that are empty against all odds.
 
@@ -181,28 +184,37 @@ def empty_pixels(
         Counts a stretch that are none.
     columns : (n,) int64
         Sectors to look at, those that ``dim_pixels`` leaves.
+    own : (n_q,) float64
+        Counts a pixel that other sectors of this frame hold. Where they hold next to
+        nothing another sample may have no ring there: ten times as much must be
+        expected then.
     """
     n, sectors = pixels.shape[0], columns.size
-    due = np.empty((n, sectors))
+    due, held = np.empty((n, sectors)), np.empty((n, sectors))
     for i in range(n):
         for c in range(sectors):
             s = columns[c]
             known = level[i, min(s, level.shape[1] - 1)]
             blank = empty.shape[0] > 0 and empty[i, s] >= 0.9
             due[i, c] = 0.0 if blank else known * bright * pixels[i, s]
-    seen_sum, due_sum = np.zeros(sectors), np.zeros(sectors)
+            held[i, c] = own[i] * pixels[i, s]
+    seen_sum, due_sum, own_sum = np.zeros((3, sectors))
     for k in range(-half, half + 1):
         i = min(max(k, 0), n - 1)
         for c in range(sectors):
             seen_sum[c] += total[i, columns[c]]
             due_sum[c] += due[i, c]
+            own_sum[c] += held[i, c]
     counted = np.full(sectors, -1)  # last bin that was counted
     found = 0
     for i in range(n):
         old, new = max(i - half, 0), min(i + half + 1, n - 1)
         for c in range(sectors):
             s = columns[c]
-            if seen_sum[c] <= dark and due_sum[c] > expected:
+            odds = (
+                due_sum[c] if own_sum[c] > _OWN_SHARE * expected else 0.1 * due_sum[c]
+            )
+            if seen_sum[c] <= dark and odds > expected:
                 first = max(i - half, counted[c] + 1)
                 for k in range(first, min(i + half, n - 1) + 1):
                     if total[k, s] == 0.0:
@@ -210,4 +222,5 @@ def empty_pixels(
                 counted[c] = max(counted[c], min(i + half, n - 1))
             seen_sum[c] += total[new, s] - total[old, s]
             due_sum[c] += due[new, c] - due[old, c]
+            own_sum[c] += held[new, c] - held[old, c]
     return found

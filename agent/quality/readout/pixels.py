@@ -200,8 +200,9 @@ def _empty_pixels(cake: Cake, totals: Totals, reference: Reference | None) -> fl
     dim = dim_pixels(*cells, half, none)
     if not dim.any():
         return 0.0
+    own = _ring_level(cake) if reference is None else _ring_mean(cake)
     if reference is None:
-        level, empty, bright = _ring_level(cake)[:, None], _NOWHERE, 1.0
+        level, empty, bright = own[:, None], _NOWHERE, 1.0
     else:
         level, empty = reference.counts, reference.empty
         bright = lit_ratio(*cells, level)
@@ -212,8 +213,17 @@ def _empty_pixels(cake: Cake, totals: Totals, reference: Reference | None) -> fl
     sectors = np.flatnonzero(dim > 0.99 * _EXPECTED / most)
     if not sectors.size:
         return 0.0
-    lost = empty_pixels(*cells, level, empty, bright, half, _EXPECTED, none, sectors)
+    lost = empty_pixels(
+        *cells, level, empty, bright, half, _EXPECTED, none, sectors, own
+    )
     return float(lost)
+
+
+def _ring_mean(cake: Cake) -> NDArray[np.float64]:
+    """Counts per pixel of each ring over the sectors that hold any, (n_q,)."""
+    lit = np.where(cake.total > 0, cake.pixels, 0).sum(axis=1)
+    mean = cake.total.sum(axis=1) / np.maximum(lit, 1)
+    return np.asarray(mean, np.float64)
 
 
 def _ring_level(cake: Cake) -> NDArray[np.float64]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from ringwatch.agent.nouns import FlagState
+from ringwatch.agent.nouns import Flag, FlagState
 from ringwatch.agent.quality import QualitySettings
 from ringwatch.agent.quality.geometry.displaced import (
     RingShifts,
     fit_displacement,
     judge_sample_displaced,
 )
+from ringwatch.benchmarks.flags.stage import Scene, Stage
 
 from .drawn_profiles import Drawn
 
@@ -97,3 +100,54 @@ def test_moves_on_the_detector_become_angles():
     exact = np.arctan((radius + 0.1) / distance) - np.arctan(radius / distance)
     assert found.shift == pytest.approx(exact, rel=1e-3)
     assert found.two_theta[1] == pytest.approx(np.pi / 4)
+
+
+def test_a_known_zero_makes_the_height_more_precise(rng):
+    found = shifts(rng, 4e-4, scale=1e-3)
+    free = fit_displacement(found, RADIUS_M)
+    fixed = fit_displacement(replace(found, zero_known=True), RADIUS_M)
+    assert fixed.sigma < free.sigma / 3
+    assert fixed.height == pytest.approx(4e-4, abs=4 * fixed.sigma)
+
+
+def test_rings_taken_for_others_have_no_height(rng):
+    lost = replace(shifts(rng, 4e-4, noise=1e-3), width=1e-3)
+    assert "moved apart" in judged(lost).sentence
+
+
+def run_of(stage, rates, frames, settings=PLATE):
+    """Quality of frames of a plate, the first three of which are at height 0."""
+    fold, first = stage.fold(settings), stage.rates()
+    judged = []
+    for index in range(3 + frames):
+        cake = stage.cake(first if index < 3 else rates)
+        distance = stage.experiment.geometry.dist
+        judged.append(
+            fold.judge(stage.facts(cake, index, {"i0": 1e6}, distance_m=distance))
+        )
+    return judged[3:]
+
+
+@pytest.mark.parametrize(
+    ("sample", "height_um"), [("cubic", 150.0), ("cubic", -300.0), ("textured", 80.0)]
+)
+def test_a_displaced_plate_is_seen_in_its_frames(sample, height_um):
+    stage = Stage(Scene(geometry="small", sample=sample, counts=1e7), 5)
+    now = replace(stage.experiment.conditions(), plate_height_um=height_um)
+    for quality in run_of(stage, stage.rates(now), 4):
+        assert quality.states[Flag.SAMPLE_DISPLACED] is FlagState.RAISED
+        sigma = quality.values["displacement_sigma_um"]
+        assert sigma < 5.0
+        found = quality.values["displacement_um"]
+        assert found == pytest.approx(height_um, abs=3 * sigma + 0.01 * abs(height_um))
+
+
+def test_a_plate_that_stays_is_clear_also_where_the_detector_moves():
+    stage = Stage(Scene(geometry="small", counts=1e7), 6)
+    still = stage.experiment.conditions()
+    here = stage.experiment.geometry
+    nearer = replace(still, geometry=replace(here, dist=here.dist * 0.998))
+    for conditions in (still, nearer):
+        for quality in run_of(stage, stage.rates(conditions), 8):
+            assert quality.states[Flag.SAMPLE_DISPLACED] is FlagState.CLEAR
+            assert abs(quality.values["displacement_um"]) < 20.0

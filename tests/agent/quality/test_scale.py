@@ -7,8 +7,11 @@ import pytest
 
 from ringwatch.agent.quality.facts import Reference, Seen
 from ringwatch.agent.quality.geometry.ring_center import locate_center
+from ringwatch.agent.quality.geometry.ring_history import RingHistory
 from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
 from ringwatch.agent.quality.geometry.scale import fit_scale
+from ringwatch.agent.quality.geometry.scale_fit import ScaleFit
+from ringwatch.agent.quality.geometry.scale_kernels import through_origin
 from ringwatch.agent.quality.settings import QualitySettings
 
 
@@ -69,3 +72,69 @@ def test_rings_that_fade_show_in_their_amplitude(profile, rings, reference, back
 def test_gone_rings_have_no_scale_but_an_amplitude(profile, reference):
     fit = fit_scale(profile(lines=())[1], reference)
     assert abs(fit.ring_amplitude) < 5 * fit.ring_amplitude_sigma + 0.03
+
+
+# -- few rings ---------------------------------------------------------------------
+RADII = np.array([60.0, 90.0, 120.0, 150.0, 180.0])  # px
+
+
+def fit_of(rng, *, noise=0.05, grains=0.0, scale=0.0):
+    """Fit of five rings that scatter by counting noise and by their grains, px."""
+    sizes = np.full(RADII.size, noise)
+    moved = scale * RADII + rng.normal(0, np.hypot(noise, grains), RADII.size)
+    found, sigma, scatter, counting, freedom, _ = through_origin(RADII, moved, sizes)
+    return ScaleFit(
+        scale=found,
+        sigma=sigma,
+        scatter=scatter,
+        counting=counting,
+        freedom=freedom,
+        apart=0.0,
+        brightness=1.0,
+        ring_amplitude=1.0,
+        ring_amplitude_sigma=0.01,
+        moved=np.empty((3, 0)),
+    )
+
+
+@pytest.mark.parametrize("grains", [0.0, 0.1, 0.5])
+def test_few_rings_learn_their_scatter_from_the_frames_before(rng, grains):
+    """Also that of grains: a thousandth of clean frames is beyond 1 in 1000."""
+    history = RingHistory()
+    for _ in range(30):
+        history.learn(fit_of(rng, grains=grains))
+    settings = QualitySettings(false_alarms_per_hour=720.0)  # 1 in 1000 a statistic
+    assert settings.tail == pytest.approx(1e-3)
+    beyond, pulls = 0, []
+    for _ in range(4000):
+        fit = fit_of(rng, grains=grains)
+        sigma, freedom = history.error(fit)
+        history.learn(fit)
+        pulls.append(fit.scale / sigma)
+        beyond += abs(pulls[-1]) > settings.threshold_for(freedom)
+    assert beyond <= 12
+    assert 0.6 < np.std(pulls) < 1.2
+
+
+def test_five_rings_show_a_change_that_they_alone_could_not(rng):
+    history, settings = RingHistory(), QualitySettings()
+    for _ in range(10):
+        history.learn(fit_of(rng))
+    alone = together = 0
+    for _ in range(100):
+        fit = fit_of(rng, scale=3e-3)
+        sigma, freedom = history.error(fit)
+        alone += fit.scale / fit.sigma > settings.threshold_for(fit.freedom)
+        together += fit.scale / sigma > settings.threshold_for(freedom)
+    assert alone == 0
+    assert together >= 90
+
+
+def test_grains_that_come_count_at_once(rng):
+    history = RingHistory()
+    for _ in range(30):
+        history.learn(fit_of(rng))
+    fit = fit_of(rng, grains=1.0)
+    sigma, freedom = history.error(fit)
+    assert sigma > 0.5 * fit.sigma
+    assert freedom < fit.freedom + 5.0

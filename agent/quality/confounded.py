@@ -1,0 +1,58 @@
+"""What one fault makes look like another, and who wins where two speak of one flag."""
+
+from __future__ import annotations
+
+from ringwatch.agent.nouns import Flag, FlagState
+from ringwatch.agent.quality.findings import Finding, not_evaluated
+
+__all__ = ["settled"]
+
+_CONFOUNDED = (
+    (
+        Flag.MISREAD,
+        (Flag.BEAM_DROP, Flag.NO_SAMPLE, Flag.SHADOW, Flag.SPOTS),
+        "part of the frame is missing: what is left looks like this",
+    ),
+    (Flag.SHADOW, (Flag.BEAM_DROP,), "the shadow takes the light that is missing"),
+    (
+        Flag.BEAM_CENTER,
+        (Flag.HOT_PIXELS, Flag.ZINGERS, Flag.SHADOW),
+        "the rings run across the cells: their own light looks like this",
+    ),
+    (Flag.SPOTS, (Flag.BEAMSTOP_LEAK,), "a spot beside the beam looks like this"),
+    (
+        Flag.GRAINY,
+        (Flag.MASK_MISMATCH,),
+        "few grains: the pixels along the mask may lack light by chance",
+    ),
+)
+"""A fault, what it makes look like faults, and why."""
+
+
+def settled(findings: list[Finding]) -> list[Finding]:
+    """One finding per flag, those taken back that only look like a fault."""
+    return _unconfounded(_latest(findings))
+
+
+def _unconfounded(findings: list[Finding]) -> list[Finding]:
+    """Take back what another fault only makes look like a fault."""
+    up = {f.flag for f in findings if f.state is FlagState.RAISED}
+    muted = {
+        flag: why for cause, flags, why in _CONFOUNDED if cause in up for flag in flags
+    }
+    return [
+        not_evaluated(f.flag, muted[f.flag], further=f.further)
+        if f.flag in muted and f.state is FlagState.RAISED
+        else f
+        for f in findings
+    ]
+
+
+def _latest(findings: list[Finding]) -> list[Finding]:
+    """One finding per flag; a raised one is not overruled by a later clear one."""
+    chosen: dict[Flag, Finding] = {}
+    for finding in findings:
+        known = chosen.get(finding.flag)
+        if known is None or known.state is not FlagState.RAISED:
+            chosen[finding.flag] = finding
+    return list(chosen.values())
