@@ -151,6 +151,8 @@ def beam_pixel(binning: Binning) -> tuple[float, float]:
     of the pixels: there a tilt of the detector, which goes with r^2, hardly counts.
     """
     place = np.flatnonzero(binning.cell != MASKED_CELL)[::17]
+    if not place.size:  # reduced elsewhere: nobody knows
+        return math.nan, math.nan
     r = binning.radius[binning.cell[place] // binning.chi.size]
     inner = r <= np.quantile(r, 0.2)
     place, r = place[inner], r[inner]

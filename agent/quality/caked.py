@@ -1,0 +1,172 @@
+"""Frames that were reduced elsewhere: I(2theta, chi) of sectors, or I(2theta) alone.
+
+The flags that need no pixels judge them like any other frame. What such data hold are
+no counts: their noise is measured from point to point, and they are scaled to the
+counts that would have it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ringwatch.agent.geometry import MASKED_CELL, MAX_Q_BINS, Binning
+from ringwatch.agent.nouns import SECTORS, Cake, FrameRef, LostLocator, Pattern
+from ringwatch.agent.quality.facts import FrameFacts
+
+__all__ = ["caked_binning", "caked_facts"]
+
+_PIXELS = 16  # of a cell; how many there really were nobody knows
+_QUARTILE, _CHI2_QUARTILE = 0.25, 0.1015  # of one degree of freedom; rings bend more
+_FRACTION = 0.01  # of the brightest point: dimmer ones say nothing of the noise
+
+
+def caked_binning(two_theta_deg: ArrayLike, wavelength: float = 1.0) -> Binning:
+    """Cells for such frames.
+
+    Parameters
+    ----------
+    two_theta_deg : (n,) array
+        Scattering angles of the points, degrees, rising evenly; 16 to 2047.
+    wavelength : float
+        Angstrom; for q only.
+
+    Raises
+    ------
+    ValueError
+        Where the angles do not rise, or are too few or too many.
+    """
+    angle = np.radians(np.asarray(two_theta_deg, np.float64))
+    if not 16 <= angle.size <= MAX_Q_BINS or not (np.diff(angle) > 0).all():
+        raise ValueError(
+            f"{angle.size} angles: 16 to {MAX_Q_BINS} rising ones are needed (average "
+            "neighbouring points where there are more)"
+        )
+    # A pixel is the median step, so that a bin is about as wide.
+    distance = 1.0 / float(np.median(np.diff(np.tan(angle))))
+    pixels = np.full((angle.size, SECTORS), _PIXELS)
+    return Binning(
+        shape=(angle.size, SECTORS * _PIXELS),
+        cell=np.full(angle.size * SECTORS * _PIXELS, MASKED_CELL, np.uint16),
+        weight=np.ones(angle.size * SECTORS * _PIXELS, np.float32),
+        q=4 * math.pi * np.sin(angle / 2) / wavelength,
+        chi=-math.pi + (np.arange(SECTORS) + 0.5) * 2 * math.pi / SECTORS,
+        radius=distance * np.tan(angle),
+        pixels=pixels,
+        norm=pixels.astype(np.float64),
+        masked=0,
+        distance=distance,
+        wavelength=wavelength,
+        has_geometry=True,
+    )
+
+
+def caked_facts(
+    intensity: ArrayLike,
+    binning: Binning,
+    index: int,
+    readbacks: Mapping[str, float] | None = None,
+) -> FrameFacts:
+    """One frame for ``QualityFold(settings, binning).judge``.
+
+    Parameters
+    ----------
+    intensity : (n_sector, n) or (n,) array
+        By azimuthal sector, the first from chi = -180 degrees on, any number of them
+        (they are shared out to 32); or one pattern, which shows no azimuth: flags that
+        need it are then not evaluated. NaN and exactly 0 are points without pixels.
+    binning : Binning
+        From ``caked_binning``.
+    index : int
+        Of the frame.
+    readbacks : mapping, optional
+
+    Raises
+    ------
+    ValueError
+        Where the shape does not fit or nothing is finite.
+    """
+    values = np.atleast_2d(np.asarray(intensity, np.float64))
+    if values.ndim != 2 or values.shape[1] != binning.q.size:
+        raise ValueError(
+            f"intensity has shape {np.shape(intensity)}: (sectors, {binning.q.size}) "
+            "is needed"
+        )
+    if not np.isfinite(values).any():
+        raise ValueError("no intensity is finite")
+    known = np.isfinite(values) & (values != 0.0)
+    counts = np.where(known, values, 0.0) / _noise_unit(values)
+    share = _shares(values.shape[0])  # (sectors, 32)
+    total = counts.T @ share  # (n, 32)
+    pixels = np.rint(_PIXELS * np.minimum(known.T @ (share > 0), 1)).astype(np.int64)
+    total = np.maximum(np.where(pixels > 0, total, 0.0), 0.0)
+    norm = pixels.astype(np.float64)
+    mean = total / np.maximum(norm, 1.0)
+    none = np.zeros_like(total)
+    cake = Cake(
+        pixels=pixels,
+        total=total,
+        total_sq=total * mean + total,  # the scatter of counts
+        maximum=mean + 2.0 * np.sqrt(mean),  # as of so many pixels that count
+        zeros=np.where(total > 0, 0, pixels),
+        saturated=none.astype(np.int64),
+        norm=norm,
+        dark=none,
+        negative=0,
+        non_finite=0,
+        marked=0,
+        masked=0,
+        masked_total=0.0,
+        shape=binning.shape,
+        checksum=index,
+    )
+    weight = norm.sum(axis=1)
+    scale = np.where(weight > 0, 1.0 / np.maximum(weight, 1.0), 0.0)
+    pattern = Pattern(
+        q=binning.q,
+        intensity=total.sum(axis=1) * scale,
+        sigma=np.sqrt(np.maximum(total.sum(axis=1), 1.0)) * scale,
+        coverage=(weight > 0).astype(np.float64),
+    )
+    ref = FrameRef(
+        run_uid="caked",
+        stream="primary",
+        data_key="caked",
+        index=index,
+        seq_num=index + 1,
+        time=math.nan,
+        locator=LostLocator(reason="reduced elsewhere"),
+        readbacks=dict(readbacks or {}),
+    )
+    return FrameFacts(ref=ref, cake=cake, pattern=pattern, dtype=np.dtype(np.float64))
+
+
+def _noise_unit(values: NDArray[np.float64]) -> float:
+    """Variance over mean of the points, from second differences along the angle."""
+    bend = values[:, :-2] - 2 * values[:, 1:-1] + values[:, 2:]
+    level = (values[:, :-2] + values[:, 1:-1] + values[:, 2:]) / 3
+    with np.errstate(invalid="ignore"):
+        used = level > _FRACTION * np.nanmax(values)
+    ratio = (bend[used] ** 2 / 6.0) / level[used]
+    ratio = ratio[np.isfinite(ratio)]
+    if not ratio.size:
+        return 1.0
+    unit = float(np.quantile(ratio, _QUARTILE)) / _CHI2_QUARTILE
+    return unit if unit > 0 else 1.0
+
+
+def _shares(sectors: int) -> NDArray[np.float64]:
+    """Share of each given sector that falls into each of the 32; rows sum to 1."""
+    if sectors == 1:
+        # Two: a ring needs as many; for a centre ten are needed, so none is claimed.
+        only = np.zeros((1, SECTORS))
+        only[0, :2] = 0.5
+        return only
+    edges = np.linspace(0.0, 1.0, sectors + 1)
+    own = np.linspace(0.0, 1.0, SECTORS + 1)
+    low = np.maximum(edges[:-1, None], own[None, :-1])
+    high = np.minimum(edges[1:, None], own[None, 1:])
+    return np.asarray(np.maximum(high - low, 0.0) * sectors)
