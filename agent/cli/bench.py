@@ -78,11 +78,19 @@ def _cost(as_json: bool) -> None:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("Mpx", "reduction", "second look", "judging", "flags / reduction"):
+    for column in (
+        "Mpx",
+        "pixels",
+        "reduction",
+        "second look",
+        "judging",
+        "flags / reduction",
+    ):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
             f"{row['pixels'] / 2**20:.0f}",
+            row["dtype"],
             *(
                 f"{row[key]:.2f} ms"
                 for key in ("reduction_ms", "second_look_ms", "judging_ms")

@@ -37,6 +37,9 @@ _GAINED = 0.25  # light that came elsewhere over light that went: a halo, not a 
 _LEAST_SECTORS = 4
 _WHERE = 0.75  # of the light of the rings that is missing where they were
 _SURELY = 5.0  # standard deviations, of what only excludes another cause
+_STRETCHES = 24  # of the radius
+_BESIDE = 1.5  # FWHM
+_BRIGHTER = 0.15  # light between the rings, from which on something else came
 _ALIKE = 0.5  # rings over air; beyond, all light fell and not the sample's
 
 
@@ -128,7 +131,8 @@ def _confirm(
     # A weaker beam, too, loses light, but everywhere; the sample where its rings were.
     missing = missing and -went > _WHERE * (1.0 - fraction) and freedom > 1
     missing = missing and -went > _SURELY * went_sigma
-    if -z < settings.threshold_for(max(sectors - 1, 1)) or not missing:
+    faint = -z < settings.threshold_for(max(sectors - 1, 1))
+    if faint or not missing or _came_instead(profiles, reference, scale):
         return clear(flag, fraction, z=z)
     return raised(
         flag,
@@ -138,6 +142,27 @@ def _confirm(
         "look whether the sample is in the beam",
         z=z,
     )
+
+
+def _came_instead(profiles: Profiles, reference: Reference, scale: float) -> bool:
+    """Whether light between the rings grew somewhere: a halo of another sample."""
+    n = profiles.mean.size
+    between = profiles.whole > 0
+    for k, fwhm in zip(reference.rings.bins, reference.rings.fwhm, strict=True):
+        reach = int(_BESIDE * fwhm / profiles.pitch) + 1
+        between[max(k - reach, 0) : k + reach + 1] = False
+    weight = np.where(between, profiles.whole, 0.0)
+    place = np.arange(n) * _STRETCHES // n
+    now, before, noise = (
+        np.bincount(place, values, _STRETCHES)
+        for values in (
+            weight * profiles.mean,
+            weight * reference.mean * scale,
+            weight * profiles.variance,
+        )
+    )
+    excess = now - (1.0 + _BRIGHTER) * before
+    return bool((excess > _SURELY * np.sqrt(np.maximum(noise, 1.0))).any())
 
 
 def _evenness(by_sector: Floats) -> tuple[float, int]:

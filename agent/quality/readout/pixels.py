@@ -222,9 +222,8 @@ def _empty_pixels(cake: Cake, totals: Totals, reference: Reference | None) -> fl
 
 
 def _ring_mean(cake: Cake) -> NDArray[np.float64]:
-    """Counts per pixel of each ring over the sectors that hold any, (n_q,)."""
-    lit = np.where(cake.total > 0, cake.pixels, 0).sum(axis=1)
-    mean = cake.total.sum(axis=1) / np.maximum(lit, 1)
+    """Counts per pixel of each ring, (n_q,)."""
+    mean = cake.total.sum(axis=1) / np.maximum(cake.pixels.sum(axis=1), 1)
     return np.asarray(mean, np.float64)
 
 
