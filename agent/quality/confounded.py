@@ -21,6 +21,16 @@ _CONFOUNDED = (
     ),
     (Flag.SPOTS, (Flag.BEAMSTOP_LEAK,), "a spot beside the beam looks like this"),
     (
+        Flag.BEAMSTOP_LEAK,
+        (Flag.MASK_MISMATCH,),
+        "light past the beamstop makes the edge of its mask uneven",
+    ),
+    (
+        Flag.SAMPLE_DISPLACED,
+        (Flag.RADIAL_SCALE,),
+        "the height of the plate moves the rings as well",
+    ),
+    (
         Flag.GRAINY,
         (Flag.MASK_MISMATCH,),
         "few grains: the pixels along the mask may lack light by chance",

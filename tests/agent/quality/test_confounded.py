@@ -1,0 +1,43 @@
+"""A fault takes back what it only makes look like a fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringwatch.agent.nouns import Flag, FlagState
+from ringwatch.agent.quality.confounded import settled
+from ringwatch.agent.quality.findings import clear, not_evaluated, raised
+
+
+@pytest.mark.parametrize(
+    ("cause", "look"),
+    [
+        (Flag.SHADOW, Flag.BEAM_DROP),
+        (Flag.BEAM_CENTER, Flag.ZINGERS),
+        (Flag.SPOTS, Flag.BEAMSTOP_LEAK),
+        (Flag.MISREAD, Flag.SHADOW),
+        (Flag.SAMPLE_DISPLACED, Flag.RADIAL_SCALE),
+    ],
+)
+def test_the_look_goes_and_says_why(cause, look):
+    both = [raised(look, 2.0, "a look"), raised(cause, 1.0, "a cause")]
+    found = {f.flag: f for f in settled(both)}
+    assert found[cause].state is FlagState.RAISED
+    assert found[look].state is FlagState.NOT_EVALUATED
+    assert found[look].sentence != "a look"
+    alone = settled([raised(look, 2.0, "a look"), clear(cause)])
+    assert alone[0].state is FlagState.RAISED
+
+
+def test_what_is_clear_stays_clear():
+    both = [clear(Flag.BEAM_DROP, 1.0), raised(Flag.SHADOW, 1.0, "a shadow")]
+    assert settled(both)[0].state is FlagState.CLEAR
+
+
+def test_a_raised_finding_is_not_overruled_by_a_later_one():
+    (one,) = settled([raised(Flag.MISREAD, 1.0, "turned"), clear(Flag.MISREAD)])
+    assert one.sentence == "turned"
+    (two,) = settled([clear(Flag.MISREAD), raised(Flag.MISREAD, 1.0, "turned")])
+    assert two.state is FlagState.RAISED
+    (three,) = settled([not_evaluated(Flag.MISREAD, "no"), clear(Flag.MISREAD)])
+    assert three.state is FlagState.CLEAR
