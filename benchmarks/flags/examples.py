@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.nouns import Cake, Flag, Quality
 from ringwatch.agent.quality import QualitySettings
+from ringwatch.benchmarks.flags.figures import save_figure
 from ringwatch.benchmarks.flags.stage import Scene, Stage
 from ringwatch.simulated_beamline import faults, light_faults, readout_faults
 from ringwatch.simulated_beamline.conditions import Fault
@@ -263,7 +264,7 @@ def draw_example(flag: Flag, shown: Shown, path: Path) -> Path:
     than = "the mean of its ring" if static else "the run's first frame"
     cake.set_title(f"against {than}", fontsize=9)
     figure.colorbar(drawn, ax=cake, label="standard deviations")
-    figure.savefig(path, dpi=90)
+    save_figure(figure, path, dots=75)
     return path
 
 

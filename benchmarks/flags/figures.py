@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,24 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 from scipy.stats import chi2
 
 from ringwatch.benchmarks.flags.cases import CASES
 
-__all__ = ["curve_name", "draw_alarms", "draw_causes", "draw_curve", "draw_report"]
+__all__ = [
+    "curve_name",
+    "draw_alarms",
+    "draw_causes",
+    "draw_curve",
+    "draw_report",
+    "save_figure",
+]
 
 Row = Mapping[str, Any]
 
 _COLOURS = {1e4: "#c2571a", 1e6: "#1f6f8b", 1e8: "#4b3f72"}
+_COLOURS_KEPT = 96
 _GREY = "#555555"
 
 
@@ -40,6 +50,14 @@ def draw_report(found: Row, out: Path) -> list[Path]:
     if found["false_alarms"]["frames"]:
         drawn.append(draw_alarms(found["false_alarms"], out / "false-alarms.png"))
     return drawn
+
+
+def save_figure(figure: Figure, path: Path, *, dots: int) -> None:
+    """Write a figure as a PNG of 96 colours: a third of the size, and as clear."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=dots)
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(_COLOURS_KEPT).save(path, optimize=True)
 
 
 def draw_curve(case: str, rows: Sequence[Row], path: Path) -> Path:
@@ -78,7 +96,7 @@ def draw_curve(case: str, rows: Sequence[Row], path: Path) -> Path:
             label=f"$10^{{{int(np.log10(counts))}}}$ counts a frame",
         )
     _finish(axes, case)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dots=110)
     return path
 
 
@@ -115,7 +133,7 @@ def draw_alarms(summary: Row, path: Path) -> Path:
     axes.invert_yaxis()
     axes.set_xlabel("false alarms an hour at 10 Hz; ticks: upper limit at 95 %")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dots=110)
     return path
 
 
@@ -145,5 +163,5 @@ def draw_causes(rows: Sequence[Row], path: Path) -> Path:
     axes.set_yticks(range(len(cases)), cases, fontsize=8)
     axes.set_xticks(range(len(causes)), causes, rotation=55, ha="right", fontsize=8)
     axes.set_xlabel("root cause named, % of trials")
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dots=110)
     return path

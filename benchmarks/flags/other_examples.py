@@ -25,6 +25,7 @@ from ringwatch.agent.quality.labels import with_label
 from ringwatch.agent.quality.words import set_aside
 from ringwatch.agent.run_analysis import RunAnalysis
 from ringwatch.agent.settings import Settings
+from ringwatch.benchmarks.flags.figures import save_figure
 from ringwatch.benchmarks.flags.stage import Scene, Stage
 from ringwatch.models.classifier import Classifier
 from ringwatch.models.prediction import Prediction
@@ -73,7 +74,7 @@ def _draw_label(pattern: Pattern, prediction: Prediction, path: Path) -> None:
     bars.set_title(f"novelty {prediction.novelty:+.1f}", fontsize=9)
     for axes in (curve, bars):
         axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=90)
+    save_figure(figure, path, dots=75)
 
 
 def _draw_lost_frames(path: Path, seed: int) -> str:
@@ -112,6 +113,6 @@ def _draw_lost_frames(path: Path, seed: int) -> str:
     axes.set_xlabel("frame")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.savefig(path, dpi=90)
+    save_figure(figure, path, dots=75)
     lost = next(v for v in verdicts if Flag.PIPELINE in v.quality.raised)
     return lost.reason
