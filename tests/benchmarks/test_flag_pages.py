@@ -27,7 +27,7 @@ def said():
 def test_a_page_is_as_made_today_and_has_its_picture(flag, report, said):
     text = (FOLDER / f"{flag.label}.md").read_text()
     assert text == page(flag, report, said.get(flag.label, ""))
-    assert (FOLDER / "images" / f"{flag.label}.png").stat().st_size > 2000
+    assert (FOLDER / "images" / f"{flag.label}.png").stat().st_size > 1000
     for line in text.splitlines():
         if line.startswith("!["):
             assert (FOLDER / line.split("(")[1].rstrip(")")).exists()
