@@ -33,6 +33,7 @@ imports: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/generator.py
 	$(BIN)/python benchmarks/run_engine.py
+	$(BIN)/ringwatch bench flags-cost
 
 # Type checkers do not see through the editable install of a mapped namespace: five
 # relative links serve them alone.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
-from scipy.special import fdtri, ndtri, stdtrit
+from scipy.special import ndtri, stdtrit
 
 __all__ = ["QualitySettings"]
 
@@ -199,15 +201,15 @@ class QualitySettings:
         """Two-sided Gaussian threshold, standard deviations (FLAGS: 5.27 at 10 Hz)."""
         return _gaussian(self.tail)
 
-    def threshold_for(self, freedom: float, *, dimensions: int = 1) -> float:
+    def threshold_for(self, freedom: float, *, dimensions: Literal[1, 2] = 1) -> float:
         """Threshold where the standard deviation itself is estimated.
 
-        Student's t in one dimension, Hotelling's T in two.
+        Student's t in one dimension, Hotelling's T in two: there the F distribution has
+        a closed form.
         """
         if dimensions == 1:
             return float(-stdtrit(freedom, self.tail / 2))
-        quantile = fdtri(dimensions, freedom, 1.0 - self.tail)
-        return float((dimensions * quantile) ** 0.5)
+        return math.sqrt(freedom * (self.tail ** (-2.0 / freedom) - 1.0))
 
 
 @lru_cache
