@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -180,7 +181,15 @@ def find_readback(
     """Find the readback that settings name, or else the first that looks like it."""
     if key is not None:
         return key if key in readbacks else None
-    for name in sorted(readbacks):
+    return _find_name(tuple(readbacks), suffixes, parts)
+
+
+@lru_cache(maxsize=256)
+def _find_name(
+    names: tuple[str, ...], suffixes: tuple[str, ...], parts: tuple[str, ...]
+) -> str | None:
+    """The frames of a run have the same readbacks: looked for once."""
+    for name in sorted(names):
         low = name.lower()
         if low.endswith(suffixes) or any(part in low for part in parts):
             return name

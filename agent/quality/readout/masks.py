@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import replace
 
 import numba
@@ -30,20 +29,20 @@ class EdgeHistory:
     """
 
     def __init__(self) -> None:
-        self._last: deque[EdgeSums] = deque(maxlen=_REMEMBERED)
+        self._last = np.zeros((_REMEMBERED, 3, 2, 4))  # seen, expected, variance
+        self._taken = 0
 
     def judge(self, facts: FrameFacts, settings: QualitySettings) -> Finding:
         """Judge the next frame together with those before it."""
         edges = facts.cake.edges
         if edges is None:
             return judge_mask_mismatch(None, settings)
-        self._last.append(edges)
-        if len(self._last) == 1:
+        row = self._last[self._taken % _REMEMBERED]
+        row[0], row[1], row[2] = edges.seen, edges.expected, edges.variance
+        self._taken += 1
+        if self._taken == 1:
             return judge_mask_mismatch(edges, settings)
-        seen, expected, variance = (
-            np.sum([getattr(e, name) for e in self._last], axis=0)
-            for name in ("seen", "expected", "variance")
-        )
+        seen, expected, variance = self._last.sum(axis=0)
         summed = replace(edges, seen=seen, expected=expected, variance=variance)
         return judge_mask_mismatch(summed, settings)
 
