@@ -74,6 +74,8 @@ class Case:
         Of the stage: its mask's margin, the detector's dark counts.
     from_start : bool
         Whether the first frames are faulty as well, so that no reference helps.
+    per_edge : bool
+        Whether ``make`` wants the amplitude times the detector's edge in pixels.
     geometry : str
         Key of ``BENCH_GEOMETRIES`` instead of the scene's, where the fault asks for it.
     """
@@ -90,6 +92,7 @@ class Case:
     settings: Mapping[str, Any] = field(default_factory=dict)
     stage: Mapping[str, Any] = field(default_factory=dict)
     from_start: bool = False
+    per_edge: bool = False
     geometry: str = ""
 
 
@@ -114,8 +117,12 @@ def _distance(relative: float, turn: float) -> Fault:
 
 
 def _module(side: float, turn: float) -> Fault:
-    place = (160 + int(40 * math.cos(6.3 * turn)), 200 + int(90 * turn))
-    return MissingModule(first=0, corner_px=place, size_px=(int(side), int(side)))
+    corner = (side * (0.6 + 0.15 * math.cos(6.3 * turn)), side * (0.8 + 0.35 * turn))
+    return MissingModule(
+        first=0,
+        corner_px=(round(corner[0]), round(corner[1])),
+        size_px=(round(side), round(side)),
+    )
 
 
 def _mask(px: float, turn: float) -> Fault:
@@ -254,10 +261,11 @@ CASES: Mapping[str, Case] = MappingProxyType(
         ),
         "missing module": Case(
             flag="misread",
-            unit="px",
-            amplitudes=(32, 64, 96, 128, 256),
-            target=256,
+            unit="of the detector's edge, squared",
+            amplitudes=(1 / 32, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 1 / 2),
+            target=1 / 4,
             make=_module,
+            per_edge=True,
             word="bad",
         ),
         "half-read frame": Case(

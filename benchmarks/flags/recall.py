@@ -54,8 +54,9 @@ class _Bench:
         self.settings = QualitySettings(saturation=full, **self.case.settings)
         self.dark = self._take_dark() if "dark_rate" in self.case.stage else None
         self.sound = self._light(())
+        edge = min(self.stage.binning.shape) if self.case.per_edge else 1
         self.faults = [
-            self.case.make(amplitude, k / DIRECTIONS) for k in range(DIRECTIONS)
+            self.case.make(amplitude * edge, k / DIRECTIONS) for k in range(DIRECTIONS)
         ]
         self._faulty: dict[int, _Light] = {}
         self._on_rings = self._find_rings() if self.pixels else np.empty(0, np.int64)
