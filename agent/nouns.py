@@ -6,9 +6,12 @@ and numpy, so that plans may import it into the RunEngine's process.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +119,27 @@ class FrameRef:
     locator: Locator
     shape: tuple[int, int] = (0, 0)
     readbacks: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def without_pixels(
+        cls,
+        run_uid: str,
+        index: int,
+        readbacks: Mapping[str, float] = MappingProxyType({}),
+        *,
+        time: float = math.nan,
+    ) -> FrameRef:
+        """A frame of which only what was reduced is there; arguments as above."""
+        return cls(
+            run_uid=run_uid,
+            stream="primary",
+            data_key="image",
+            index=index,
+            seq_num=index + 1,
+            time=time,
+            locator=LostLocator(reason=f"{run_uid}: only what was reduced is there"),
+            readbacks=dict(readbacks),
+        )
 
 
 class Word(StrEnum):

@@ -7,7 +7,6 @@ later version computes the same from them as from a frame of today.
 from __future__ import annotations
 
 import json
-import math
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from ringwatch.agent.errors import GeometryError, SettingsError
 from ringwatch.agent.geometry import Binning
-from ringwatch.agent.nouns import Cake, FrameRef, LostLocator
+from ringwatch.agent.nouns import Cake, FrameRef
 from ringwatch.agent.quality import FrameFacts
 
 __all__ = ["MOST_FRAMES", "load_reference", "save_reference"]
@@ -129,16 +128,7 @@ def _facts(described: dict[str, Any], columns: dict[str, Any]) -> FrameFacts:
         **{name: described[name] for name in _NUMBERS},
         shape=(rows, row_length),
     )
-    ref = FrameRef(
-        run_uid="reference",
-        stream="primary",
-        data_key="reference",
-        index=0,
-        seq_num=1,
-        time=math.nan,
-        locator=LostLocator(reason="only its cake was kept"),
-        readbacks=described["readbacks"],
-    )
+    ref = FrameRef.without_pixels("reference", 0, described["readbacks"])
     return FrameFacts(
         ref=ref,
         cake=cake,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ringwatch.agent.geometry import MASKED_CELL, MAX_Q_BINS, Binning
-from ringwatch.agent.nouns import SECTORS, Cake, FrameRef, LostLocator, Pattern
+from ringwatch.agent.nouns import SECTORS, Cake, FrameRef, Pattern
 from ringwatch.agent.quality.facts import FrameFacts
 
 __all__ = ["caked_binning", "caked_facts"]
@@ -131,16 +131,7 @@ def caked_facts(
         sigma=np.sqrt(np.maximum(total.sum(axis=1), 1.0)) * scale,
         coverage=(weight > 0).astype(np.float64),
     )
-    ref = FrameRef(
-        run_uid="caked",
-        stream="primary",
-        data_key="caked",
-        index=index,
-        seq_num=index + 1,
-        time=math.nan,
-        locator=LostLocator(reason="reduced elsewhere"),
-        readbacks=dict(readbacks or {}),
-    )
+    ref = FrameRef.without_pixels("caked", index, readbacks or {})
     return FrameFacts(ref=ref, cake=cake, pattern=pattern, dtype=np.dtype(np.float64))
 
 

@@ -51,21 +51,12 @@ from ringwatch.agent.quality.readout.pixels import (
 from ringwatch.agent.quality.readout.saturation import judge_saturated
 from ringwatch.agent.quality.readout.turned import TurnSearch
 from ringwatch.agent.quality.settings import QualitySettings
-from ringwatch.agent.quality.words import quality_of
+from ringwatch.agent.quality.words import CAUSES, quality_of
 
 __all__ = ["QualityFold"]
 
-_WITHOUT_LIGHT = frozenset(
-    {
-        Flag.PIPELINE,
-        Flag.SEQUENCE,
-        Flag.INVALID_VALUES,
-        Flag.MISREAD,
-        Flag.DUPLICATE,
-        Flag.NO_BEAM,
-    }
-)
-"""What can be said of a frame without light; all else is muted."""
+_MUTED_BY_NO_BEAM = CAUSES[CAUSES.index(Flag.NO_BEAM) + 1 :]
+"""All that comes after it in the order of causes needs light."""
 
 
 class QualityFold:
@@ -123,9 +114,7 @@ class QualityFold:
         no_beam = judge_no_beam(facts, seen, self.reference, self.settings)
         findings.append(no_beam)
         if no_beam.state is FlagState.RAISED:
-            dark = [
-                not_evaluated(f, "no beam") for f in Flag if f not in _WITHOUT_LIGHT
-            ]
+            dark = [not_evaluated(flag, "no beam") for flag in _MUTED_BY_NO_BEAM]
             return quality_of(findings + dark), None
         findings += self._about_light(facts, seen)
         findings += self._about_pixels(facts, seen)

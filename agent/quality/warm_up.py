@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from functools import lru_cache
 
 import numpy as np
+from pyFAI.detectors import Detector
+from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
-from ringwatch.agent.geometry import MASKED_CELL
-from ringwatch.agent.nouns import SECTORS, FrameRef, LostLocator
+from ringwatch.agent.geometry import Binning
+from ringwatch.agent.nouns import SECTORS, FrameRef
 from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.fold import QualityFold
 from ringwatch.agent.quality.settings import QualitySettings
@@ -17,44 +19,49 @@ __all__ = ["warm_up_flags"]
 
 _FRAMES = 6  # three make the reference, the others are compared with it
 _EVERY = 29  # bins from ring to ring
+_SIDE = 256  # pixels: compiled code asks for types, not for sizes
+_PIXEL_M, _DISTANCE_M, _WAVELENGTH_M = 2e-4, 0.2, 2e-11
 
 
-def warm_up_flags(reduction: Reduction, settings: QualitySettings) -> None:
-    """Judge a few drawn frames of the geometry, the last without its rings.
+@lru_cache
+def warm_up_flags(dtype: np.dtype[np.generic] | type) -> None:
+    """Judge a few drawn frames of a small detector, the last without its rings.
 
     Parameters
     ----------
-    reduction : Reduction
-        For the frames that are to come.
-    settings : QualitySettings
+    dtype : data type
+        Of the pixels that are to come.
     """
-    binning = reduction.binning
-    bins = np.where(binning.cell == MASKED_CELL, 0, binning.cell // SECTORS)
-    away = (bins.astype(np.int64) + _EVERY // 2) % _EVERY - _EVERY // 2
+    settings = QualitySettings()
+    edge = np.zeros((_SIDE, _SIDE), bool)
+    edge[:8] = True  # a mask, so that its edge is looked at
+    middle = _SIDE / 2 * _PIXEL_M
+    geometry = AzimuthalIntegrator(
+        dist=_DISTANCE_M,
+        poni1=middle,
+        poni2=middle,
+        wavelength=_WAVELENGTH_M,
+        detector=Detector(_PIXEL_M, _PIXEL_M, max_shape=(_SIDE, _SIDE)),
+    )
+    binning = Binning.from_geometry(geometry, (_SIDE, _SIDE), mask=edge)
+    reduction = Reduction(binning)
+    bins = (binning.cell // SECTORS).astype(np.int64) % binning.q.size
+    away = (bins + _EVERY // 2) % _EVERY - _EVERY // 2
     rings = np.exp(-0.5 * (away / 1.7) ** 2)
     fold = QualityFold(settings, binning)
     rng = np.random.default_rng(0)
-    dark = reduction.prepare_dark([rng.poisson(3.0, binning.shape).astype(np.uint16)])
+    dark = reduction.prepare_dark([rng.poisson(3.0, binning.shape).astype(dtype)])
+    readbacks = {"i0": 1.0, "temperature": 100.0, "exposure_time": 1.0}
     for index in range(_FRAMES):
-        last = index == _FRAMES - 1
-        mean = 8.0 + (0.0 if last else 1.0) * 100.0 * rings
-        frame = rng.poisson(mean).astype(np.uint16).reshape(binning.shape)
-        frame[:2, :2] = 9000  # an outlier to look at again
+        bright = 0.0 if index == _FRAMES - 1 else 100.0
+        frame = rng.poisson(8.0 + bright * rings).astype(dtype).reshape(binning.shape)
+        frame[20, 20:22] = 9000  # an outlier to look at again
         used = dark if index % 2 else None
         cake = reduction.cake(frame, used)
         facts = FrameFacts(
-            ref=FrameRef(
-                run_uid="warm-up",
-                stream="primary",
-                data_key="image",
-                index=index,
-                seq_num=index + 1,
-                time=math.nan,
-                locator=LostLocator(reason="drawn to load compiled code"),
-                readbacks={"i0": 1.0, "temperature": 100.0, "exposure_time": 1.0},
-            ),
+            ref=FrameRef.without_pixels("warm-up", index, readbacks),
             cake=cake,
-            pattern=reduction.pattern(cake, used) if binning.has_geometry else None,
+            pattern=reduction.pattern(cake, used),
             dtype=frame.dtype,
             dark_frames=used.frames if used else 0,
         )

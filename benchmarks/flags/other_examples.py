@@ -16,7 +16,6 @@ from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.nouns import (
     Flag,
     FrameRef,
-    LostLocator,
     MemoryLocator,
     Verdict,
     Word,
@@ -85,15 +84,7 @@ def _draw_lost_frames(path: Path, seed: int) -> str:
     try:
         analysis = Analysis(Settings(poni=poni, classifier="none"), None)
         run = RunAnalysis(analysis, {}, FrameReader(), DarkBook())
-        first = FrameRef(
-            run_uid="example",
-            stream="primary",
-            data_key="image",
-            index=0,
-            seq_num=1,
-            time=0.0,
-            locator=LostLocator(reason="the file of the frame is gone"),
-        )
+        first = FrameRef.without_pixels("example", 0, time=0.0)
         verdicts: list[Verdict] = []
         for index in range(16):
             ref = replace(first, index=index, seq_num=index + 1)

@@ -153,16 +153,7 @@ class Stage:
         self, cake: Cake, index: int, readbacks: dict[str, float], **more: Any
     ) -> FrameFacts:
         """What the checks get of a cake."""
-        ref = FrameRef(
-            run_uid="bench",
-            stream="primary",
-            data_key="detector_image",
-            index=index,
-            seq_num=index + 1,
-            time=0.1 * index,
-            locator=_NO_PIXELS,
-            readbacks=readbacks,
-        )
+        ref = FrameRef.without_pixels("bench", index, readbacks, time=0.1 * index)
         dtype = np.dtype(self.experiment.geometry.detector.dtype)
         more.setdefault("pattern", self.reduction.pattern(cake))
         return FrameFacts(ref=ref, cake=cake, dtype=dtype, **more)

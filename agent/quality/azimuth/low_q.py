@@ -24,7 +24,11 @@ from ringwatch.agent.quality.azimuth.low_q_kernels import (
     rings_all_around,
     trend_near_beam,
 )
-from ringwatch.agent.quality.azimuth.shadow import light_start, ring_bins
+from ringwatch.agent.quality.azimuth.shadow import (
+    cells_before,
+    light_start,
+    ring_bins,
+)
 from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.geometry.rings import Profiles
@@ -41,7 +45,7 @@ _FAR_BRIGHTER = 30.0  # so near the beam samples may, unless a beamstop keeps it
 _CONFINED = 0.7  # share of the excess that lies within six bins of the beam
 _UNEVEN = 0.5  # share of the azimuth that takes part in a leak to one side
 _TRIALS = SECTORS * WIDEST_STREAK * 2
-_UNKNOWN, _NO_CELLS = np.empty(0), np.empty((0, SECTORS))
+_UNKNOWN = np.empty(0)
 
 
 def judge_beamstop_leak(
@@ -167,9 +171,7 @@ def _streak(
 ) -> _Light:
     """Counts of the streak that stands out most, if it does so significantly."""
     end = int(profiles.radius.searchsorted(_NEAR * profiles.radius[-1]))
-    expected, known = _NO_CELLS, _NO_CELLS
-    if reference is not None:
-        expected, known = reference.sector, reference.norm
+    expected, known = cells_before(reference)
     every = find_streaks(
         profiles.sector,
         profiles.norm,

@@ -25,7 +25,7 @@ from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, rais
 from ringwatch.agent.quality.geometry.rings import Profiles, Rings
 from ringwatch.agent.quality.settings import QualitySettings
 
-__all__ = ["judge_shadow", "light_start", "ring_bins"]
+__all__ = ["cells_before", "judge_shadow", "light_start", "ring_bins"]
 
 _STANDING = 0.02
 """Share of all light that whatever always stands in the beam's way may take: the arm or
@@ -100,6 +100,15 @@ def light_start(profiles: Profiles) -> tuple[int, int, int]:
     return int(found[0]), int(found[1]), int(found[2])
 
 
+def cells_before(
+    reference: Reference | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the reference holds in each cell, and its weight; empty without one."""
+    if reference is None:
+        return _UNKNOWN, _UNKNOWN
+    return reference.sector, reference.norm
+
+
 def ring_bins(
     profiles: Profiles, rings: Rings, reference: Reference | None
 ) -> NDArray[np.bool_]:
@@ -124,9 +133,7 @@ def _deepest(
     The first against the reference. The second without one: the sectors that face it
     must be there and must not lack the same.
     """
-    expected, known = _UNKNOWN, _UNKNOWN
-    if reference is not None:
-        expected, known = reference.sector, reference.norm
+    expected, known = cells_before(reference)
     found = find_shades(
         profiles.sector,
         profiles.norm,
