@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,10 @@ class Binning:
         Angstrom; NaN without a geometry.
     has_geometry : bool
         False: the cells are tiles; only flags that need no geometry can be evaluated.
+    step : (n_q,) float64
+        Width of each bin on the scale of ``radius``, pixels.
+    pitch : float
+        Median of ``step``.
     """
 
     shape: tuple[int, int]
@@ -74,6 +78,13 @@ class Binning:
     distance: float
     wavelength: float
     has_geometry: bool
+    step: NDArray[np.float64] = field(init=False)
+    pitch: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        step = np.gradient(self.radius)
+        object.__setattr__(self, "step", step)
+        object.__setattr__(self, "pitch", float(np.median(step)))
 
     @classmethod
     def from_geometry(

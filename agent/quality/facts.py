@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,12 @@ from ringwatch.agent.nouns import Cake, FrameRef, Pattern
 from ringwatch.agent.quality.geometry.ring_center import CenterFit, mean_center
 from ringwatch.agent.quality.geometry.rings import Profiles, Rings
 from ringwatch.agent.quality.geometry.scale_fit import ScaleFit
+from ringwatch.agent.quality.readout.totals import Totals
 from ringwatch.agent.quality.readout.turned import Turned
 from ringwatch.agent.quality.settings import QualitySettings
+
+if TYPE_CHECKING:  # it compares with the reference
+    from ringwatch.agent.quality.light.comparison import Comparison
 
 __all__ = ["FrameFacts", "Reference", "Seen", "find_readback"]
 
@@ -44,6 +48,8 @@ class FrameFacts:
         Readbacks that the plan of this run moves on purpose.
     turned : callable or None
         Gives the cake of the same frame turned back; None where the pixels are gone.
+    totals : Totals
+        Sums over the cake.
     """
 
     ref: FrameRef
@@ -57,6 +63,10 @@ class FrameFacts:
     energy_kev: float = math.nan
     scanned: tuple[str, ...] = ()
     turned: Turned | None = None
+    totals: Totals = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "totals", Totals.of_cake(self.cake))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +81,15 @@ class Seen:
     center : CenterFit or None
     scale : ScaleFit or None
         Where the rings of the run's reference are; None before there is one.
+    light : Comparison or None
+        With the light of the run's reference; None before there is one.
     """
 
     profiles: Profiles | None
     rings: Rings | None
     center: CenterFit | None = None
     scale: ScaleFit | None = None
+    light: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

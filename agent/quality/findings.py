@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ringwatch.agent.nouns import Flag, FlagState, Severity
 
 __all__ = ["Finding", "clear", "not_evaluated", "raised"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+_NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+class Finding(NamedTuple):
     """State of one flag, with its numbers and its sentence.
 
     Attributes
@@ -38,7 +41,7 @@ class Finding:
     z: float = math.nan
     value: float = math.nan
     sentence: str = ""
-    further: Mapping[str, float] = field(default_factory=dict)
+    further: Mapping[str, float] = _NOTHING
 
 
 def clear(
@@ -50,7 +53,7 @@ def clear(
 ) -> Finding:
     """Say that the check was made and found nothing."""
     return Finding(
-        flag=flag, state=FlagState.CLEAR, z=z, value=value, further=further or {}
+        flag=flag, state=FlagState.CLEAR, z=z, value=value, further=further or _NOTHING
     )
 
 
@@ -71,7 +74,7 @@ def raised(
         z=z,
         value=value,
         sentence=sentence,
-        further=further or {},
+        further=further or _NOTHING,
     )
 
 
@@ -80,5 +83,8 @@ def not_evaluated(
 ) -> Finding:
     """Say why the check could not be made."""
     return Finding(
-        flag=flag, state=FlagState.NOT_EVALUATED, sentence=why, further=further or {}
+        flag=flag,
+        state=FlagState.NOT_EVALUATED,
+        sentence=why,
+        further=further or _NOTHING,
     )

@@ -25,7 +25,6 @@ from ringwatch.agent.quality.geometry.displaced import (
 )
 from ringwatch.agent.quality.geometry.ring_center import locate_center
 from ringwatch.agent.quality.geometry.ring_history import RingHistory
-from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
 from ringwatch.agent.quality.geometry.scale import fit_scale, judge_radial_scale
 from ringwatch.agent.quality.geometry.strain import judge_strain
 from ringwatch.agent.quality.geometry.tilt import judge_tilt
@@ -34,6 +33,7 @@ from ringwatch.agent.quality.light.count_rate import judge_count_rate_loss
 from ringwatch.agent.quality.light.counts import judge_low_counts, judge_no_beam
 from ringwatch.agent.quality.light.monitor import LightHistory
 from ringwatch.agent.quality.light.sample import judge_no_sample
+from ringwatch.agent.quality.look import look_at
 from ringwatch.agent.quality.pattern.change_point import ChangePoint
 from ringwatch.agent.quality.pattern.crystallinity import judge_amorphous_only
 from ringwatch.agent.quality.pattern.ice import judge_ice
@@ -109,7 +109,7 @@ class QualityFold:
 
         That pattern is None unless the geometry moved within the linear range.
         """
-        seen = self._look(facts)
+        seen = look_at(facts, self.binning, self.reference)
         findings = self._about_readout(facts)
         no_beam = judge_no_beam(facts, seen, self.reference, self.settings)
         findings.append(no_beam)
@@ -131,15 +131,9 @@ class QualityFold:
             quality, seen.center, facts.cake, facts.pattern, radius, chi
         )
 
-    def _look(self, facts: FrameFacts) -> Seen:
-        if not self.binning.has_geometry:
-            return Seen(profiles=None, rings=None)
-        profiles = make_profiles(facts.cake, self.binning, facts.dark_frames)
-        return Seen(profiles=profiles, rings=find_rings(profiles))
-
     def _measure(self, facts: FrameFacts) -> Seen:
         """What a frame of a stored reference has to compare with."""
-        seen = self._look(facts)
+        seen = look_at(facts, self.binning)
         if seen.profiles is None or seen.rings is None:
             return seen
         found = locate_center(seen.profiles, seen.rings)

@@ -57,9 +57,8 @@ def _measure(geometry: str, dtype: str, repeats: int) -> dict[str, Any]:
         cake = reduction.cake(frame)
         looked = time.perf_counter()
         readbacks = {"detector_frame_number": float(index), "i0": 1e6}
-        facts = stage.facts(cake, index, readbacks, pattern=pattern)
         ready = time.perf_counter()
-        fold.examine(facts)
+        fold.examine(stage.facts(cake, index, readbacks, pattern=pattern))
         judged = time.perf_counter()
         taken.append((reduced - began, looked - reduced, judged - ready))
     reduce_ms, both_ms, judge_ms = (

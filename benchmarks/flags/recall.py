@@ -15,7 +15,8 @@ from ringwatch.agent.nouns import Cake, Flag, Quality
 from ringwatch.agent.quality import FrameFacts, QualitySettings, turn_image
 from ringwatch.agent.reduction import Dark
 from ringwatch.benchmarks.flags.baselines import Baselines
-from ringwatch.benchmarks.flags.cases import CASES, FIRST, Case
+from ringwatch.benchmarks.flags.case import FIRST, Case
+from ringwatch.benchmarks.flags.cases import CASES
 from ringwatch.benchmarks.flags.stage import Scene, Stage
 from ringwatch.models.calibration import wilson_interval
 from ringwatch.simulated_beamline.cell_counts import CellRates

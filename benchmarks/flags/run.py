@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +14,25 @@ from pathlib import Path
 from typing import Any
 
 from ringwatch import simulated_beamline
-from ringwatch.agent import geometry, quality, reduction, second_look
+from ringwatch.agent import (
+    cakes,
+    flags,
+    geometry,
+    kernel,
+    list_kernels,
+    nouns,
+    outlier_kernel,
+    pixel_lists,
+    quality,
+    reduction,
+    second_look,
+)
 from ringwatch.benchmarks.flags import (
     baselines,
+    case,
     cases,
     false_alarms,
+    plan,
     recall,
     stage,
     stories,
@@ -73,16 +88,39 @@ def _measure(piece: Piece, seed: int) -> dict[str, Any]:
 
 
 def code_hash() -> str:
-    """Hash over the code that decides the outcome: flags, reduction, simulation."""
+    """Hash over the code that decides the outcome: flags, reduction, simulation.
+
+    Comments and docstrings do not count: words may be mended while a ledger fills.
+    """
     digest = hashlib.sha256()
-    decisive = [geometry, reduction, second_look, baselines, cases, false_alarms]
-    decisive += [recall, stage, stories]
-    files = [Path(str(module.__file__)) for module in decisive]
-    for package in (quality, simulated_beamline):
-        files += sorted(Path(next(iter(package.__path__))).rglob("*.py"))
-    for path in files:
-        digest.update(path.name.encode() + path.read_bytes())
+    for path in sorted(_decisive()):
+        digest.update(path.name.encode() + _code_of(path).encode())
     return digest.hexdigest()[:16]
+
+
+def _decisive() -> Iterator[Path]:
+    modules = [baselines, case, cases, false_alarms, recall, stage, stories]
+    modules += [cakes, flags, geometry, kernel, list_kernels, nouns, outlier_kernel]
+    modules += [pixel_lists, plan, reduction, second_look]
+    for module in modules:
+        yield Path(str(module.__file__))
+    for package in (quality, simulated_beamline):
+        yield from Path(next(iter(package.__path__))).rglob("*.py")
+
+
+def _code_of(path: Path) -> str:
+    """Source without comments, docstrings and layout."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):  # of a module, class, function or block
+            body[:] = [each for each in body if not _is_text(each)]
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Whether it is a string that nobody uses, as docstrings are."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def open_ledgers(form: Form, seed: int, out: Path) -> dict[str, Ledger]:

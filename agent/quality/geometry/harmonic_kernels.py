@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 _HUBER = 1.5
 _ROUNDS = 5
+_STILL = 0.05  # standard deviations; a round that moves less is the last one
 _LEAST_SECTORS = 6  # of a ring
 _WAVES = 4
 
@@ -119,17 +120,24 @@ def robust_harmonics(
         )  # fmt: skip
         if not invert_scaled(normal, inverse):
             return False, 0.0, 0.0
+        still = True
         for j in range(p):
+            before = beta[j]
             beta[j] = (inverse[j] * right).sum()
+            still = still and abs(beta[j] - before) < _STILL * math.sqrt(inverse[j, j])
         _take_off(beta, powers, waves, wave_of, means, a, residual)
         for k in range(quiet):
             moved[k] = abs(left[cells[k]] / strength[k])
         middle = median_near(moved, quiet, middle, scratch)
+        before = excess
         excess = max((1.4826 * middle) ** 2 - quiet_variance, 1e-8)
+        still = still and abs(excess - before) < _STILL * (excess + quiet_variance)
         _bound(
             noise.reshape(-1), a.reshape(-1), used.reshape(-1), left, excess,
             later.reshape(-1), huber.reshape(-1),
         )  # fmt: skip
+        if turn and still:
+            break
     inner = covariance[:p, :p]
     sandwich(
         spread, a, weight, residual, means, masses, powers, waves, wave_of, table,

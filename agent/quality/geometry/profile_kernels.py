@@ -14,7 +14,6 @@ __all__ = [
     "read_scaled",
     "ring_precision",
     "slope_of",
-    "spacing",
 ]
 
 Floats = NDArray[np.float64]
@@ -94,16 +93,6 @@ def median_near(values: Floats, count: int, guess: float, scratch: Floats) -> fl
     for k in range(1, upper):
         bottom = max(bottom, scratch[k])
     return 0.5 * (bottom + top)
-
-
-@numba.njit(nogil=True, cache=True)
-def spacing(radius: Floats, step: Floats) -> float:
-    """Fill ``step`` with the width of each bin, both (n,); give their median."""
-    n = radius.size
-    for i in range(1, n - 1):
-        step[i] = 0.5 * (radius[i + 1] - radius[i - 1])
-    step[0], step[n - 1] = radius[1] - radius[0], radius[n - 1] - radius[n - 2]
-    return median_of(step.copy(), n)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import SECTORS, Cake
-from ringwatch.agent.quality.geometry.profile_kernels import spacing
 from ringwatch.agent.quality.geometry.ring_kernels import (
     LIT,
     MEAN,
@@ -32,6 +31,8 @@ __all__ = [
     "profiles_of",
     "recentre",
 ]
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,17 +71,17 @@ class Profiles:
         Pixels by which ``recentre`` moved the centre.
     """
 
-    radius: NDArray[np.float64]
-    step: NDArray[np.float64]
+    radius: Floats
+    step: Floats
     pitch: float
     distance: float = math.nan
-    sector: NDArray[np.float64]
-    norm: NDArray[np.float64]
-    whole: NDArray[np.float64]
-    lit: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    variance: NDArray[np.float64]
-    raw: NDArray[np.float64]
+    sector: Floats
+    norm: Floats
+    whole: Floats
+    lit: Floats
+    mean: Floats
+    variance: Floats
+    raw: Floats
     dispersion: float = 1.0
     counts: float = math.nan
     dark_counts: float = math.nan
@@ -114,15 +115,17 @@ def make_profiles(cake: Cake, binning: Binning, dark_frames: int = 0) -> Profile
     norm = cake.norm
     if not as_it_is:
         norm = np.where((cake.pixels > 0) & (norm > 0), norm, 0.0)
-    return _profiles(
-        binning.radius,
-        sector,
-        norm,
-        sums,
-        fano=fano,
+    return Profiles(
+        radius=binning.radius,
+        step=binning.step,
+        pitch=binning.pitch,
         distance=binning.distance,
+        sector=sector,
+        norm=norm,
+        dispersion=fano,
         counts=counts,
         dark_counts=dark_counts,
+        **_named(sums),
     )
 
 
@@ -147,67 +150,57 @@ def dispersion(cake: Cake) -> float:
 
 
 def profiles_of(
-    net: NDArray[np.float64],
-    raw: NDArray[np.float64],
-    norm: NDArray[np.float64],
-    radius: NDArray[np.float64],
+    net: Floats,
+    raw: Floats,
+    norm: Floats,
+    radius: Floats,
     distance: float = math.nan,
 ) -> Profiles:
     """Profiles from sums per cell, shape (n_q, sectors); ``raw`` is the variance."""
-    sector, used = np.empty_like(net), np.empty_like(net)
-    sums = np.empty((5, radius.size))
-    sum_sectors(net, raw, norm, sector, used, sums)
-    return _profiles(radius, sector, used, sums, distance=distance)
-
-
-def _profiles(
-    radius: NDArray[np.float64],
-    sector: NDArray[np.float64],
-    norm: NDArray[np.float64],
-    sums: NDArray[np.float64],
-    *,
-    fano: float = 1.0,
-    distance: float = math.nan,
-    counts: float = math.nan,
-    dark_counts: float = math.nan,
-) -> Profiles:
-    step, pitch = _spacing(radius)
+    step = np.gradient(radius)
+    sector, used, sums = _summed(net, raw, norm)
     return Profiles(
         radius=radius,
         step=step,
-        pitch=pitch,
+        pitch=float(np.median(step)),
         distance=distance,
         sector=sector,
-        norm=norm,
-        whole=sums[WHOLE],
-        lit=sums[LIT],
-        mean=sums[MEAN],
-        variance=sums[VARIANCE],
-        raw=sums[RAW],
-        dispersion=fano,
-        counts=counts,
-        dark_counts=dark_counts,
+        norm=used,
+        **_named(sums),
     )
 
 
-def _spacing(radius: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Widths of the bins and their median, kept while the radii are: they are static.
-
-    Reads and writes of a dict are atomic, so threads at worst compute the same twice.
-    """
-    key = id(radius)
-    known = _SPACINGS.get(key)
-    if known is None or known[0]() is not radius:
-        step = np.empty(radius.size)
-        pitch = spacing(radius, step)
-        gone = weakref.ref(radius, lambda _: _SPACINGS.pop(key, None))
-        known = _SPACINGS[key] = (gone, step, pitch)
-    return known[1], known[2]
+def _summed(net: Floats, raw: Floats, norm: Floats) -> tuple[Floats, ...]:
+    """Counts per pixel and weight of each cell, and the sums over the azimuth."""
+    sector, used = np.empty_like(net), np.empty_like(net)
+    sums = np.empty((5, net.shape[0]))
+    sum_sectors(net, raw, norm, sector, used, sums)
+    return sector, used, sums
 
 
-_SPACINGS: dict[
-    int, tuple[weakref.ref[NDArray[np.float64]], NDArray[np.float64], float]
-] = {}
+def _named(sums: Floats) -> dict[str, Any]:
+    return {
+        "whole": sums[WHOLE],
+        "lit": sums[LIT],
+        "mean": sums[MEAN],
+        "variance": sums[VARIANCE],
+        "raw": sums[RAW],
+    }
+
+
+def _read_anew(profiles: Profiles, read: Floats, moved: float) -> Profiles:
+    """The same bins with other contents: net counts, variance, weight (3, n_q, 32)."""
+    sector, used, sums = _summed(read[0], read[1], read[2])
+    return Profiles(
+        radius=profiles.radius,
+        step=profiles.step,
+        pitch=profiles.pitch,
+        distance=profiles.distance,
+        sector=sector,
+        norm=used,
+        moved=moved,
+        **_named(sums),
+    )
 
 
 def recentre(
@@ -235,10 +228,7 @@ def recentre(
     move_sectors(
         profiles.sector, profiles.norm, profiles.variance, profiles.radius, shift, read
     )
-    moved = profiles_of(
-        read[0], read[1], read[2], profiles.radius, distance=profiles.distance
-    )
-    return replace(moved, moved=math.hypot(dx, dy))
+    return _read_anew(profiles, read, math.hypot(dx, dy))
 
 
 def blurred(profiles: Profiles) -> Profiles:
@@ -249,7 +239,4 @@ def blurred(profiles: Profiles) -> Profiles:
     """
     read = np.empty((3, *profiles.sector.shape))
     blur_sectors(profiles.sector, profiles.norm, profiles.variance, read)
-    blunt = profiles_of(
-        read[0], read[1], read[2], profiles.radius, distance=profiles.distance
-    )
-    return replace(blunt, moved=profiles.moved)
+    return _read_anew(profiles, read, profiles.moved)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ringwatch.agent.nouns import Flag, FlagState, Severity
 from ringwatch.agent.quality.findings import Finding
@@ -47,8 +46,7 @@ def moved_on_purpose(
 def excused(findings: list[Finding], name: str) -> list[Finding]:
     """The findings with those of the geometry turned into information."""
     return [
-        replace(
-            finding,
+        finding._replace(
             severity=Severity.INFORMATION,
             sentence=f"{finding.sentence}; the plan moves {name}",
         )

@@ -6,7 +6,6 @@ One pass over the mean profile, for all checks that ask where the light went.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import numba
@@ -81,7 +80,6 @@ class Comparison(NamedTuple):
     half: int
 
 
-@lru_cache(maxsize=4)  # several checks of a frame ask; both compare by identity
 def compare_light(profiles: Profiles, reference: Reference) -> Comparison | None:
     """Compare the mean profile with the reference's; None where that has no light."""
     half = box_of(profiles, reference.rings.width)

@@ -16,7 +16,6 @@ from ringwatch.agent.quality.geometry.rings import Profiles
 from ringwatch.agent.quality.light.comparison import (
     LEAST,
     Comparison,
-    compare_light,
     monitor_ratio,
 )
 from ringwatch.agent.quality.settings import QualitySettings
@@ -49,9 +48,7 @@ class LightHistory:
         """Give ``beam_drop`` and ``i0_suspect`` of the next frame."""
         if seen.profiles is None:
             return _neither("no pattern without a geometry")
-        light = None
-        if reference is not None:
-            light = compare_light(seen.profiles, reference)
+        light = seen.light
         counts = _counts(seen.profiles) if light is None else light.counts
         self._follow(facts, counts, settings)
         if reference is None:

@@ -19,7 +19,6 @@ from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, rais
 from ringwatch.agent.quality.geometry.rings import Profiles
 from ringwatch.agent.quality.light.comparison import (
     Comparison,
-    compare_light,
     exposure_ratio,
     monitor_ratio,
 )
@@ -59,7 +58,7 @@ def judge_no_sample(
     if seen.profiles is None or reference is None:
         why = "no reference: the run is at its first frames"
         return not_evaluated(flag, why if seen.profiles else _NO_GEOMETRY)
-    light = compare_light(seen.profiles, reference)
+    light = seen.light
     ringless = light is None or light.ring_z < settings.threshold
     if light is None or ringless or not reference.rings.bins.size:
         return not_evaluated(flag, "the run's first frames have no rings")

@@ -8,7 +8,6 @@ from functools import lru_cache
 from ringwatch.agent.nouns import Flag, FrameRef
 from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
-from ringwatch.agent.quality.readout.totals import totals_of
 
 __all__ = ["Duplicates", "Sequence"]
 
@@ -25,7 +24,7 @@ class Duplicates:
 
     def judge(self, facts: FrameFacts) -> Finding:
         """Raise where the same bytes came before; frames of zeros never count."""
-        total = totals_of(facts.cake).counts
+        total = facts.totals.counts
         if not total > 0:
             return clear(Flag.DUPLICATE)
         frame = facts.cake.checksum, total

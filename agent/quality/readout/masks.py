@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numba
 import numpy as np
@@ -40,14 +39,14 @@ class EdgeHistory:
         row = self._last[self._taken % _REMEMBERED]
         row[0], row[1], row[2] = edges.seen, edges.expected, edges.variance
         self._taken += 1
-        if self._taken == 1:
-            return judge_mask_mismatch(edges, settings)
-        seen, expected, variance = self._last.sum(axis=0)
-        summed = replace(edges, seen=seen, expected=expected, variance=variance)
-        return judge_mask_mismatch(summed, settings)
+        return judge_mask_mismatch(edges, settings, self._last[: self._taken])
 
 
-def judge_mask_mismatch(edges: EdgeSums | None, settings: QualitySettings) -> Finding:
+def judge_mask_mismatch(
+    edges: EdgeSums | None,
+    settings: QualitySettings,
+    last: NDArray[np.float64] | None = None,
+) -> Finding:
     """Raise where open pixels along one side of the mask lack the counts they should.
 
     They must lack more than ``mask_tolerance`` of what their ring lets expect, beyond
@@ -57,23 +56,40 @@ def judge_mask_mismatch(edges: EdgeSums | None, settings: QualitySettings) -> Fi
     harm; they count only where masked ones on that side hold signal.
 
     The value is the share of the expected counts that masked pixels at the edge hold.
+
+    Parameters
+    ----------
+    edges : EdgeSums or None
+        Of this frame; None without a mask.
+    settings : QualitySettings
+    last : (frames, 3, 2, 4) float64, optional
+        Counts seen, expected and their variance of the frames to be judged together; by
+        default of this one alone.
     """
     flag = Flag.MASK_MISMATCH
     if edges is None:
         return not_evaluated(flag, "no mask, or no geometry that says what to expect")
-    share = _masked_share(edges)
-    lacking = _lacking(edges, settings)
-    if lacking is None:
+    if last is None:
+        last = np.stack([[edges.seen, edges.expected, edges.variance]])
+    bad = np.zeros(len(_SIDES), np.bool_)
+    known, share, ratio, z, shifted = _compare_sides(
+        edges.pixels,
+        edges.marked,
+        last,
+        settings.mask_tolerance,
+        settings.threshold,
+        bad,
+    )
+    if not known:
         return not_evaluated(
             flag,
             "too few counts along the mask's edge to see whether it fits",
             further={flag.value_key: share},
         )
-    ratio, sides, z, shifted = lacking
     further = {"mask_edge_fraction": ratio}
-    if not sides:
+    if not bad.any():
         return clear(flag, share, z=z, further=further)
-    where = " and ".join(sides)
+    where = " and ".join(_SIDES[k] for k in np.flatnonzero(bad))
     what = (
         f"the mask is shifted {where}: open pixels there"
         if shifted
@@ -90,50 +106,28 @@ def judge_mask_mismatch(edges: EdgeSums | None, settings: QualitySettings) -> Fi
     )
 
 
-def _masked_share(edges: EdgeSums) -> float:
-    expected = float(edges.expected[1].sum())
-    return float(edges.seen[1].sum()) / expected if expected > 0 else math.nan
-
-
-def _lacking(
-    edges: EdgeSums, settings: QualitySettings
-) -> tuple[float, tuple[str, ...], float, bool] | None:
-    """Least share seen, the sides that lack, significance, shifted; None: cannot tell.
-
-    A mask that is shifted leaves signal inside on the side to which it moved.
-    """
-    bad = np.zeros(len(_SIDES), np.bool_)
-    known, ratio, z, shifted = _compare_sides(
-        edges.pixels,
-        edges.marked,
-        edges.seen,
-        edges.expected,
-        edges.variance,
-        settings.mask_tolerance,
-        settings.threshold,
-        bad,
-    )
-    if not known:
-        return None
-    names = tuple(name for name, side in zip(_SIDES, bad.tolist(), strict=True) if side)
-    return float(ratio), names, float(z), bool(shifted)
-
-
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _compare_sides(
     pixels: NDArray[np.int64],
     marked: NDArray[np.int64],
-    seen: NDArray[np.float64],
-    expected: NDArray[np.float64],
-    variance: NDArray[np.float64],
+    last: NDArray[np.float64],
     tolerance: float,
     threshold: float,
     bad: NDArray[np.bool_],
-) -> tuple[bool, float, float, bool]:
-    """Whether any side can be judged, share seen, significance, whether it is shifted.
+) -> tuple[bool, float, float, float, bool]:
+    """Sum frames up (frames, 3, 2, 4) and compare the sides of the mask.
 
-    ``bad`` (4,) gets the sides that lack counts; without any the share is the least.
+    Gives whether any side can be judged, the share that masked pixels hold, the share
+    that open ones do, significance, whether the mask is shifted: one that is leaves
+    signal inside on the side to which it moved. ``bad`` (4,) gets the sides that lack
+    counts; without any the share of open pixels is the least.
     """
+    sums = np.zeros(last.shape[1:])
+    for row in last:
+        sums += row
+    seen, expected, variance = sums
+    masked = expected[1].sum()
+    share = seen[1].sum() / masked if masked > 0.0 else math.nan
     known, every_lit = False, True
     least, shown, shown_z = math.inf, math.nan, math.nan
     held = due = strength = 0.0
@@ -163,7 +157,8 @@ def _compare_sides(
             own = abs(z) if empty else seen[1, k] / sigma_inside
             strength = max(strength, own)
     if not bad.any():
-        return known, shown, shown_z, False
+        return known, share, shown, shown_z, False
     # Opposite sides that both lack mean a mask that is too small, wherever signal is.
     both = (bad[0] and bad[1]) or (bad[2] and bad[3])
-    return known, held / max(due, 1e-9), strength, every_lit and not both
+    shifted = every_lit and not both
+    return known, share, held / max(due, 1e-9), strength, shifted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from ringwatch.agent.quality.readout.pixel_kernels import (
     empty_pixels,
     lit_ratio,
 )
-from ringwatch.agent.quality.readout.totals import Totals, totals_of
+from ringwatch.agent.quality.readout.totals import Totals
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = [
@@ -45,7 +44,7 @@ def judge_invalid_values(facts: FrameFacts) -> Finding:
     """
     cake, integer = facts.cake, facts.dtype.kind in "ui"
     negative = cake.negative if integer else 0
-    wrapped = count_wrapped(cake, facts.dtype)
+    wrapped = count_wrapped(facts)
     invalid = cake.non_finite + negative + wrapped
     if not invalid:
         return clear(Flag.INVALID_VALUES, 0.0)
@@ -78,8 +77,7 @@ def judge_misread(
     in the same cell. Without either only a frame that is the same everywhere is known
     to be misread.
     """
-    cake = facts.cake
-    totals = totals_of(cake)
+    cake, totals = facts.cake, facts.totals
     every = totals.pixels
     if not every:
         return raised(Flag.MISREAD, 1.0, "no pixel of the frame holds a usable value")
@@ -162,12 +160,13 @@ def beam_pixel(binning: Binning) -> tuple[float, float]:
     return float(solution[1]), float(solution[0])
 
 
-def count_wrapped(cake: Cake, dtype: np.dtype[Any]) -> int:
+def count_wrapped(facts: FrameFacts) -> int:
     """Pixels just below the overflow whose neighbours are dim, scattered wide."""
+    cake, dtype = facts.cake, facts.dtype
     if dtype.kind != "u" or dtype.itemsize < 2:
         return 0
     full = 256.0**dtype.itemsize
-    if not totals_of(cake).top > full / 2:
+    if not facts.totals.top > full / 2:
         return 0
     high = cake.maximum > full / 2
     count = np.rint(cake.total / full)

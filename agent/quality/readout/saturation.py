@@ -13,7 +13,7 @@ from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.readout.pixel_kernels import cells_below
 from ringwatch.agent.quality.readout.pixels import count_wrapped
-from ringwatch.agent.quality.readout.totals import Totals, totals_of
+from ringwatch.agent.quality.readout.totals import Totals
 from ringwatch.agent.quality.settings import QualitySettings
 from ringwatch.agent.reduction import saturation_of
 
@@ -34,11 +34,11 @@ def judge_saturated(facts: FrameFacts, settings: QualitySettings) -> Finding:
     largest value is exactly that of the frame, and which are bright as a whole.
     """
     cake = facts.cake
-    if count_wrapped(cake, facts.dtype):
+    if count_wrapped(facts):
         return not_evaluated(
             Flag.SATURATED, "the frame is wrapped around: its top values mean nothing"
         )
-    totals = totals_of(cake)
+    totals = facts.totals
     level = saturation_of(facts.dtype, settings.saturation)
     clipped = _clipped(cake, totals, facts.dtype, level)
     if not clipped and settings.saturation is None:

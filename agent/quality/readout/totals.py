@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
-from collections import deque
 from typing import NamedTuple
 
 from ringwatch.agent.nouns import Cake
 from ringwatch.agent.quality.readout.pixel_kernels import sum_up
 
-__all__ = ["Totals", "totals_of"]
+__all__ = ["Totals"]
 
 
 class Totals(NamedTuple):
@@ -45,24 +43,7 @@ class Totals(NamedTuple):
     flat_cells: int
     empty_cells: int
 
-
-_Kept = tuple[weakref.ref[object], ...]
-
-_last: deque[tuple[_Kept, Totals]] = deque(maxlen=1)
-
-
-def totals_of(cake: Cake) -> Totals:
-    """Totals of a cake; those of the last one asked for are still known."""
-    if _last:
-        (pixels, total, maximum, saturated), known = _last[0]
-        if (
-            total() is cake.total
-            and pixels() is cake.pixels
-            and maximum() is cake.maximum
-            and saturated() is cake.saturated
-        ):
-            return known
-    cells = cake.pixels, cake.total, cake.maximum, cake.saturated
-    totals = Totals(*sum_up(*cells))
-    _last.append((tuple(weakref.ref(array) for array in cells), totals))
-    return totals
+    @classmethod
+    def of_cake(cls, cake: Cake) -> Totals:
+        """Sum up all cells."""
+        return cls(*sum_up(cake.pixels, cake.total, cake.maximum, cake.saturated))

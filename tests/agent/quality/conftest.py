@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,11 @@ from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import FrameRef, LostLocator, Quality
 from ringwatch.agent.quality import FrameFacts, QualityFold, QualitySettings
+from ringwatch.agent.quality.facts import Reference, Seen
+from ringwatch.agent.quality.look import look_at
 from ringwatch.agent.reduction import Reduction
+
+from .light_frames import Bench, split_light
 
 SIDE = 512
 PIXEL_M, DISTANCE_M, WAVELENGTH_M = 2e-4, 0.2, 2e-11
@@ -70,6 +74,7 @@ class Rings:
 
 
 Judge = Callable[..., Quality]
+Looked = tuple[FrameFacts, Seen, Reference | None]
 
 
 @pytest.fixture(scope="session")
@@ -121,6 +126,39 @@ def make_facts(
 def facts() -> Callable[..., FrameFacts]:
     """``make_facts``."""
     return make_facts
+
+
+@pytest.fixture
+def compared(binning: Binning) -> Callable[..., Looked]:
+    """Look at a frame and at those before it: facts, seen, reference."""
+
+    def look(
+        frame: NDArray[Any],
+        before: Sequence[NDArray[Any]] = (),
+        where: Binning | None = None,
+    ) -> Looked:
+        where = where or binning
+        earlier = [make_facts(each, where) for each in before]
+        first = [(each, look_at(each, where)) for each in earlier]
+        reference = None
+        if first:
+            reference = Reference.from_frames(first, QualitySettings())
+        made = make_facts(frame, where)
+        return made, look_at(made, where, reference), reference
+
+    return look
+
+
+@pytest.fixture(scope="session")
+def parts(rings: Rings) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Rings of a million counts with what is between them, each alone."""
+    return split_light(rings, 1e6)
+
+
+@pytest.fixture
+def bench(binning: Binning, rng: np.random.Generator) -> Bench:
+    """Draws frames of the parts."""
+    return Bench(binning, make_facts, rng)
 
 
 @pytest.fixture

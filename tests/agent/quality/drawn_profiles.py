@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.nouns import FrameRef, LostLocator, Pattern
+from ringwatch.agent.nouns import Cake, FrameRef, LostLocator, Pattern
 from ringwatch.agent.quality import FrameFacts
 from ringwatch.agent.quality.facts import Seen
 from ringwatch.agent.quality.geometry.rings import find_rings, profiles_of
@@ -16,6 +16,24 @@ from ringwatch.agent.quality.geometry.rings import find_rings, profiles_of
 __all__ = ["Drawn"]
 
 Floats = NDArray[np.float64]
+_CELLS = np.zeros((1, 32))
+_NO_CAKE = Cake(
+    pixels=_CELLS.astype(np.int64),
+    total=_CELLS,
+    total_sq=_CELLS,
+    maximum=_CELLS,
+    zeros=_CELLS.astype(np.int64),
+    saturated=_CELLS.astype(np.int64),
+    norm=_CELLS,
+    dark=_CELLS,
+    negative=0,
+    non_finite=0,
+    marked=0,
+    masked=0,
+    masked_total=0.0,
+    shape=(1, 1),
+    checksum=0,
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,7 @@ class Drawn:
                 locator=LostLocator(reason="a test drew its profile"),
                 readbacks=readbacks,
             ),
-            cake=None,  # type: ignore[arg-type]
+            cake=_NO_CAKE,
             pattern=Pattern(q=self.q, intensity=ones, sigma=ones, coverage=ones),
             dtype=np.dtype("uint32"),
             distance_m=0.2,

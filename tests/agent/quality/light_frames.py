@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.quality import FrameFacts, QualitySettings
 from ringwatch.agent.quality.facts import Reference, Seen
-from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.look import look_at
 
 __all__ = ["Bench", "split_light"]
 
@@ -34,13 +34,16 @@ class Bench:
     settings: QualitySettings = field(default_factory=QualitySettings)
 
     def look(
-        self, expected: NDArray[Any], index: int = 0, **more: Any
+        self,
+        expected: NDArray[Any],
+        index: int = 0,
+        reference: Reference | None = None,
+        **more: Any,
     ) -> tuple[FrameFacts, Seen]:
         """One frame of these expected counts, (y, x)."""
         frame = self.rng.poisson(expected).astype(np.uint32)
         facts = self.facts(frame, self.binning, index=index, **more)
-        profiles = make_profiles(facts.cake, self.binning, facts.dark_frames)
-        return facts, Seen(profiles=profiles, rings=find_rings(profiles))
+        return facts, look_at(facts, self.binning, reference)
 
     def reference(self, *expected: NDArray[Any], **more: Any) -> Reference:
         """Mean of three frames; of the same expected counts where only one is given."""

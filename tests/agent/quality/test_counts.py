@@ -9,9 +9,9 @@ import pytest
 
 from ringwatch.agent.nouns import FlagState
 from ringwatch.agent.quality import QualitySettings
-from ringwatch.agent.quality.facts import Reference, Seen
-from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.facts import Reference
 from ringwatch.agent.quality.light.counts import judge_no_beam
+from ringwatch.agent.quality.look import look_at
 
 SETTINGS = QualitySettings()
 
@@ -22,8 +22,7 @@ def look(rings, binning, facts, rng):
 
     def looked(mean):
         fact = facts(rng.poisson(mean).astype(np.uint32), binning)
-        profiles = make_profiles(fact.cake, binning)
-        return fact, Seen(profiles=profiles, rings=find_rings(profiles))
+        return fact, look_at(fact, binning)
 
     return looked
 

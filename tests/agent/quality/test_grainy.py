@@ -14,8 +14,7 @@ from ringwatch.agent.quality.azimuth.ring_intensity import (
     judge_grainy,
     measure_ring_light,
 )
-from ringwatch.agent.quality.facts import Seen
-from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.look import look_at
 from ringwatch.agent.quality.settings import QualitySettings
 
 SETTINGS = QualitySettings(grain_tolerance=0.02)
@@ -29,8 +28,7 @@ def grainy(binning, facts):
     def judged(frame, where=None):
         where = where or binning
         made = facts(frame, where)
-        profiles = make_profiles(made.cake, where, 0)
-        seen = Seen(profiles=profiles, rings=find_rings(profiles))
+        seen = look_at(made, where)
         return judge_grainy(measure_ring_light(made, seen), SETTINGS)
 
     return judged

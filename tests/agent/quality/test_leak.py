@@ -9,8 +9,6 @@ import pytest
 from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.nouns import FlagState
 from ringwatch.agent.quality.azimuth.low_q import judge_beamstop_leak
-from ringwatch.agent.quality.facts import Reference, Seen
-from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
 from ringwatch.agent.quality.settings import QualitySettings
 
 SETTINGS = QualitySettings()
@@ -18,20 +16,11 @@ STOP = 15.0  # radius of the beamstop's shadow, px
 
 
 @pytest.fixture
-def leak(binning, facts):
+def leak(compared):
     """Judge a frame, against the mean of others or alone."""
 
-    def look(frame, where):
-        made = facts(frame, where)
-        profiles = make_profiles(made.cake, where, 0)
-        return made, Seen(profiles=profiles, rings=find_rings(profiles))
-
     def judged(frame, before=(), where=None):
-        where = where or binning
-        first = [look(f, where) for f in before]
-        reference = Reference.from_frames(first, SETTINGS) if first else None
-        made, seen = look(frame, where)
-        return judge_beamstop_leak(made, seen, reference, SETTINGS)
+        return judge_beamstop_leak(*compared(frame, before, where), SETTINGS)
 
     return judged
 

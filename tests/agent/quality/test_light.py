@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,32 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import Flag, FlagState
-from ringwatch.agent.quality import FrameFacts, QualitySettings
+from ringwatch.agent.quality import QualitySettings
 from ringwatch.agent.quality.facts import Seen
 from ringwatch.agent.quality.findings import Finding
 from ringwatch.agent.quality.light.comparison import compare_light
 from ringwatch.agent.quality.light.monitor import LightHistory
 
-from .light_frames import Bench, split_light
+from .light_frames import Bench
 
 RAISED, CLEAR = FlagState.RAISED, FlagState.CLEAR
 COUNTS = 1e6
 Frame = NDArray[Any]
-
-
-@pytest.fixture(scope="module")
-def parts(rings: Any) -> tuple[Frame, Frame]:
-    """Rings, and what is between them."""
-    return split_light(rings, COUNTS)
-
-
-@pytest.fixture
-def bench(
-    binning: Binning, facts: Callable[..., FrameFacts], rng: np.random.Generator
-) -> Bench:
-    return Bench(binning, facts, rng)
 
 
 def judged(
@@ -48,7 +33,7 @@ def judged(
     **readbacks: float,
 ) -> tuple[Finding, Finding]:
     """``beam_drop`` and ``i0_suspect`` of one frame."""
-    facts, seen = bench.look(expected, 3, **readbacks)
+    facts, seen = bench.look(expected, 3, reference, **readbacks)
     history = history or LightHistory()
     drop, suspect = history.judge(facts, seen, reference, settings or bench.settings)
     assert (drop.flag, suspect.flag) == (Flag.BEAM_DROP, Flag.I0_SUSPECT)

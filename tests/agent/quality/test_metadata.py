@@ -17,7 +17,7 @@ from ringwatch.agent.nouns import Flag, FlagState
 from ringwatch.agent.quality import FrameFacts, QualitySettings
 from ringwatch.agent.quality.facts import Seen
 from ringwatch.agent.quality.findings import Finding
-from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.look import look_at
 from ringwatch.agent.quality.readout.metadata import judge_stale_calibration
 
 Frame = NDArray[Any]
@@ -57,8 +57,7 @@ def draw(
         taken = [rng.poisson(wrong(dark, light)).astype(np.uint32) for _ in range(4)]
         told = facts(frame, binning, dark=taken, **readbacks)
         told = replace(told, cake=replace(told.cake, dark_match=match))
-        profiles = make_profiles(told.cake, binning, told.dark_frames)
-        return told, Seen(profiles=profiles, rings=find_rings(profiles))
+        return told, look_at(told, binning)
 
     return drawn
 

@@ -12,7 +12,7 @@ from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.nouns import FlagState
 from ringwatch.agent.quality import QualitySettings
 from ringwatch.agent.quality.facts import Seen
-from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.look import look_at
 from ringwatch.agent.quality.readout.outliers import OutlierHistory, judge_spots
 from ringwatch.simulated_beamline.readout_faults import HotPixels, Zingers
 
@@ -23,8 +23,7 @@ RAISED, CLEAR = FlagState.RAISED, FlagState.CLEAR
 def seen_in(facts, binning):
     if not binning.has_geometry:
         return Seen(profiles=None, rings=None)
-    profiles = make_profiles(facts.cake, binning)
-    return Seen(profiles=profiles, rings=find_rings(profiles))
+    return look_at(facts, binning)
 
 
 @pytest.fixture

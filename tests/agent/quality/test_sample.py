@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import Flag, FlagState
-from ringwatch.agent.quality import FrameFacts
 from ringwatch.agent.quality.findings import Finding
 from ringwatch.agent.quality.light.sample import judge_no_sample
 
@@ -23,23 +20,10 @@ COUNTS, I0 = 1e6, 2e5
 Frame = NDArray[Any]
 
 
-@pytest.fixture(scope="module")
-def parts(rings: Any) -> tuple[Frame, Frame]:
-    """Rings, and what is between them."""
-    return split_light(rings, COUNTS)
-
-
-@pytest.fixture
-def bench(
-    binning: Binning, facts: Callable[..., FrameFacts], rng: np.random.Generator
-) -> Bench:
-    return Bench(binning, facts, rng)
-
-
 def judged(
     bench: Bench, reference: Any, expected: Frame, **readbacks: float
 ) -> Finding:
-    facts, seen = bench.look(expected, 3, **readbacks)
+    facts, seen = bench.look(expected, 3, reference, **readbacks)
     finding = judge_no_sample(facts, seen, reference, bench.settings)
     assert finding.flag is Flag.NO_SAMPLE
     return finding

@@ -14,11 +14,10 @@ from ringwatch.agent.quality import QualitySettings
 from ringwatch.agent.quality.facts import Reference, Seen
 from ringwatch.agent.quality.findings import clear
 from ringwatch.agent.quality.geometry.rings import (
-    find_rings,
-    make_profiles,
     profiles_of,
 )
 from ringwatch.agent.quality.geometry.scale import judge_radial_scale
+from ringwatch.agent.quality.look import look_at
 from ringwatch.agent.quality.pattern.change_point import ChangePoint
 from ringwatch.agent.quality.pattern.series import Drift, SeriesScores
 from ringwatch.simulated_beamline.experiment import Experiment
@@ -245,8 +244,7 @@ def furnace(request):
     for index in range(50):
         frame, kelvin = bench.read_out(0.05).pixels, bench.furnace.sample
         facts = make_facts(frame, binning, index=index, dark=dark, i0=bench.i0)
-        profiles = make_profiles(facts.cake, binning, facts.dark_frames)
-        seen = Seen(profiles=profiles, rings=find_rings(profiles))
+        seen = look_at(facts, binning)
         scale = judge_radial_scale(facts, seen, reference, SETTINGS)
         sound.append((facts, seen))
         if index == 2:

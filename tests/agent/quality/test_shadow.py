@@ -9,27 +9,19 @@ import pytest
 from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.nouns import FlagState
 from ringwatch.agent.quality.azimuth.shadow import judge_shadow
-from ringwatch.agent.quality.facts import Reference, Seen
-from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.facts import Seen
 from ringwatch.agent.quality.settings import QualitySettings
 
 SETTINGS = QualitySettings()
 
 
 @pytest.fixture
-def shadow(binning, facts):
+def shadow(compared):
     """Judge a frame, against the mean of others or alone."""
 
-    def look(frame, where):
-        made = facts(frame, where)
-        profiles = make_profiles(made.cake, where, 0)
-        return made, Seen(profiles=profiles, rings=find_rings(profiles))
-
     def judged(frame, before=(), where=None):
-        where = where or binning
-        first = [look(f, where) for f in before]
-        reference = Reference.from_frames(first, SETTINGS) if first else None
-        return judge_shadow(look(frame, where)[1], reference, SETTINGS)
+        _, seen, reference = compared(frame, before, where)
+        return judge_shadow(seen, reference, SETTINGS)
 
     return judged
 

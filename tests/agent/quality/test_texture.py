@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,9 +12,8 @@ from ringwatch.agent.quality.azimuth.ring_intensity import (
     judge_texture,
     measure_ring_light,
 )
-from ringwatch.agent.quality.facts import Seen
 from ringwatch.agent.quality.geometry.ring_center import CenterFit
-from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.look import look_at
 from ringwatch.agent.quality.settings import QualitySettings
 
 SETTINGS = QualitySettings()
@@ -25,8 +26,7 @@ def texture(binning, facts):
     def judged(frame, where=None, center=None):
         where = where or binning
         made = facts(frame, where)
-        profiles = make_profiles(made.cake, where, 0)
-        seen = Seen(profiles=profiles, rings=find_rings(profiles), center=center)
+        seen = replace(look_at(made, where), center=center)
         return judge_texture(measure_ring_light(made, seen), seen, SETTINGS)
 
     return judged

@@ -1,0 +1,30 @@
+"""The first look at a frame, before any check: profiles, rings, light."""
+
+from __future__ import annotations
+
+from ringwatch.agent.geometry import Binning
+from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen
+from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
+from ringwatch.agent.quality.light.comparison import compare_light
+
+__all__ = ["look_at"]
+
+
+def look_at(
+    facts: FrameFacts, binning: Binning, reference: Reference | None = None
+) -> Seen:
+    """Measure what several checks of a frame ask for.
+
+    Parameters
+    ----------
+    facts : FrameFacts
+    binning : Binning
+        Without a geometry nothing can be seen.
+    reference : Reference or None
+        Whose light to compare with.
+    """
+    if not binning.has_geometry:
+        return Seen(profiles=None, rings=None)
+    profiles = make_profiles(facts.cake, binning, facts.dark_frames)
+    light = None if reference is None else compare_light(profiles, reference)
+    return Seen(profiles=profiles, rings=find_rings(profiles), light=light)
