@@ -101,7 +101,8 @@ class DarkMatch:
 class Cake:
     """Moments of one frame per (q bin, azimuthal sector): one pass over the pixels.
 
-    Only usable pixels count: not masked, finite, no marker of an invalid pixel, and no
+    Only usable pixels count: not masked, a number of counts (finite, and less than 1e18
+    either side of 0: no counter gets so far), no marker of an invalid pixel, and no
     negative integer. Markers are the largest value of an unsigned type, and -1 and -2,
     which a Pilatus writes into gaps and dead pixels. In a frame of floating point they
     are markers only if no other value is negative: where some are, a dark was
@@ -125,10 +126,11 @@ class Cake:
     dark : (n_q, 32) float64
         Sum of the dark frame over the same usable pixels; 0 without a dark.
     negative, non_finite, marked, masked : int
-        Pixels of the frame (outside the mask) that are negative (markers apart), NaN or
-        infinite, or marked invalid by the detector; and pixels under the mask.
+        Pixels of the frame (outside the mask) that are negative (markers apart), that
+        are no number of counts (NaN, infinite, 1e18 or more either side of 0), or
+        marked invalid by the detector; and pixels under the mask.
     masked_total : float
-        Sum of the finite, positive counts under the mask.
+        Sum of the positive counts under the mask.
     shape : tuple of int
         (y, x) of the frame.
     checksum : int

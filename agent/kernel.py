@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.geometry import MASKED_CELL
 
-__all__ = ["COUNTS", "MOMENTS", "one_pass"]
+__all__ = ["COUNTS", "MOMENTS", "NO_COUNT", "one_pass"]
 
 TOTAL, SQUARES, MAXIMUM, ZEROS, SATURATED, PIXELS = range(6)
 MOMENTS = 6
@@ -19,6 +17,12 @@ MOMENTS = 6
 NEGATIVE, NON_FINITE, MARKED = range(3)
 COUNTS = 3
 """Entries of the counts of a frame."""
+
+NO_COUNT = 1e18
+"""What is as large as this, or larger, is no number of counts: a counter of 1e9 photons
+a second needs 30 years for it. Its square, and the sums of squares over any frame, are
+finite; those of the doubles that a wrong byte order makes would not be.
+"""
 
 
 @numba.njit(nogil=True, cache=True)
@@ -38,6 +42,7 @@ def one_pass(
     the mask. ``signed``: whether negative values are counts (dark-subtracted floats) or
     not; -1 and -2 are then markers only if no other value is negative (see ``Cake``).
     ``missing`` holds as many entries as the frame has pixels: it cannot truncate.
+    Values that are not finite or not below ``NO_COUNT`` either side of 0 are no counts.
     """
     n_missing = 0
     masked_total = 0.0
@@ -45,7 +50,7 @@ def one_pass(
         value = float(frame[i])
         c = cell[i]
         if c == MASKED_CELL:
-            if 0.0 < value < math.inf and value != marker:  # False for NaN
+            if 0.0 < value < NO_COUNT and value != marker:  # False for NaN
                 masked_total += value
             continue
         if value == marker:
@@ -55,11 +60,11 @@ def one_pass(
         elif value in (-1.0, -2.0):  # gaps and dead pixels of a Pilatus
             counts[MARKED] += 1
             usable = False
-        elif value < 0.0 and value > -math.inf:
+        elif value < 0.0 and value > -NO_COUNT:
             counts[NEGATIVE] += 1
             usable = signed
         else:
-            usable = -math.inf < value < math.inf  # False for NaN
+            usable = value < NO_COUNT and value >= 0.0  # False for NaN
             counts[NON_FINITE] += not usable
         if not usable:
             missing[n_missing] = i

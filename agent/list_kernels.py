@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.kernel import PIXELS, TOTAL
+from ringwatch.agent.kernel import NO_COUNT, PIXELS, TOTAL
 from ringwatch.agent.nouns import SECTORS
 from ringwatch.agent.outlier_kernel import odds_of
 
@@ -38,7 +38,7 @@ def gather(
     """Read listed pixels; those that hold no count are NaN."""
     for k in range(place.size):
         value = float(frame[place[k]])
-        bad = value == marker or not -math.inf < value < math.inf
+        bad = value == marker or not -NO_COUNT < value < NO_COUNT
         values[k] = math.nan if bad or (value < 0.0 and not signed) else value
 
 

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.kernel import MAXIMUM, PIXELS, TOTAL
+from ringwatch.agent.kernel import MAXIMUM, NO_COUNT, PIXELS, TOTAL
 from ringwatch.agent.nouns import SECTORS
 
 __all__ = [
@@ -220,7 +220,7 @@ def scan_cells(
         for j in range(first[cells[k]], first[cells[k] + 1]):
             i = places[j]
             x = float(frame[i])
-            if not x < math.inf or x == marker or x <= _FACTOR * mean:
+            if not x < NO_COUNT or x == marker or x <= _FACTOR * mean:
                 continue
             own = mean
             if dark.size and dark[i] > mean:  # hot in the dark as well
@@ -256,7 +256,7 @@ def _line(
             for v, u in ((y + e, x + d), (y + d, x + e)):
                 if 0 <= v < rows and 0 <= u < columns:
                     beside = float(frame[v * columns + u])
-                    if limit < beside < math.inf and beside != marker:
+                    if limit < beside < NO_COUNT and beside != marker:
                         return True
     return False
 
@@ -280,6 +280,6 @@ def count_lit(
         for v in range(max(y - 1, 0), min(y + 2, rows)):
             for u in range(max(x - 1, 0), min(x + 2, columns)):
                 beside = float(frame[v * columns + u])
-                if not mean < beside < math.inf or beside == marker:
+                if not mean < beside < NO_COUNT or beside == marker:
                     continue
                 lit[k] += odds_of(beside - mean, fano * mean + floor, fano) > _LIT

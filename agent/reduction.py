@@ -1,5 +1,8 @@
 """From pixels to a cake to a pattern: one pass over the frame, pyFAI's geometry.
 
+Pixels of ``NO_COUNT`` (1e18) or more, either side of 0, are no numbers of counts: they
+are left out and counted as those are that are NaN or infinite.
+
 The pass needs raw sums only: normalisation and dark are linear and the same for every
 frame, so they are kept per cell and corrected for the few pixels that a frame lacks.
 """
@@ -22,6 +25,7 @@ from ringwatch.agent.kernel import (
     MAXIMUM,
     MOMENTS,
     NEGATIVE,
+    NO_COUNT,
     NON_FINITE,
     PIXELS,
     SATURATED,
@@ -270,7 +274,8 @@ def usable_counts(frame: NDArray[np.generic]) -> NDArray[np.float64]:
     What is invalid is as in ``Cake``; no mask is known here.
     """
     values = np.asarray(frame, np.float64)
-    usable = np.isfinite(values) & (values != Reduction._marker(frame.dtype))
+    usable = np.abs(values) < NO_COUNT  # False for NaN
+    usable &= values != Reduction._marker(frame.dtype)
     negative = usable & (values < 0)
     counts = negative & (values != -1) & (values != -2)
     if frame.dtype.kind != "f" or not counts.any():

@@ -6,26 +6,35 @@ later version computes the same from them as from a frame of today.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 from ringwatch.agent.errors import GeometryError, SettingsError
-from ringwatch.agent.geometry import Binning
-from ringwatch.agent.nouns import Cake, FrameRef
+from ringwatch.agent.geometry import MAX_Q_BINS, Binning
+from ringwatch.agent.nouns import SECTORS, Cake, FrameRef
 from ringwatch.agent.quality import FrameFacts
 
 __all__ = ["MOST_FRAMES", "load_reference", "save_reference"]
 
 MOST_FRAMES = 64
-_KIND = "ringwatch reference 1"
+_KIND = "ringwatch reference 2"
 _MAX_BYTES = 1 << 28
+_MAX_COLUMN = MOST_FRAMES * MAX_Q_BINS * SECTORS * 8 + 4096  # bytes, with a header
+_MAX_ABOUT = 1 << 24
+_SAME = 1e-5  # relative; weights are float32
 _ARRAYS = ("pixels", "total", "total_sq", "maximum", "zeros", "saturated", "norm")
-_NUMBERS = ("negative", "non_finite", "marked", "masked", "masked_total", "checksum")
+_COUNTS = ("negative", "non_finite", "marked", "masked", "checksum")
+_NUMBERS = (*_COUNTS, "masked_total")
 
 
 def save_reference(path: Path, frames: Sequence[FrameFacts], binning: Binning) -> None:
@@ -53,7 +62,11 @@ def save_reference(path: Path, frames: Sequence[FrameFacts], binning: Binning) -
             f"a reference is made of 1 to {MOST_FRAMES} sound frames, these are "
             f"{len(frames)}"
         )
-    about = {"kind": _KIND, "frames": [_described(facts) for facts in frames]}
+    about = {
+        "kind": _KIND,
+        "cells": _cells(binning),
+        "frames": [_described(facts) for facts in frames],
+    }
     columns: dict[str, Any] = {
         name: np.stack([getattr(facts.cake, name) for facts in frames])
         for name in (*_ARRAYS, "dark")
@@ -63,7 +76,6 @@ def save_reference(path: Path, frames: Sequence[FrameFacts], binning: Binning) -
             np.savez_compressed(
                 file,
                 about=np.frombuffer(json.dumps(about).encode(), np.uint8),
-                q=binning.q,
                 **columns,
             )
     except OSError as error:
@@ -76,7 +88,7 @@ def load_reference(path: Path, binning: Binning) -> list[FrameFacts]:
     Raises
     ------
     SettingsError
-        Where the file is missing or no reference.
+        Where the file is missing, is no reference, or is larger than one can be.
     GeometryError
         Where it was made with another geometry, mask or number of bins.
     """
@@ -84,31 +96,92 @@ def load_reference(path: Path, binning: Binning) -> list[FrameFacts]:
         if path.stat().st_size > _MAX_BYTES:
             raise SettingsError(f"{path} is larger than {_MAX_BYTES} bytes")
         # numpy leaves a file open that it opened itself and finds torn.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            about = json.loads(bytes(stored["about"]))
-            if about.get("kind") != _KIND:
-                raise ValueError(f"its kind is {about.get('kind')!r}")
-            q = stored["q"]
-            columns = {name: stored[name] for name in (*_ARRAYS, "dark")}
-            described = about["frames"]
+        with path.open("rb") as file:
+            cells, columns, frames = _read(file)
     except OSError as error:
         raise SettingsError(f"no reference at {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except _NO_REFERENCE as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise SettingsError(
-            f"{path} is no reference of Ringwatch ({error}): make one with "
+            f"{path} is no reference of Ringwatch ({why}): make one with "
             "`ringwatch classify FRAMES... --poni P --save-reference FILE`"
         ) from error
-    shape = (len(described), *binning.pixels.shape)
-    same = q.shape == binning.q.shape and np.allclose(q, binning.q, rtol=1e-9)
-    if not same or any(column.shape != shape for column in columns.values()):
+    shape = (len(frames), *binning.pixels.shape)
+    # The cells as a hash; the weights by their sums, as bits vary with the machine.
+    same = cells == _cells(binning) and columns["norm"].shape == shape
+    if not (same and np.allclose(columns["norm"], binning.norm, rtol=_SAME)):
         raise GeometryError(
-            f"the reference {path} was made with another geometry: make it again with "
-            "the .poni and mask of today"
+            f"the reference {path} was made with another geometry or mask: its pixels "
+            "belong to other cells or have other weights; give the .poni and mask that "
+            "it was made with, or make it again with `ringwatch classify FRAMES... "
+            "--poni P --mask M --save-reference FILE`"
         )
-    return [
-        _facts(described[i], {name: column[i] for name, column in columns.items()})
-        for i in range(shape[0])
+    return frames
+
+
+_NO_REFERENCE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,  # a list where a table is wanted
+    OverflowError,
+    EOFError,
+    RuntimeError,  # encrypted, or compressed as nobody can read
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def _cells(binning: Binning) -> str:
+    """Hash of which pixel belongs to which cell."""
+    digest = hashlib.blake2b(repr(tuple(binning.shape)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(binning.cell, "<u2").tobytes())
+    return digest.hexdigest()
+
+
+def _read(file: BinaryIO) -> tuple[str, dict[str, NDArray[Any]], list[FrameFacts]]:
+    """Hash of the cells, columns and frames of a file; errors of ``_NO_REFERENCE``."""
+    names = (*_ARRAYS, "dark")
+    with zipfile.ZipFile(file) as archive:
+        _check_size(archive, "about", _MAX_ABOUT)
+        for name in names:
+            _check_size(archive, name, _MAX_COLUMN)
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as stored:
+        about = json.loads(bytes(stored["about"]))
+        if not isinstance(about, dict) or about.get("kind") != _KIND:
+            kind = about.get("kind") if isinstance(about, dict) else about
+            raise ValueError(f"its kind is {kind!r:.60}, not {_KIND!r}")
+        columns = {name: stored[name] for name in names}
+    described = about["frames"]
+    if not isinstance(described, list) or not 0 < len(described) <= MOST_FRAMES:
+        raise ValueError(f"it does not hold 1 to {MOST_FRAMES} frames")
+    shape = (len(described), *columns["pixels"].shape[1:])
+    for name, column in columns.items():
+        if column.shape != shape or column.ndim != 3 or column.dtype.kind not in "iuf":
+            raise ValueError(f"{name} has {column.shape} {column.dtype}")
+        if not np.isfinite(column).all():
+            raise ValueError(f"{name} holds a value that is no finite number")
+    frames = [
+        _facts(one, {name: column[i] for name, column in columns.items()})
+        for i, one in enumerate(described)
     ]
+    return str(about["cells"]), columns, frames
+
+
+def _check_size(archive: zipfile.ZipFile, name: str, most: int) -> None:
+    """Refuse an array before it is unpacked, or claims memory that nothing fills."""
+    size = archive.getinfo(f"{name}.npy").file_size
+    with archive.open(f"{name}.npy") as member:
+        version = npy.read_magic(member)
+        if version != (1, 0):
+            raise ValueError(f"{name} is an array of format {version}")
+        shape, _, dtype = npy.read_array_header_1_0(member)
+        claimed = math.prod(shape) * dtype.itemsize
+    if max(size, claimed) > most:
+        raise ValueError(
+            f"{name} unpacks to {max(size, claimed)} bytes, {most} are the most"
+        )
 
 
 def _described(facts: FrameFacts) -> dict[str, Any]:
@@ -121,18 +194,20 @@ def _described(facts: FrameFacts) -> dict[str, Any]:
     }
 
 
-def _facts(described: dict[str, Any], columns: dict[str, Any]) -> FrameFacts:
-    rows, row_length = described["shape"]
+def _facts(described: Any, columns: dict[str, Any]) -> FrameFacts:
+    rows, row_length = (int(n) for n in described["shape"])
+    readbacks = {str(k): float(v) for k, v in described["readbacks"].items()}
+    counts: dict[str, Any] = {name: int(described[name]) for name in _COUNTS}
     cake = Cake(
         **columns,
-        **{name: described[name] for name in _NUMBERS},
+        **counts,
+        masked_total=float(described["masked_total"]),
         shape=(rows, row_length),
     )
-    ref = FrameRef.without_pixels("reference", 0, described["readbacks"])
     return FrameFacts(
-        ref=ref,
+        ref=FrameRef.without_pixels("reference", 0, readbacks),
         cake=cake,
         pattern=None,
-        dtype=np.dtype(described["dtype"]),
-        dark_frames=described["dark_frames"],
+        dtype=np.dtype(str(described["dtype"])),
+        dark_frames=int(described["dark_frames"]),
     )

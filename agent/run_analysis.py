@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,14 +43,6 @@ _SIGNAL_GONE = (Flag.NO_BEAM, Flag.MISREAD, Flag.INVALID_VALUES)
 """A frame with one of these raised has no rings worth a label."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """What is remembered of the frames of one data key."""
-
-    fold: QualityFold
-    alarms: Alarms
-
-
 class RunAnalysis:
     """Verdicts of one raw run, in the order in which its frames are announced.
 
@@ -78,7 +70,8 @@ class RunAnalysis:
         self._analysis = analysis
         self._reader = reader
         self._darks = darks
-        self._series: dict[tuple[str, str, tuple[int, int]], _Series] = {}
+        self._folds: dict[tuple[str, str, tuple[int, int]], QualityFold] = {}
+        self._alarms: dict[tuple[str, str], Alarms] = {}
         self._is_dark_run = bool(start.get("dark_frame"))
         motors = start.get("motors")
         self._motors = tuple(
@@ -90,23 +83,32 @@ class RunAnalysis:
         """Verdict of one frame; ``arrived`` is on the clock of ``time.monotonic``."""
         if self._is_dark_run or ref.stream == self._analysis.settings.dark_stream:
             return self._verdict(ref, self._take_dark(ref), None, None, arrived)
+        pattern = corrected = prediction = None
         try:
-            frame = self._reader.read(ref)
-            series, facts = self._reduce(ref, frame)
+            fold, facts = self._reduce(ref, self._reader.read(ref))
         except FrameShapeError as error:
             quality = unread(str(error), flag=Flag.MISREAD)
-            return self._verdict(ref, quality, None, None, arrived)
         except RingwatchError as error:
-            return self._verdict(ref, unread(str(error)), None, None, arrived)
-        quality, corrected = series.fold.examine(facts)
-        if self._keep is not None:
-            self._keep(facts, quality)
-        prediction, why_not = self._classify(facts.pattern, quality)
-        quality = with_label(quality, prediction, why_not)
-        quality = replace(quality, alarm=series.alarms.take(ref.index, quality))
-        return self._verdict(
-            ref, quality, facts.pattern, prediction, arrived, corrected
-        )
+            quality = unread(str(error))
+        else:
+            pattern = facts.pattern
+            quality, corrected = fold.examine(facts)
+            if self._keep is not None:
+                self._keep(replace(facts, turned=None), quality)  # lets the pixels go
+            prediction, why_not = self._classify(pattern, quality)
+            quality = with_label(quality, prediction, why_not)
+        quality = self._alarmed(ref, quality)
+        return self._verdict(ref, quality, pattern, prediction, arrived, corrected)
+
+    def _alarmed(self, ref: FrameRef, quality: Quality) -> Quality:
+        """With the alarm in force: one fold for all frames of a data key.
+
+        Frames of any shape go through it, and those that could not be read.
+        """
+        key = (ref.stream, ref.data_key)
+        if key not in self._alarms:
+            self._alarms[key] = Alarms(self._analysis.settings.quality.threshold)
+        return replace(quality, alarm=self._alarms[key].take(ref.index, quality))
 
     def _take_dark(self, ref: FrameRef) -> Quality:
         try:
@@ -118,7 +120,7 @@ class RunAnalysis:
 
     def _reduce(
         self, ref: FrameRef, frame: NDArray[np.generic]
-    ) -> tuple[_Series, FrameFacts]:
+    ) -> tuple[QualityFold, FrameFacts]:
         analysis = self._analysis
         settings = analysis.settings.quality
         shape = (int(frame.shape[0]), int(frame.shape[1]))
@@ -127,16 +129,13 @@ class RunAnalysis:
         cake = reduction.cake(frame, dark)
         has_geometry = reduction.binning.has_geometry
         key = (ref.stream, ref.data_key, shape)
-        if key not in self._series:
-            self._series[key] = _Series(
-                fold=QualityFold(
-                    settings, reduction.binning, analysis.reference(shape)
-                ),
-                alarms=Alarms(settings.threshold),
+        if key not in self._folds:
+            self._folds[key] = QualityFold(
+                settings, reduction.binning, analysis.reference(shape)
             )
         dark_time, dark_readbacks = self._darks.taken(ref.run_uid, self._dark_uid)
         facts = FrameFacts(
-            ref=ref,
+            ref=_without_pixels(ref),
             cake=cake,
             pattern=reduction.pattern(cake, dark) if has_geometry else None,
             dtype=frame.dtype,
@@ -150,7 +149,7 @@ class RunAnalysis:
                 turn_image(frame, turn), look_again=False
             ),
         )
-        return self._series[key], facts
+        return self._folds[key], facts
 
     def _scanned(self, ref: FrameRef) -> tuple[str, ...]:
         """Readbacks of the motors that the plan said it would move."""
@@ -191,7 +190,7 @@ class RunAnalysis:
         corrected: Pattern | None = None,
     ) -> Verdict:
         return Verdict(
-            frame=replace(ref, locator=LostLocator(reason="analysed")),
+            frame=_without_pixels(ref),
             word=quality.word,
             reason=quality.reason,
             quality=quality,
@@ -201,6 +200,11 @@ class RunAnalysis:
             analysis_id=self._analysis.analysis_id,
             latency_ms=(time.monotonic() - arrived) * 1e3,
         )
+
+
+def _without_pixels(ref: FrameRef) -> FrameRef:
+    """The reference as it is kept: pixels that came with it would stay in memory."""
+    return replace(ref, locator=LostLocator(reason="analysed"))
 
 
 def unknown_verdict(

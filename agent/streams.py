@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -133,9 +134,22 @@ def locate_pixels(value: Any) -> list[Locator]:
 
 
 def readbacks_of(event: Document) -> dict[str, float]:
-    """Scalar numbers of an event, by data key."""
+    """Scalar numbers of an event, by data key; NaN where one is not finite.
+
+    No device reads infinity: it is how overflows, divisions by zero and disconnected
+    channels come through. Nothing is known of such a value, which is what NaN says, and
+    NaN is what everybody who uses readbacks looks out for.
+    """
     return {
-        key: float(value)
+        key: _finite(value)
         for key, value in event["data"].items()
         if isinstance(value, bool | int | float | np.number)
     }
+
+
+def _finite(value: Any) -> float:
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return math.nan
+    return number if math.isfinite(number) else math.nan

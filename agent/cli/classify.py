@@ -22,9 +22,10 @@ from ringwatch.agent.cli.classify_table import (
     read_library,
 )
 from ringwatch.agent.cli.present import as_object
+from ringwatch.agent.cli.sound_frames import JudgedFrame, check_frames, save_sound
 from ringwatch.agent.cli.why import find_reasons
 from ringwatch.agent.darks import DarkBook
-from ringwatch.agent.errors import FrameReadError, RingwatchError, SettingsError
+from ringwatch.agent.errors import FrameReadError, RingwatchError
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.geometry import load_geometry
 from ringwatch.agent.images import read_image
@@ -35,11 +36,9 @@ from ringwatch.agent.nouns import (
     MemoryLocator,
     Quality,
     Verdict,
-    Word,
 )
 from ringwatch.agent.pattern_axes import Axis, Unit, check_wavelength
 from ringwatch.agent.quality import FrameFacts
-from ringwatch.agent.reference_file import save_reference
 from ringwatch.agent.run_analysis import RunAnalysis, unknown_verdict
 from ringwatch.agent.settings import load_settings
 
@@ -64,7 +63,7 @@ def classify(
         Path | None,
         typer.Option(
             "--save-reference",
-            help="Keep those of the frames that are neither bad nor misaligned as a "
+            help="Keep those of the frames whose verdict is good, 64 at most, as a "
             "reference for --reference (.npz).",
         ),
     ] = None,
@@ -120,13 +119,15 @@ def classify(
     settings = load_settings(
         config, poni=poni, mask=mask, dark=dark, reference=reference, weights=weights
     )
+    if save_as_reference is not None:
+        check_frames(files, settings.poni)
     known = read_library(library) if library else None
     classifier = load_classifier(settings)
     analysis = Analysis(settings, classifier)
     verdicts = []
     axes: dict[Path, Axis] = {}
     read = 0
-    sound: list[FrameFacts] = []
+    judged: list[JudgedFrame] = []
     for path in files:
         arrived = time.monotonic()
         ref = _ref(path)
@@ -135,13 +136,13 @@ def classify(
                 axes[path] = read_axis(path, unit=unit, wavelength=wavelength)
                 verdict = _judge_pattern(analysis, ref, axes[path], arrived)
             else:
-                verdict = _judge_frame(analysis, ref, arrived, sound)
+                verdict = _judge_frame(analysis, ref, arrived, judged)
             read += 1
         except RingwatchError as error:
             verdict = unknown_verdict(ref, str(error), analysis.analysis_id, arrived)
         verdicts.append((path, verdict))
     if save_as_reference is not None:
-        _save_reference(save_as_reference, analysis, sound)
+        save_sound(save_as_reference, analysis, judged)
     reasons = [
         find_reasons(classifier, verdict, _wavelength(path, settings.poni, axes))
         for path, verdict in verdicts
@@ -183,7 +184,7 @@ def _ref(path: Path) -> FrameRef:
 
 
 def _judge_frame(
-    analysis: Analysis, ref: FrameRef, arrived: float, sound: list[FrameFacts]
+    analysis: Analysis, ref: FrameRef, arrived: float, judged: list[JudgedFrame]
 ) -> Verdict:
     path = Path(ref.run_uid)
     if path.is_dir():
@@ -193,8 +194,7 @@ def _judge_frame(
     ref = replace(ref, locator=MemoryLocator(frame=read_image(path)))
 
     def keep(facts: FrameFacts, quality: Quality) -> None:
-        if quality.word in (Word.GOOD, Word.SUSPECT):
-            sound.append(facts)
+        judged.append((path, facts, quality))
 
     run = RunAnalysis(analysis, {}, FrameReader(), DarkBook(), keep)
     verdict = run.judge(ref, arrived)
@@ -202,18 +202,6 @@ def _judge_frame(
     if frames == 1:
         return verdict
     return replace(verdict, reason=f"{verdict.reason} (first of {frames} frames)")
-
-
-def _save_reference(path: Path, analysis: Analysis, sound: list[FrameFacts]) -> None:
-    """Keep the sound frames; they are of one detector, or there is no reference."""
-    shapes = {facts.cake.shape for facts in sound}
-    if len(shapes) != 1:
-        raise SettingsError(
-            "--save-reference: none of the frames is sound"
-            if not shapes
-            else f"--save-reference: the frames have {len(shapes)} different shapes"
-        )
-    save_reference(path, sound, analysis.reduction(shapes.pop()).binning)
 
 
 def _frames_in(path: Path) -> int:

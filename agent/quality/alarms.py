@@ -1,9 +1,14 @@
 """Alarms: what is worth calling somebody for, as a fold over the verdicts of a run.
 
 Flags are facts of single frames and are always recorded; an alarm is for people. It
-waits for a second frame with the same root cause (exact flags do not), stays on until
-the cause has been away for several frames by a margin, and is announced once per root
-cause and run; after that only a counter goes on.
+waits for a second frame in a row with the same root cause (exact flags do not) and is
+announced once per root cause and run; after that only a counter goes on. It ends
+
+- when its flag was clear by a margin in five frames in a row: exact flags clear, others
+  below half of the threshold;
+- or when fifty frames were judged without its cause: the flag clear with no such margin
+  (of bright frames an effect too small to matter is still significant), raised with a
+  lesser severity, or not evaluated. A frame that nobody could judge is not counted.
 """
 
 from __future__ import annotations
@@ -16,7 +21,10 @@ from ringwatch.agent.nouns import Alarm, Flag, FlagState, Quality, Severity, Wor
 __all__ = ["Alarms"]
 
 _OFF_DELAY = 5  # frames
+_LONG_OFF_DELAY = 50  # frames; no proof that the cause is gone, but none that it stays
 _EXACT = frozenset({Flag.INVALID_VALUES, Flag.MISREAD, Flag.DUPLICATE, Flag.SATURATED})
+_WITHOUT_MARGIN = _EXACT | {Flag.NO_BEAM}
+"""Flags that are clear or not: the z of ``no_beam`` is that of any loss of light."""
 _GRAVE = frozenset({Severity.BAD, Severity.MISALIGNED})
 
 
@@ -25,7 +33,8 @@ class _Episode:
     flag: Flag
     since: int  # first frame with the cause
     came_on: int  # frame with which the alarm came
-    away: int = 0  # frames without the cause
+    away: int = 0  # frames judged without the cause since it was last seen
+    calm: int = 0  # of these, the last ones in a row that were clear by a margin
 
 
 class Alarms:
@@ -34,8 +43,8 @@ class Alarms:
     Parameters
     ----------
     threshold : float
-        At which statistical flags are raised, standard deviations. An alarm clears
-        below half of it.
+        At which statistical flags are raised, standard deviations. Half of it is the
+        margin below which an alarm clears soon.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -47,7 +56,8 @@ class Alarms:
     def take(self, index: int, quality: Quality) -> Alarm | None:
         """Alarm in force after this frame, None where there is none.
 
-        A frame of the word ``unknown`` neither begins nor ends one.
+        A frame of the word ``unknown`` begins none, nor brings one nearer to its end
+        unless it evaluates its flag.
         """
         cause = self._cause(quality)
         on = self._on
@@ -80,7 +90,8 @@ class Alarms:
     def _begin(self, cause: Flag, index: int) -> None:
         """The cause is there: hold its alarm, or let it come after the second frame."""
         if self._on is not None and self._on.flag is cause:
-            self._on.away = 0
+            self._on.away = self._on.calm = 0
+            self._waiting = None  # another cause was there for one frame only
             return
         since = index
         if self._waiting is not None and self._waiting[0] is cause:
@@ -93,11 +104,15 @@ class Alarms:
         self._waiting = None
 
     def _is_over(self, on: _Episode, quality: Quality) -> bool:
-        """Count frames without the cause of the alarm; five in a row end it."""
+        """Count frames of which the cause of the alarm is not the root cause."""
         state = quality.states[on.flag]
-        if state is FlagState.NOT_EVALUATED:
-            return False
-        near = abs(quality.z.get(on.flag, 0.0)) > self._threshold / 2
-        back = state is FlagState.RAISED or (near and on.flag not in _EXACT)
-        on.away = 0 if back else on.away + 1
-        return on.away >= _OFF_DELAY
+        if quality.severities.get(on.flag) in _GRAVE:
+            on.away = on.calm = 0
+        elif state is FlagState.NOT_EVALUATED:
+            on.away += quality.word is not Word.UNKNOWN
+        else:
+            on.away += 1
+            near = abs(quality.z.get(on.flag, 0.0)) > self._threshold / 2
+            near = near and on.flag not in _WITHOUT_MARGIN
+            on.calm = 0 if near or state is FlagState.RAISED else on.calm + 1
+        return on.calm >= _OFF_DELAY or on.away >= _LONG_OFF_DELAY

@@ -1,8 +1,17 @@
 """Frames that were reduced elsewhere: I(2theta, chi) of sectors, or I(2theta) alone.
 
 The flags that need no pixels judge them like any other frame. What such data hold are
-no counts: their noise is measured from point to point, and they are scaled to the
-counts that would have it.
+no counts: the noise of a run's first frame is measured from point to point, and all its
+frames are scaled to the counts that would have it.
+
+Example
+-------
+::
+
+    series = CakedSeries(two_theta_deg, wavelength)
+    for intensity in frames:  # (sectors, n) each
+        quality = series.judge(intensity, {"i0": 2e5})
+        print(quality.word, quality.reason)
 """
 
 from __future__ import annotations
@@ -14,14 +23,63 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ringwatch.agent.geometry import MASKED_CELL, MAX_Q_BINS, Binning
-from ringwatch.agent.nouns import SECTORS, Cake, FrameRef, Pattern
+from ringwatch.agent.nouns import SECTORS, Cake, Flag, FrameRef, Pattern, Quality
 from ringwatch.agent.quality.facts import FrameFacts
+from ringwatch.agent.quality.fold import QualityFold
+from ringwatch.agent.quality.settings import QualitySettings
+from ringwatch.agent.quality.words import unread
 
-__all__ = ["caked_binning", "caked_facts"]
+__all__ = ["CakedSeries", "caked_binning", "caked_facts", "noise_unit"]
 
 _PIXELS = 16  # of a cell; how many there really were nobody knows
 _QUARTILE, _CHI2_QUARTILE = 0.25, 0.1015  # of one degree of freedom; rings bend more
 _FRACTION = 0.01  # of the brightest point: dimmer ones say nothing of the noise
+_EVEN = 1.5  # longest step over the shortest; one in q rises by as much to 60 degrees
+
+
+class CakedSeries:
+    """Judges the frames of one run that were reduced elsewhere, in their order.
+
+    Parameters
+    ----------
+    two_theta_deg : (n,) array
+        Scattering angles of the points, degrees; see ``caked_binning``.
+    wavelength : float
+        Angstrom; for q only.
+    settings : QualitySettings, optional
+
+    Raises
+    ------
+    ValueError
+        Where the angles cannot be those of such frames.
+    """
+
+    def __init__(
+        self,
+        two_theta_deg: ArrayLike,
+        wavelength: float = 1.0,
+        settings: QualitySettings | None = None,
+    ) -> None:
+        self.binning = caked_binning(two_theta_deg, wavelength)
+        self._fold = QualityFold(settings or QualitySettings(), self.binning)
+        self._unit = math.nan
+        self._index = 0
+
+    def judge(
+        self, intensity: ArrayLike, readbacks: Mapping[str, float] | None = None
+    ) -> Quality:
+        """Judge the next frame; arguments as for ``caked_facts``.
+
+        One without any number in it is ``bad``, and the next one follows the last.
+        """
+        index, self._index = self._index, self._index + 1
+        values = _checked(intensity, self.binning)
+        if not np.isfinite(values).any():
+            return unread("no point holds a number", flag=Flag.MISREAD)
+        if math.isnan(self._unit):
+            self._unit = noise_unit(values)
+        facts = caked_facts(values, self.binning, index, readbacks, unit=self._unit)
+        return self._fold.judge(facts)
 
 
 def caked_binning(two_theta_deg: ArrayLike, wavelength: float = 1.0) -> Binning:
@@ -30,20 +88,29 @@ def caked_binning(two_theta_deg: ArrayLike, wavelength: float = 1.0) -> Binning:
     Parameters
     ----------
     two_theta_deg : (n,) array
-        Scattering angles of the points, degrees, rising evenly; 16 to 2047.
+        Scattering angles of the points, degrees, rising evenly (or as q does) and
+        below 90; 16 to 2047.
     wavelength : float
         Angstrom; for q only.
 
     Raises
     ------
     ValueError
-        Where the angles do not rise, or are too few or too many.
+        Where the angles do not rise or not evenly, or are too few or too many.
     """
-    angle = np.radians(np.asarray(two_theta_deg, np.float64))
+    degrees = np.asarray(two_theta_deg, np.float64)
+    angle = np.radians(degrees)
     if not 16 <= angle.size <= MAX_Q_BINS or not (np.diff(angle) > 0).all():
         raise ValueError(
             f"{angle.size} angles: 16 to {MAX_Q_BINS} rising ones are needed (average "
             "neighbouring points where there are more)"
+        )
+    step = np.diff(degrees)
+    if degrees[0] < 0 or degrees[-1] >= 90 or step.max() > _EVEN * step.min():
+        raise ValueError(
+            f"angles from {degrees[0]:.4g} to {degrees[-1]:.4g} in steps of "
+            f"{step.min():.3g} to {step.max():.3g}: 2 theta in degrees is needed, from "
+            "0 to below 90 and rising evenly"
         )
     # A pixel is the median step, so that a bin is about as wide.
     distance = 1.0 / float(np.median(np.diff(np.tan(angle))))
@@ -69,6 +136,8 @@ def caked_facts(
     binning: Binning,
     index: int,
     readbacks: Mapping[str, float] | None = None,
+    *,
+    unit: float | None = None,
 ) -> FrameFacts:
     """One frame for ``QualityFold(settings, binning).judge``.
 
@@ -83,22 +152,21 @@ def caked_facts(
     index : int
         Of the frame.
     readbacks : mapping, optional
+    unit : float, optional
+        Intensity of one count. Give all frames of a run the same one, that of the first
+        (``noise_unit``): by default it is that of this frame, which says nothing of how
+        bright it is.
 
     Raises
     ------
     ValueError
-        Where the shape does not fit or nothing is finite.
+        Where the shape does not fit, nothing is finite, or a readback is no number.
     """
-    values = np.atleast_2d(np.asarray(intensity, np.float64))
-    if values.ndim != 2 or values.shape[1] != binning.q.size:
-        raise ValueError(
-            f"intensity has shape {np.shape(intensity)}: (sectors, {binning.q.size}) "
-            "is needed"
-        )
+    values = _checked(intensity, binning)
     if not np.isfinite(values).any():
         raise ValueError("no intensity is finite")
     known = np.isfinite(values) & (values != 0.0)
-    counts = np.where(known, values, 0.0) / _noise_unit(values)
+    counts = np.where(known, values, 0.0) / (unit or noise_unit(values))
     share = _shares(values.shape[0])  # (sectors, 32)
     total = counts.T @ share  # (n, 32)
     pixels = np.rint(_PIXELS * np.minimum(known.T @ (share > 0), 1)).astype(np.int64)
@@ -131,12 +199,28 @@ def caked_facts(
         sigma=np.sqrt(np.maximum(total.sum(axis=1), 1.0)) * scale,
         coverage=(weight > 0).astype(np.float64),
     )
-    ref = FrameRef.without_pixels("caked", index, readbacks or {})
+    numbers = {key: float(value) for key, value in (readbacks or {}).items()}
+    ref = FrameRef.without_pixels("caked", index, numbers)
     return FrameFacts(ref=ref, cake=cake, pattern=pattern, dtype=np.dtype(np.float64))
 
 
-def _noise_unit(values: NDArray[np.float64]) -> float:
-    """Variance over mean of the points, from second differences along the angle."""
+def _checked(intensity: ArrayLike, binning: Binning) -> NDArray[np.float64]:
+    """Points by sector and angle, (sectors, n)."""
+    values = np.atleast_2d(np.asarray(intensity, np.float64))
+    if values.ndim != 2 or values.shape[1] != binning.q.size:
+        raise ValueError(
+            f"intensity has shape {np.shape(intensity)}: (sectors, {binning.q.size}) "
+            "is needed"
+        )
+    return values
+
+
+def noise_unit(intensity: NDArray[np.float64]) -> float:
+    """Intensity of one count: variance over mean of the points (sectors, n).
+
+    From second differences along the angle; 1 where they show no noise.
+    """
+    values = intensity
     bend = values[:, :-2] - 2 * values[:, 1:-1] + values[:, 2:]
     level = (values[:, :-2] + values[:, 1:-1] + values[:, 2:]) / 3
     with np.errstate(invalid="ignore"):

@@ -13,12 +13,12 @@ _CONFOUNDED = (
         (Flag.BEAM_DROP, Flag.NO_SAMPLE, Flag.SHADOW, Flag.SPOTS),
         "part of the frame is missing: what is left looks like this",
     ),
-    (Flag.SHADOW, (Flag.BEAM_DROP,), "the shadow takes the light that is missing"),
     (
         Flag.BEAM_CENTER,
-        (Flag.HOT_PIXELS, Flag.ZINGERS, Flag.SHADOW),
+        (Flag.HOT_PIXELS, Flag.ZINGERS, Flag.SHADOW, Flag.BEAMSTOP_LEAK),
         "the rings run across the cells: their own light looks like this",
     ),
+    (Flag.SHADOW, (Flag.BEAM_DROP,), "the shadow takes the light that is missing"),
     (Flag.SPOTS, (Flag.BEAMSTOP_LEAK,), "a spot beside the beam looks like this"),
     (
         Flag.BEAMSTOP_LEAK,
@@ -36,7 +36,11 @@ _CONFOUNDED = (
         "few grains: the pixels along the mask may lack light by chance",
     ),
 )
-"""A fault, what it makes look like faults, and why."""
+"""A fault, what it makes look like faults, and why.
+
+Causes before their looks: what is itself only a look takes nothing back. (The order of
+``words.CAUSES`` would not do: there the looks stand first, a shadow before the centre.)
+"""
 
 
 def settled(findings: list[Finding]) -> list[Finding]:
@@ -47,12 +51,14 @@ def settled(findings: list[Finding]) -> list[Finding]:
 def _unconfounded(findings: list[Finding]) -> list[Finding]:
     """Take back what another fault only makes look like a fault."""
     up = {f.flag for f in findings if f.state is FlagState.RAISED}
-    muted = {
-        flag: why for cause, flags, why in _CONFOUNDED if cause in up for flag in flags
-    }
+    muted: dict[Flag, str] = {}
+    for cause, looks, why in _CONFOUNDED:
+        if cause in up:
+            muted |= {look: why for look in looks if look in up}
+            up.difference_update(looks)
     return [
         not_evaluated(f.flag, muted[f.flag], further=f.further)
-        if f.flag in muted and f.state is FlagState.RAISED
+        if f.flag in muted
         else f
         for f in findings
     ]

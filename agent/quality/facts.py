@@ -111,14 +111,13 @@ class Reference:
     marked : float
         Pixels marked invalid in one frame.
     brightness : float
-        Dark-subtracted counts of one frame, per second of exposure where the exposure
-        is known.
+        Dark-subtracted counts of one frame.
     mean, variance : (n_q,) float64
         Profile in counts per pixel, and the variance of it.
     rings : Rings
     center : CenterFit or None
     readbacks : dict of str to float
-        Mean of each readback.
+        Mean of each readback over the frames in which it is a number; NaN in none.
     """
 
     frames: int
@@ -157,7 +156,7 @@ class Reference:
             sector=np.divide(net, norm, out=np.zeros_like(net), where=norm > 0),
             norm=norm,
             marked=sum(c.marked for c in cakes) / n,
-            brightness=sum(brightness(facts, settings) for facts, _ in every) / n,
+            brightness=float(net.sum()) / n,
             mean=np.asarray(sum(p.mean for p in profiles) / n),
             variance=np.asarray(sum(spread) / n**2),
             rings=last.rings if last.rings is not None else _NO_RINGS,
@@ -169,19 +168,13 @@ class Reference:
 _NO_RINGS = Rings(bins=np.empty(0, np.int64), fwhm=np.empty(0), width=math.nan)
 
 
-def brightness(facts: FrameFacts, settings: QualitySettings) -> float:
-    """Dark-subtracted counts of a frame, per second where the exposure is known."""
-    net = float(facts.cake.total.sum() - facts.cake.dark.sum())
-    return net / (exposure(facts.ref.readbacks, settings) or 1.0)
-
-
 def exposure(readbacks: Mapping[str, float], settings: QualitySettings) -> float | None:
-    """Exposure of the frame in seconds, None where nobody tells."""
+    """Exposure of the frame in seconds, None where nobody tells a finite one."""
     key = find_readback(
         readbacks, settings.exposure_key, suffixes=("exposure_time", "acquire_time")
     )
     value = readbacks[key] if key else 0.0
-    return value if value > 0 else None
+    return value if 0 < value < math.inf else None
 
 
 def find_readback(
@@ -191,7 +184,11 @@ def find_readback(
     suffixes: tuple[str, ...] = (),
     parts: tuple[str, ...] = (),
 ) -> str | None:
-    """Find the readback that settings name, or else the first that looks like it."""
+    """Find the readback that settings name, or else the first that looks like it.
+
+    A suffix is a whole word: ``i0`` and ``ring_i0`` end in ``i0``, ``roi0`` and
+    ``phi0`` do not. A part may stand anywhere.
+    """
     if key is not None:
         return key if key in readbacks else None
     return _find_name(tuple(readbacks), suffixes, parts)
@@ -204,11 +201,21 @@ def _find_name(
     """The frames of a run have the same readbacks: looked for once."""
     for name in sorted(names):
         low = name.lower()
-        if low.endswith(suffixes) or any(part in low for part in parts):
+        whole = any(_ends_in(low, suffix) for suffix in suffixes)
+        if whole or any(part in low for part in parts):
             return name
     return None
 
 
+def _ends_in(name: str, word: str) -> bool:
+    before = name.removesuffix(word)
+    return before != name and not before[-1:].isalnum()
+
+
 def _mean_readbacks(every: list[dict[str, float]]) -> dict[str, float]:
     shared = set.intersection(*(set(r) for r in every))
-    return {key: sum(r[key] for r in every) / len(every) for key in sorted(shared)}
+    means = {}
+    for key in sorted(shared):
+        known = [r[key] for r in every if math.isfinite(r[key])]
+        means[key] = sum(known) / len(known) if known else math.nan
+    return means

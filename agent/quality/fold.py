@@ -23,7 +23,7 @@ from ringwatch.agent.quality.geometry.displaced import (
     RingShifts,
     judge_sample_displaced,
 )
-from ringwatch.agent.quality.geometry.ring_center import locate_center
+from ringwatch.agent.quality.geometry.ring_center import CenterFit, locate_center
 from ringwatch.agent.quality.geometry.ring_history import RingHistory
 from ringwatch.agent.quality.geometry.scale import fit_scale, judge_radial_scale
 from ringwatch.agent.quality.geometry.strain import judge_strain
@@ -95,6 +95,7 @@ class QualityFold:
         self._turns = TurnSearch()
         self._drift = Drift()
         self._change = ChangePoint()
+        self._last_center: CenterFit | None = None
         self._first: Mapping[str, float] | None = None  # readbacks
         stored = [(facts, self._measure(facts)) for facts in reference]
         if stored:
@@ -181,10 +182,16 @@ class QualityFold:
         if seen.profiles is None or seen.rings is None or self._beam is None:
             missing = (Flag.BEAM_CENTER, Flag.TILT, Flag.STRAIN)
             return seen, [scale, *(not_evaluated(f, "no geometry") for f in missing)]
-        found = locate_center(seen.profiles, seen.rings)
+        found = locate_center(seen.profiles, seen.rings, self._last_center)
+        self._last_center = found.fit
         before = reference.center if reference is not None else None
         shifts = RingShifts.from_seen(seen, reference) if settings.flat_plate else None
         center = judge_center(found, before, settings)
+        hint, turned = mirror_of(found.fit, facts.cake.shape, self._beam)
+        if found.apart is not None:
+            turned = self._turns.judge(facts.turned, self.binning)
+        if center.state is FlagState.RAISED:
+            center = center._replace(sentence=center.sentence + hint)
         findings = [
             scale,
             center,
@@ -192,9 +199,6 @@ class QualityFold:
             judge_strain(found, before, settings),
             judge_sample_displaced(facts, shifts, settings),
         ]
-        turned = mirror_of(found.fit, facts.cake.shape, self._beam)
-        if found.apart is not None:
-            turned = self._turns.judge(facts.turned, self.binning)
         if turned is not None and center.state is FlagState.RAISED:
             findings.append(turned)
         return replace(seen, center=found.fit), findings
@@ -222,9 +226,13 @@ class QualityFold:
     def _about_series(
         self, facts: FrameFacts, seen: Seen, about_geometry: list[Finding]
     ) -> list[Finding]:
-        scale, center = about_geometry[:2]
+        found = {finding.flag: finding for finding in about_geometry}
         scores = SeriesScores.from_findings(
-            facts, seen, scale=scale, center=center, settings=self.settings
+            facts,
+            seen,
+            scale=found[Flag.RADIAL_SCALE],
+            center=found[Flag.BEAM_CENTER],
+            settings=self.settings,
         )
         return [
             self._drift.judge(scores, self.settings),

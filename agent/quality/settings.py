@@ -86,19 +86,26 @@ class QualitySettings:
     target_precision : float
         Wanted standard deviation over intensity of the strongest rings, 1.
     exposure_key : str or None
-        Readback with the exposure, s. None: the first key that ends in
-        ``exposure_time`` or ``acquire_time``.
+        Readback with the exposure, s. None: the first key that is
+        ``exposure_time`` or ``acquire_time``, or ends in one after a character that is
+        no letter or digit.
     i0_key : str or None
         Readback of the beam monitor, any unit. None: the first key named ``i0`` or
         ending in ``_i0``.
     temperature_key : str or None
-        Readback of the sample temperature, K or degree C. None: the first key that
-        holds ``temperature``.
+        Readback of the sample temperature. None: the first key that holds
+        ``temperature``.
+    temperature_unit : {"K", "degC"}
+        Its unit, kelvin or degrees Celsius; a negative value is in degrees Celsius in
+        any case. Only ``ice`` asks how cold the sample is; other flags ask for changes.
     temperature_tolerance : float
         Change of temperature that explains a change of the lattice, K.
     geometry_keys : tuple of str
         Readbacks of what moves the rings by moving the instrument: detector distance,
-        photon energy.
+        photon energy. Those that hold energy, mono or dcm as a word go against the
+        radii, wavelength or lambda with them; any other is a distance in m, cm, mm or
+        um (mm where its zero is not the sample). One explains rings that moved only if
+        it moved as they say.
     geometry_tolerance : float
         Relative change of such a readback that counts as a move, 1.
     reference_frames : int
@@ -142,6 +149,7 @@ class QualitySettings:
     exposure_key: str | None = None
     i0_key: str | None = None
     temperature_key: str | None = None
+    temperature_unit: Literal["K", "degC"] = "K"
     temperature_tolerance: float = 1.0
     geometry_keys: tuple[str, ...] = ()
     geometry_tolerance: float = 1e-5
@@ -186,6 +194,10 @@ class QualitySettings:
             if not 0 < value < (1 if name in shares else float("inf")):
                 limit = "between 0 and 1" if name in shares else "above 0"
                 raise ValueError(f"{name} is {value}: give a number {limit}")
+        if self.temperature_unit not in ("K", "degC"):
+            raise ValueError(
+                f"temperature_unit is {self.temperature_unit!r}: give K or degC"
+            )
         if self.dead_time_s is not None and not 0 < self.dead_time_s < 1:
             raise ValueError(
                 f"dead_time_s is {self.dead_time_s}: give seconds, such as 2e-7"

@@ -113,13 +113,15 @@ TEXTS: dict[Flag, FlagText] = {
         "A mask (or a detector with gaps) and a geometry.",
     ),
     Flag.HOT_PIXELS: FlagText(
-        "The same pixels are far brighter than their rings in many frames.",
+        "The same pixels are far brighter than their rings in frame after frame.",
         "Add them to the mask; a new dark may take them away.",
-        "Five frames of the same run, and a geometry.",
+        "An earlier frame of the same run, and a geometry. Single hot pixels are told "
+        "from zingers after three earlier frames.",
     ),
     Flag.ZINGERS: FlagText(
         "Single pixels, others in each frame, are far brighter than their rings: "
-        "cosmic rays or noise, with a share of the counts that matters.",
+        "cosmic rays or noise, with a share of the counts that matters. In the first "
+        "frame of a run they may be hot pixels as well: only another frame tells.",
         "Use several shorter exposures and their median.",
         "A geometry.",
     ),
@@ -158,7 +160,8 @@ TEXTS: dict[Flag, FlagText] = {
     Flag.RADIAL_SCALE: FlagText(
         "All rings grew or shrank together. Distance, energy, the place of the sample "
         "along the beam and the lattice all do that; readbacks decide whether it is a "
-        "misalignment, information (temperature), or stays open.",
+        "misalignment, information (temperature), or stays open. One that moved the "
+        "other way, or by another amount, explains nothing.",
         "Compare with temperature, distance and energy; name those readbacks in the "
         "settings.",
         _REFERENCE,
@@ -197,7 +200,8 @@ TEXTS: dict[Flag, FlagText] = {
     Flag.ICE: FlagText(
         "The rings of hexagonal ice are in the pattern.",
         "Warm and dry the sample, check the cold gas stream.",
-        "A sample below 273 K, by a readback of the temperature.",
+        "A sample below 273 K, by a readback of the temperature (`temperature_key`, in "
+        "`temperature_unit`).",
     ),
     Flag.AMORPHOUS_ONLY: FlagText(
         "No structure sharper than the instrument's own width; the value is an upper "

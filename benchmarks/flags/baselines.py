@@ -30,9 +30,7 @@ class Baselines:
     def __init__(self) -> None:
         self._first: list[tuple[float, float, float]] = []
 
-    def judge(
-        self, facts: FrameFacts, *, first: int = 3, clip: bool = True
-    ) -> set[str]:
+    def judge(self, facts: FrameFacts, *, clip: bool = True) -> set[str]:
         """Which of them would have complained; the first frames set their levels.
 
         Without ``clip`` the last one is left out: it takes longer than all the flags.

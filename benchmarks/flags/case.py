@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ringwatch.simulated_beamline.conditions import Fault
+from ringwatch.simulated_beamline.geometry import Geometry
 
 __all__ = ["FIRST", "Case"]
 
@@ -25,19 +27,25 @@ class Case:
     unit : str
         Of the amplitude.
     amplitudes : tuple of float
-        From small to large.
+        In rising order; of shares left the smallest are the strongest faults.
+    no_fault : float or None
+        The amplitude that is no fault, tried as well so that a flag that is stuck on
+        shows: 0, or 1 of a share left. None where there is none.
     target : float or None
         The amplitude that the issue asks to be seen in 95 of 100 frames.
     make : callable
-        From an amplitude and a direction (0..1) to the fault, in force from frame
-        ``FIRST`` on.
+        From an amplitude and a direction (0..1), and with ``per_edge`` the shorter edge
+        of the detector in pixels, to the fault, in force from frame ``FIRST`` on.
     pixels : bool
         Whether it takes frames, pixel by pixel; else cakes do.
     patience : int
         Faulty frames within which the flag may come.
     readbacks : callable or None
-        From an amplitude to further readbacks of faulty frames; those of the sound ones
-        come at amplitude 0.
+        From where the detector really stands to further readbacks, all true.
+    components : tuple of str
+        Keys of the values that say how large the fault is, one for each component.
+    injected : callable or None
+        From an amplitude and a direction to what these components should be.
     word : str
         What the verdict must be; empty where several may.
     settings : mapping
@@ -47,7 +55,7 @@ class Case:
     from_start : bool
         Whether the first frames are faulty as well, so that no reference helps.
     per_edge : bool
-        Whether ``make`` wants the amplitude times the detector's edge in pixels.
+        Whether ``make`` wants the detector's edge as well.
     geometry : str
         Key of ``BENCH_GEOMETRIES`` instead of the scene's, where the fault asks for it.
     """
@@ -56,13 +64,31 @@ class Case:
     unit: str
     amplitudes: tuple[float, ...]
     target: float | None
-    make: Callable[[float, float], Fault]
+    make: Callable[..., Fault]
+    no_fault: float | None = None
     pixels: bool = False
     patience: int = 1
-    readbacks: Callable[[float], dict[str, float]] | None = None
+    readbacks: Callable[[Geometry], dict[str, float]] | None = None
+    components: tuple[str, ...] = ()
+    injected: Callable[[float, float], tuple[float, ...]] | None = None
     word: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     stage: Mapping[str, Any] = field(default_factory=dict)
     from_start: bool = False
     per_edge: bool = False
     geometry: str = ""
+
+    def made(self, amplitude: float, turn: float, edge: int) -> Fault:
+        """The fault at an amplitude in a direction, on a detector of that edge."""
+        return self.make(amplitude, turn, *((edge,) if self.per_edge else ()))
+
+    def recovered(
+        self, values: Mapping[str, float], amplitude: float, turn: float
+    ) -> float:
+        """Found over injected, along what was injected; NaN where that is nothing."""
+        if self.injected is None or amplitude == self.no_fault:
+            return math.nan
+        due = self.injected(amplitude, turn)
+        found = [values.get(key, math.nan) for key in self.components]
+        along = sum(f * d for f, d in zip(found, due, strict=True))
+        return along / sum(d * d for d in due)

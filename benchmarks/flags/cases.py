@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
 
 from ringwatch.benchmarks.flags.case import FIRST, Case
-from ringwatch.simulated_beamline.conditions import Fault
+from ringwatch.benchmarks.flags.injections import (
+    Doubled,
+    along,
+    found_ppm,
+    found_tilt,
+    missing_module,
+    move_along_beam,
+    real_distance,
+    shift,
+    shifted_mask,
+    tilt,
+)
 from ringwatch.simulated_beamline.faults import (
     BeamLost,
-    DetectorShift,
-    DetectorTilt,
-    DistanceChange,
     Dropped,
     I0Glitch,
-    MaskShifted,
     SampleLost,
     ShutterClipped,
     Swapped,
@@ -25,7 +29,6 @@ from ringwatch.simulated_beamline.faults import (
 )
 from ringwatch.simulated_beamline.light_faults import (
     BeamstopLeak,
-    MissingModule,
     Shadow,
 )
 from ringwatch.simulated_beamline.readout_faults import (
@@ -40,53 +43,9 @@ from ringwatch.simulated_beamline.readout_faults import (
 __all__ = ["CASES"]
 
 
-def _shift(px: float, turn: float) -> Fault:
-    angle = 2 * math.pi * turn
-    return DetectorShift(
-        first=0, dx_px=px * math.cos(angle), dy_px=px * math.sin(angle)
-    )
-
-
-def _tilt(degrees: float, turn: float) -> Fault:
-    angle = 2 * math.pi * turn
-    return DetectorTilt(
-        first=0,
-        rot1_deg=degrees * math.cos(angle),
-        rot2_deg=degrees * math.sin(angle),
-    )
-
-
-def _distance(relative: float, turn: float) -> Fault:
-    return DistanceChange(first=0, ppm=1e6 * relative * (1 if turn < 0.5 else -1))
-
-
-def _module(side: float, turn: float) -> Fault:
-    corner = (side * (0.6 + 0.15 * math.cos(6.3 * turn)), side * (0.8 + 0.35 * turn))
-    return MissingModule(
-        first=0,
-        corner_px=(round(corner[0]), round(corner[1])),
-        size_px=(round(side), round(side)),
-    )
-
-
-def _mask(px: float, turn: float) -> Fault:
-    dx, dy = ((1, 0), (0, 1), (-1, 0), (0, -1))[int(4 * turn) % 4]
-    return MaskShifted(first=0, dx_px=int(px) * dx, dy_px=int(px) * dy)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubled(Duplicate):
-    """A frame delivered twice by the detector, its number as well."""
-
-    flag: ClassVar[str] = "sequence"
-
-    def renumber(self, number: int, index: int) -> int:
-        """The number of the frame before."""
-        return number - 1
-
-
 _STEPS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 _CENTRES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 2.0)
+_CENTRE = ("beam_center_dx_px", "beam_center_dy_px")
 _TILTS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.3, 1.0)
 
 CASES: Mapping[str, Case] = MappingProxyType(
@@ -96,7 +55,10 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="px",
             amplitudes=_CENTRES,
             target=0.4,
-            make=_shift,
+            no_fault=0.0,
+            make=shift,
+            components=_CENTRE,
+            injected=along,
             word="misaligned",
         ),
         "beam centre, from the first frame": Case(
@@ -104,7 +66,10 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="px",
             amplitudes=(0.2, 0.4, 0.8, 2.0, 10.0),
             target=None,
-            make=_shift,
+            no_fault=0.0,
+            make=shift,
+            components=_CENTRE,
+            injected=along,
             word="misaligned",
             from_start=True,
         ),
@@ -113,7 +78,10 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="degree",
             amplitudes=_TILTS,
             target=0.15,
-            make=_tilt,
+            no_fault=0.0,
+            make=tilt,
+            components=("tilt_x_deg", "tilt_y_deg"),
+            injected=found_tilt,
             word="misaligned",
         ),
         "distance, no readback": Case(
@@ -121,7 +89,10 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="1",
             amplitudes=(1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 2e-3, 1e-2),
             target=2e-4,
-            make=_distance,
+            no_fault=0.0,
+            make=move_along_beam,
+            components=("radial_scale_ppm",),
+            injected=found_ppm,
             word="suspect",
         ),
         "distance, with its readback": Case(
@@ -129,8 +100,11 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="1",
             amplitudes=(5e-5, 1e-4, 2e-4, 5e-4, 2e-3),
             target=2e-4,
-            make=_distance,
-            readbacks=lambda a: {"detector_distance": 1000.0 * (1 + a)},
+            no_fault=0.0,
+            make=move_along_beam,
+            components=("radial_scale_ppm",),
+            injected=found_ppm,
+            readbacks=real_distance,
             settings={"geometry_keys": ("detector_distance",)},
             word="misaligned",
         ),
@@ -139,6 +113,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="share left",
             amplitudes=(0.0, 0.01, 0.02, 0.04, 0.1),
             target=None,
+            no_fault=1.0,
             make=lambda left, _: BeamLost(first=0, fraction=left),
             word="bad",
         ),
@@ -147,6 +122,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="share lost",
             amplitudes=(0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.3),
             target=0.05,
+            no_fault=0.0,
             make=lambda lost, _: ShutterClipped(first=0, fraction=1 - lost),
         ),
         "I0 alone": Case(
@@ -154,6 +130,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="share lost",
             amplitudes=(0.01, 0.02, 0.03, 0.04, 0.05, 0.1, 0.3),
             target=None,
+            no_fault=0.0,
             make=lambda lost, _: I0Glitch(first=0, factor=1 - lost),
         ),
         "sample lost": Case(
@@ -161,6 +138,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="share left",
             amplitudes=(0.0, 0.05, 0.1, 0.15, 0.2, 0.3),
             target=None,
+            no_fault=1.0,
             make=lambda left, _: SampleLost(first=0, fraction=left),
             word="bad",
         ),
@@ -208,7 +186,8 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="of the detector's edge, squared",
             amplitudes=(1 / 32, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 1 / 2),
             target=1 / 4,
-            make=_module,
+            no_fault=0.0,
+            make=missing_module,
             per_edge=True,
             word="bad",
         ),
@@ -236,7 +215,8 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="px",
             amplitudes=(1, 2, 3),
             target=1,
-            make=_mask,
+            no_fault=0.0,
+            make=shifted_mask,
             pixels=True,
             patience=16,
             stage={"margin_px": 0},
@@ -246,6 +226,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="dark counts over those subtracted",
             amplitudes=(0.5, 0.8, 1.25, 2.0),
             target=2.0,
+            no_fault=1.0,
             make=lambda factor, _: WrongDark(first=0, factor=factor),
             pixels=True,
             stage={"dark_rate": 400.0},  # 20 counts a pixel
@@ -256,6 +237,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="pixels",
             amplitudes=(10, 30, 100, 300),
             target=None,
+            no_fault=0.0,
             make=lambda n, _: HotPixels(first=0, count=int(n), value=2000),
             pixels=True,
             patience=6,
@@ -265,6 +247,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="pixels",
             amplitudes=(10, 30, 100, 300),
             target=None,
+            no_fault=0.0,
             make=lambda n, _: Zingers(first=0, count=int(n), value=2000),
             pixels=True,
         ),
@@ -273,6 +256,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="share taken in 30 degrees",
             amplitudes=_STEPS[:4],
             target=None,
+            no_fault=0.0,
             make=lambda share, turn: Shadow(
                 first=0, chi_deg=360 * turn - 180, transmission=1 - share
             ),
@@ -282,6 +266,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
             unit="share of the frame's counts",
             amplitudes=(0.003, 0.01, 0.03, 0.1),
             target=None,
+            no_fault=0.0,
             make=lambda share, turn: BeamstopLeak(
                 first=0, share=share, fwhm_px=20, side_px=24, side_deg=360 * turn
             ),

@@ -12,10 +12,12 @@ from ringwatch.agent.geometry import MASKED_CELL
 from ringwatch.agent.nouns import Cake
 from ringwatch.agent.reduction import Reduction
 from ringwatch.benchmarks.flags.stage import Scene, Stage
+from ringwatch.simulated_beamline.faults import DetectorShift
 
 __all__ = ["measure_cost"]
 
 _WARM = 6
+_MOVES = (0.0, 0.4, 2.0)  # px
 
 
 def measure_cost(
@@ -27,7 +29,9 @@ def measure_cost(
     """Time reduction and flags, in turns, on frames of 1 and of 4 Mpx.
 
     ``reduction`` is frame to cake and pattern, without the second look at single
-    pixels; ``flags`` is that look and all of ``QualityFold.examine``. One thread.
+    pixels; ``flags`` is that look and all of ``QualityFold.examine``. One thread. On
+    sound frames, and (uint16) on frames of a detector that has moved: the larger the
+    move, the more often its rings are read anew about another centre.
 
     Returns
     -------
@@ -35,19 +39,30 @@ def measure_cost(
         Medians in milliseconds, and the ratio of flags to reduction.
     """
     return [
-        _measure(geometry, dtype, repeats) for geometry in scenes for dtype in dtypes
+        _measure(geometry, dtype, moved, repeats)
+        for geometry in scenes
+        for dtype in dtypes
+        for moved in (_MOVES if dtype == "uint16" else _MOVES[:1])
     ]
 
 
-def _measure(geometry: str, dtype: str, repeats: int) -> dict[str, Any]:
-    """One size and type of frame."""
+def _measure(
+    geometry: str, dtype: str, moved_px: float, repeats: int
+) -> dict[str, Any]:
+    """One size and type of frame; all but the first six have moved."""
     stage = Stage(Scene(geometry=geometry, counts=1e7), seed=1)
-    expected = stage.experiment.expected(stage.experiment.conditions())
-    frames = [stage.frame(expected).astype(dtype) for _ in range(8)]
+    sound, moved = (
+        [stage.frame(expected).astype(dtype) for _ in range(8)]
+        for expected in (
+            stage.experiment.expected(stage.experiment.conditions(faults))
+            for faults in ((), (DetectorShift(first=0, dx_px=moved_px),))
+        )
+    )
     masked = int(np.flatnonzero(stage.binning.cell == MASKED_CELL)[0])
     fold, reduction = stage.fold(), stage.reduction
     taken: list[tuple[float, float, float]] = []
     for index in range(repeats + _WARM):
+        frames = sound if index < _WARM else moved
         frame = frames[index % len(frames)].copy()
         frame.reshape(-1)[masked] = index + 1  # else it repeats an earlier one
         began = time.perf_counter()
@@ -69,7 +84,8 @@ def _measure(geometry: str, dtype: str, repeats: int) -> dict[str, Any]:
     return {
         "geometry": geometry,
         "dtype": dtype,
-        "pixels": int(frames[0].size),
+        "pixels": int(sound[0].size),
+        "moved_px": moved_px,
         "reduction_ms": reduce_ms,
         "second_look_ms": look_ms,
         "judging_ms": judge_ms,

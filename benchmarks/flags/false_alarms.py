@@ -1,29 +1,22 @@
-"""False alarms: millions of cakes without a fault, quiet runs and decoys.
-
-One false alarm is one contiguous episode of the verdicts ``bad`` or ``misaligned``.
-"""
+"""False alarms: millions of cakes without a fault, quiet runs and decoys."""
 
 from __future__ import annotations
 
-import zlib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2
 
-from ringwatch.agent.nouns import Word
+from ringwatch.agent.quality import QualityFold
 from ringwatch.benchmarks.flags.baselines import Baselines
-from ringwatch.benchmarks.flags.ledger import Ledger
-from ringwatch.benchmarks.flags.stage import Scene, Stage
-from ringwatch.benchmarks.flags.stories import STORIES
+from ringwatch.benchmarks.flags.stage import Scene, Stage, StageOf
+from ringwatch.benchmarks.flags.stories import STORIES, Moment
+from ringwatch.benchmarks.flags.tally import FRAME_RATE_HZ, Tally
 from ringwatch.simulated_beamline.bench_geometries import BENCH_SAMPLES
 
-__all__ = ["FRAME_RATE_HZ", "Run", "draw_runs", "judge_run", "summarize"]
+__all__ = ["Run", "draw_runs", "judge_frames", "judge_run"]
 
-FRAME_RATE_HZ = 10.0
 _GEOMETRIES = {
     "small": 0.3,
     "cheap": 0.1,
@@ -35,7 +28,6 @@ _GEOMETRIES = {
     "reference": 0.02,
 }
 _DECADES = (3.0, 8.0)  # of the counts of a frame
-_ALARMS = (Word.BAD, Word.MISALIGNED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,88 +73,46 @@ def draw_runs(runs: int, frames: int, seed: int) -> Iterator[Run]:
 
 
 def judge_run(run: Run) -> dict[str, Any]:
-    """Judge one run; words, raised flags, and each episode of an alarm."""
+    """Judge one run of cakes; what was counted, see ``Tally.result``."""
+    stage = Stage(run.scene, run.seed ^ 0x5EED)
+    return judge_frames(run, stage, stage.fold(), Stage)
+
+
+def judge_frames(
+    run: Run, stage: Stage, fold: QualityFold, stage_of: StageOf
+) -> dict[str, Any]:
+    """Expose what the run's story tells on a stage, and judge each frame.
+
+    Parameters
+    ----------
+    run : Run
+    stage : Stage
+    fold : QualityFold
+    stage_of : callable
+        How the story makes its own stages: as ``stage`` was made.
+    """
     rng = np.random.default_rng(run.seed)
     tell, _ = STORIES[run.story]
-    stage = Stage(run.scene, run.seed ^ 0x5EED)
-    fold = stage.fold()
-    words: Counter[str] = Counter()
-    flags: Counter[str] = Counter()
-    episodes: list[dict[str, Any]] = []
-    baselines, complaining = Baselines(), set[str]()
-    complaints: Counter[str] = Counter()
-    within = False
-    for index, moment in enumerate(tell(run.scene, run.seed, run.frames, rng)):
-        cake = stage.cake(moment.rates, scale=moment.beam)
-        facts = stage.facts(cake, index, moment.readbacks, scanned=moment.scanned)
-        quality = fold.judge(facts)
-        told = baselines.judge(facts, clip=False)
-        complaints.update(told - complaining)
-        complaining = told
-        words[quality.word.value] += 1
-        flags.update(flag.label for flag in quality.raised)
-        alarm = quality.word in _ALARMS
-        if alarm and not within:
-            cause = quality.primary.label if quality.primary else ""
-            episodes.append({"frame": index, "flag": cause, "why": quality.reason})
-        elif alarm:
-            episodes[-1]["frames"] = index - episodes[-1]["frame"] + 1
-        within = alarm
-    return {
-        "story": run.story,
-        **asdict(run.scene),
-        "frames": run.frames,
-        "words": dict(words),
-        "flags": dict(flags),
-        "episodes": episodes,
-        "baselines": dict(complaints),
-    }
-
-
-def summarize(ledger: Ledger) -> dict[str, Any]:
-    """Alarms per hour with their upper limit, by story, geometry, sample and counts."""
-    results = [result for _, result in ledger.results()]
-    frames = sum(r["frames"] for r in results)
-    alarms = sum(len(r["episodes"]) for r in results)
-    hours = frames / FRAME_RATE_HZ / 3600.0
-    return {
-        "frames": frames,
-        "hours": hours,
-        "alarms": alarms,
-        "per_hour": alarms / hours if hours else 0.0,
-        "upper_limit_per_hour": _most(alarms) / hours if hours else float("inf"),
-        "by": {key: _split(results, key) for key in ("story", "geometry", "sample")}
-        | {"counts": _split(results, "counts", lambda c: f"1e{int(np.log10(c))}")},
-        "episodes": [
-            {"story": r["story"], "geometry": r["geometry"], "sample": r["sample"]}
-            | {"counts": r["counts"]}
-            | episode
-            for r in results
-            for episode in r["episodes"]
-        ],
-        "digest": zlib.crc32(repr(sorted(ledger.results())).encode()),
-    }
-
-
-def _most(alarms: int) -> float:
-    """Upper limit at 95 % (one-sided) of a Poisson mean (F. Garwood, 1936)."""
-    return float(chi2.ppf(0.95, 2 * (alarms + 1)) / 2)
-
-
-def _split(
-    results: list[dict[str, Any]], key: str, name: Any = str
-) -> dict[str, dict[str, Any]]:
-    table: dict[str, dict[str, Any]] = {}
-    for result in results:
-        row = table.setdefault(
-            name(result[key]),
-            {"frames": 0, "alarms": 0, "suspect": 0, "flags": {}, "baselines": {}},
+    tally, baselines = Tally(), Baselines()
+    moments = tell(run.scene, run.seed, run.frames, rng, stage_of=stage_of)
+    for index, moment in enumerate(moments):
+        cake, frame = stage.take(moment.light, scale=moment.beam, dark=moment.dark)
+        more = {} if moment.dark is None else _about_dark(moment)
+        facts = stage.facts(
+            cake,
+            index,
+            moment.readbacks,
+            scanned=moment.scanned,
+            dark=moment.dark,
+            frame=frame,
+            **more,
         )
-        row["frames"] += result["frames"]
-        row["alarms"] += len(result["episodes"])
-        for rule, count in result["baselines"].items():
-            row["baselines"][rule] = row["baselines"].get(rule, 0) + count
-        row["suspect"] += result["words"].get("suspect", 0)
-        for flag, count in result["flags"].items():
-            row["flags"][flag] = row["flags"].get(flag, 0) + count
-    return dict(sorted(table.items()))
+        tally.add(fold.judge(facts), baselines.judge(facts, clip=False))
+    return {"story": run.story, **asdict(run.scene), **tally.result()}
+
+
+def _about_dark(moment: Moment) -> dict[str, float]:
+    """What the readbacks of a dark say: as old as it is, and of the same exposure."""
+    exposure = moment.readbacks["detector_exposure_time"]
+    age = moment.dark_age / FRAME_RATE_HZ
+    return {"dark_age_s": age, "dark_exposure_s": exposure}

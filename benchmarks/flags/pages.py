@@ -14,8 +14,8 @@ from typing import Any
 from ringwatch.agent.nouns import Flag, Severity
 from ringwatch.agent.quality.texts import TEXTS
 from ringwatch.agent.quality.words import CAUSES, NEEDED
-from ringwatch.benchmarks.flags.cases import CASES
-from ringwatch.benchmarks.flags.figures import curve_name, draw_report
+from ringwatch.benchmarks.flags.figures import draw_report
+from ringwatch.benchmarks.flags.tables import calm, sight, whole_frames
 
 __all__ = ["REPORT", "index_page", "main", "page"]
 
@@ -31,8 +31,9 @@ _SEVERITIES = {
 }
 _OTHER = {
     Flag.SATURATED: "suspect; bad where the rings lose more than the tolerance",
-    Flag.RADIAL_SCALE: "misaligned where a readback of the geometry moved; information "
-    "where temperature or a new shape of the pattern explains it; else suspect",
+    Flag.RADIAL_SCALE: "misaligned where a readback of the geometry moved as the rings "
+    "say; information where temperature or a new shape of the pattern explains it; "
+    "else suspect",
 }
 Row = Mapping[str, Any]
 
@@ -74,7 +75,11 @@ def page(flag: Flag, report: Row, picture: str) -> str:
         "",
         "## How well it sees",
         "",
-        *_sight(flag, report),
+        *sight(flag, report),
+        "",
+        "## On frames without a fault",
+        "",
+        *calm(flag, report),
     ]
     if picture:
         lines += [
@@ -90,68 +95,6 @@ def page(flag: Flag, report: Row, picture: str) -> str:
 
 def _unit(unit: str) -> str:
     return {"1": "a share or ratio", "count": "a count"}.get(unit, unit)
-
-
-def _sight(flag: Flag, report: Row) -> list[str]:
-    rows = [r for r in report["recall"] if r["flag"] == flag.label]
-    if not rows:
-        return [
-            (
-                "Not among the injected faults of the benchmark; its tests say what "
-                "was tried."
-            )
-        ]
-    lines = [
-        (
-            "Simulated faults in photon-counting frames; `cheap` is 1 Mpx at 0.5 m, "
-            "`reference` 4 Mpx at 1 m. In brackets the Wilson interval at 95 %."
-        ),
-    ]
-    for name in dict.fromkeys(r["case"] for r in rows):
-        case = [r for r in rows if r["case"] == name]
-        lines += ["", f"### {name[0].upper()}{name[1:]}", ""]
-        lines += _table([r for r in case if r["group"] in ("target", "confirm")])
-        least = _least(case)
-        if least:
-            lines += ["", *least, "", f"![recall](images/{curve_name(name)}.png)"]
-    return lines
-
-
-def _table(rows: Sequence[Row]) -> list[str]:
-    if not rows:
-        return []
-    lines = [
-        "| amplitude | scene | drawn as | seen | named as the cause |",
-        "|---|---|---|---|---|",
-    ]
-    for row in rows:
-        low, high = row["recall_95"]
-        named = "-" if row["named_share"] is None else f"{row['named_share']:.1%}"
-        lines.append(
-            f"| {row['amplitude']:g} {row['unit']} | {row['geometry']}, "
-            f"{row['sample']}, {row['counts']:.0e} counts | {row['level']} | "
-            f"{row['seen']} of {row['trials']} ({low:.1%} to {high:.1%}) | {named} |"
-        )
-    return lines
-
-
-def _least(case: Sequence[Row]) -> list[str]:
-    """The smallest amplitude of the curve that is seen in 95 of 100 frames."""
-    lines = []
-    for counts in sorted({r["counts"] for r in case if r["group"] == "curve"}):
-        curve = [r for r in case if r["group"] == "curve" and r["counts"] == counts]
-        falling = CASES[case[0]["case"]].unit == "share left"
-        rows = sorted(curve, key=lambda r: r["amplitude"], reverse=not falling)
-        least = None
-        for row in rows:  # from the strongest fault on
-            if row["recall"] < 0.95:
-                break
-            least = row["amplitude"]
-        said = (
-            "none of those tried" if least is None else f"{least:g} {rows[0]['unit']}"
-        )
-        lines.append(f"- {counts:.0e} counts a frame: seen in 95 % from {said} on")
-    return lines
 
 
 def index_page(report: Row) -> str:
@@ -176,6 +119,8 @@ def index_page(report: Row) -> str:
             f"{report['seed']}, version {report['version']}, "
             f"`ringwatch bench flags --form {report['form']}`."
         ),
+        "",
+        whole_frames(report),
         "",
         "![false alarms](images/false-alarms.png)",
         "",

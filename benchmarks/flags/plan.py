@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ringwatch.benchmarks.flags.cases import CASES
-from ringwatch.benchmarks.flags.recall import measure_recall
+from ringwatch.benchmarks.flags.recall import DIRECTIONS, measure_recall
 from ringwatch.benchmarks.flags.stage import Scene
 from ringwatch.simulated_beamline.bench_geometries import (
     BENCH_GEOMETRIES,
@@ -21,6 +21,7 @@ Form = Literal["quick", "standard", "slow"]
 _DECADES = (1e4, 1e6, 1e8)
 _TRIALS = 60
 _TARGET_TRIALS = 400
+_TARGET_DIRECTIONS = 48  # a second each on the reference geometry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,9 @@ class Piece:
     pixels : bool
         Frames pixel by pixel, to confirm what cakes have shown.
     group : str
-        Which part of the report it belongs to: ``target``, ``curve``, ``grid`` or
-        ``confirm``.
+        Which part of the report it belongs to: ``target``, ``curve``, ``no fault``,
+        ``grid`` or ``confirm``.
+    directions : int
     """
 
     case: str
@@ -47,6 +49,7 @@ class Piece:
     trials: int
     pixels: bool = False
     group: str = "target"
+    directions: int = DIRECTIONS
 
     @property
     def name(self) -> str:
@@ -63,6 +66,7 @@ class Piece:
             trials=self.trials,
             seed=seed,
             pixels=self.pixels,
+            directions=self.directions,
         )
         return {"group": self.group, **found}
 
@@ -71,9 +75,9 @@ def recall_pieces(form: Form) -> Iterator[Piece]:
     """All pieces of a form of the benchmark.
 
     ``quick``: the amplitudes that were asked for, 25 trials on a small detector.
-    ``standard`` and ``slow``: these with 400 trials on the reference geometry, curves
-    of recall at three levels of counts, the grid of geometries and materials, and
-    frames to confirm the cakes.
+    ``standard`` and ``slow``: these with 400 trials in 48 directions on the reference
+    geometry, curves of recall at three levels of counts with what is no fault beside
+    them, the grid of geometries and materials, and frames to confirm the cakes.
     """
     targets = {name: case for name, case in CASES.items() if case.target is not None}
     if form == "quick":
@@ -85,7 +89,11 @@ def recall_pieces(form: Form) -> Iterator[Piece]:
     for name, case in targets.items():
         assert case.target is not None
         yield Piece(
-            case=name, amplitude=case.target, scene=Scene(), trials=_TARGET_TRIALS
+            case=name,
+            amplitude=case.target,
+            scene=Scene(),
+            trials=_TARGET_TRIALS,
+            directions=_TARGET_DIRECTIONS,
         )
     for name, case in CASES.items():
         for counts in _DECADES:
@@ -96,6 +104,14 @@ def recall_pieces(form: Form) -> Iterator[Piece]:
                     scene=Scene(geometry="cheap", counts=counts),
                     trials=_TRIALS,
                     group="curve",
+                )
+            if case.no_fault is not None:
+                yield Piece(
+                    case=name,
+                    amplitude=case.no_fault,
+                    scene=Scene(geometry="cheap", counts=counts),
+                    trials=_TRIALS,
+                    group="no fault",
                 )
     for name, case in targets.items():
         assert case.target is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,30 +12,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.geometry import MASKED_CELL
-from ringwatch.agent.nouns import Cake, Flag, Quality
-from ringwatch.agent.quality import FrameFacts, QualitySettings, turn_image
-from ringwatch.agent.reduction import Dark
+from ringwatch.agent.nouns import Flag
+from ringwatch.agent.quality import FrameFacts, QualitySettings
 from ringwatch.benchmarks.flags.baselines import Baselines
 from ringwatch.benchmarks.flags.case import FIRST, Case
 from ringwatch.benchmarks.flags.cases import CASES
-from ringwatch.benchmarks.flags.stage import Scene, Stage
+from ringwatch.benchmarks.flags.stage import Light, Scene, Stage
 from ringwatch.models.calibration import wilson_interval
 from ringwatch.simulated_beamline.cell_counts import CellRates
 from ringwatch.simulated_beamline.conditions import Fault
+from ringwatch.simulated_beamline.geometry import Geometry
 from ringwatch.simulated_beamline.readout_faults import SaturatedPixel
 
 __all__ = ["DIRECTIONS", "measure_recall"]
 
 DIRECTIONS = 12
-"""Directions, signs or places in which each amplitude is tried."""
+"""Directions, signs or places in which an amplitude is tried, in turn."""
+
+_DARKS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class _Light:
-    """What a frame expects: an image for frames, cells for cakes."""
+class _Lit:
+    """What a frame expects, where the detector really stands, and the beam."""
 
-    image: NDArray[np.float32] | None
-    rates: CellRates | None
+    light: Light
+    stands: Geometry
     beam: float
     i0: float
 
@@ -43,145 +46,125 @@ class _Bench:
     """A case at one amplitude on one scene."""
 
     def __init__(
-        self, name: str, amplitude: float, scene: Scene, seed: int, *, pixels: bool
+        self,
+        name: str,
+        amplitude: float,
+        scene: Scene,
+        seed: int,
+        *,
+        pixels: bool,
+        directions: int,
     ) -> None:
         self.case: Case = CASES[name]
         self.amplitude = amplitude
-        self.pixels = pixels or self.case.pixels
         if self.case.geometry:
             scene = replace(scene, geometry=self.case.geometry)
-        self.stage = Stage(scene, seed, **self.case.stage)
+        pixels = pixels or self.case.pixels
+        self.stage = Stage(scene, seed, pixels=pixels, **self.case.stage)
         full = float(self.stage.experiment.geometry.detector.saturation_value)
         self.settings = QualitySettings(saturation=full, **self.case.settings)
-        self.dark = self._take_dark() if "dark_rate" in self.case.stage else None
+        has_dark = "dark_rate" in self.case.stage
+        self.dark = self.stage.take_dark(_DARKS) if has_dark else None
         self.sound = self._light(())
-        edge = min(self.stage.binning.shape) if self.case.per_edge else 1
-        self.faults = [
-            self.case.make(amplitude * edge, k / DIRECTIONS) for k in range(DIRECTIONS)
-        ]
-        self._faulty: dict[int, _Light] = {}
-        self._on_rings = self._find_rings() if self.pixels else np.empty(0, np.int64)
+        edge = min(self.stage.binning.shape)
+        self.turns = [k / directions for k in range(directions)]
+        self.faults = [self.case.made(amplitude, turn, edge) for turn in self.turns]
+        self._faulty: dict[Fault, _Lit] = {}
+        self._on_rings = self._find_rings() if pixels else np.empty(0, np.int64)
 
-    def _light(self, faults: tuple[Fault, ...]) -> _Light:
+    def _light(self, faults: tuple[Fault, ...]) -> _Lit:
         conditions = self.stage.experiment.conditions(faults)
-        image = self.stage.experiment.expected(conditions)
-        rates = None
-        if not self.pixels:
-            binning = self.stage.binning
-            rates = CellRates.from_image(image, binning.cell, binning.pixels.size)
-        return _Light(
-            image=image if self.pixels else None,
-            rates=rates,
+        return _Lit(
+            light=self.stage.light(conditions),
+            stands=conditions.geometry,
             beam=conditions.beam,
             i0=conditions.beam * conditions.i0_gain,
         )
 
     def _find_rings(self) -> NDArray[np.int64]:
         """Pixels that are used and among the brightest fifth of those expected."""
-        assert self.sound.image is not None
+        assert isinstance(self.sound.light, np.ndarray)
         used = np.flatnonzero(self.stage.binning.cell != MASKED_CELL)
-        expected = self.sound.image.reshape(-1)[used]
+        expected = self.sound.light.reshape(-1)[used]
         return used[expected > np.quantile(expected, 0.8)]
 
-    def _take_dark(self) -> Dark:
-        """Ten frames with the shutter closed."""
-        experiment = self.stage.experiment
-        experiment.shutter_open = False
-        closed = experiment.expected(experiment.conditions())
-        experiment.shutter_open = True
-        frames = [self.stage.frame(closed).astype(np.float64) for _ in range(10)]
-        mean = self.stage.reduction.prepare_dark([np.mean(frames, axis=0)])
-        return replace(mean, frames=len(frames))
-
-    def trial(self, turn: int, seed: int) -> dict[str, Any]:
+    def trial(self, number: int, seed: int) -> dict[str, Any]:
         """Sound frames, then faulty ones until the flag comes or patience ends."""
-        rng = np.random.default_rng([seed, turn])
-        case, fault = self.case, self.faults[turn % DIRECTIONS]
+        rng = np.random.default_rng([seed, number])
+        direction = number % len(self.faults)
+        case, fault = self.case, self.faults[direction]
         fold, baselines = self.stage.fold(self.settings), Baselines()
         wanted = next(flag for flag in Flag if flag.label == case.flag)
-        before: Any = None
+        before: NDArray[Any] | None = None
         simple: set[str] = set()
+        delay: int | None = None
         for index in range(FIRST + max(case.patience, 2)):
             wrong = index >= FIRST
-            light = self._lit(turn) if wrong or case.from_start else self.sound
-            facts, before = self._take(light, fault, index, before, rng)
+            lit = self._lit(fault) if wrong or case.from_start else self.sound
+            facts, before = self._take(lit, fault, index, before, rng)
             quality = fold.judge(facts)
             found = baselines.judge(facts)
             if not wrong:
                 continue
             if index == FIRST:
-                simple, first = found, quality
+                simple, shown = found, quality
             if wanted in quality.raised:
-                return _outcome(case, quality, index - FIRST, simple)
+                delay, shown = index - FIRST, quality
+                break
             if index - FIRST + 1 >= case.patience:
                 break
-        return _outcome(case, first, None, simple)
+        turn = self.turns[direction]
+        return {
+            "direction": direction,
+            "seen": delay is not None,
+            "delay": delay,
+            "cause": shown.primary.label if shown.primary else "none",
+            "word": shown.word.value,
+            "value": shown.values.get(wanted.value_key, math.nan),
+            "recovered": case.recovered(shown.values, self.amplitude, turn),
+            "simple": sorted(simple),
+        }
 
-    def _lit(self, turn: int) -> _Light:
-        key = turn % DIRECTIONS
-        if key not in self._faulty:
-            self._faulty[key] = self._light((self.faults[key],))
-        return self._faulty[key]
+    def _lit(self, fault: Fault) -> _Lit:
+        """Made once for each fault: many have no direction."""
+        if fault not in self._faulty:
+            self._faulty[fault] = self._light((fault,))
+        return self._faulty[fault]
 
     def _take(
         self,
-        light: _Light,
+        lit: _Lit,
         fault: Fault,
         index: int,
-        before: Any,
+        before: NDArray[Any] | None,
         rng: np.random.Generator,
-    ) -> tuple[FrameFacts, Any]:
-        wrong = light is not self.sound
+    ) -> tuple[FrameFacts, NDArray[Any] | None]:
+        wrong = lit is not self.sound
         number = float(index)
         if wrong and fault.in_force(index):
             number = fault.renumber(index, index)
             lost = fault.disturb(self.stage.experiment.conditions()).frames_lost
             number = float(number + lost)
         readbacks = {
-            "i0": 1e6 * light.i0 * (1.0 + 5e-4 * rng.standard_normal()),
+            "i0": 1e6 * lit.i0 * (1.0 + 5e-4 * rng.standard_normal()),
             "detector_frame_number": number,
             "detector_exposure_time": self.stage.experiment.exposure_s,
         }
         if self.case.readbacks is not None:
-            readbacks |= self.case.readbacks(self.amplitude if wrong else 0.0)
-        if not self.pixels:
-            assert light.rates is not None
-            cake: Cake = self.stage.cake(light.rates)
-            return self.stage.facts(cake, index, readbacks), cake
-        assert light.image is not None
-        frame = self.stage.frame(light.image)
+            readbacks |= self.case.readbacks(lit.stands)
+        if isinstance(lit.light, CellRates):
+            cake = self.stage.cake(lit.light)
+            return self.stage.facts(cake, index, readbacks), None
+        frame = self.stage.frame(lit.light)
         if isinstance(fault, SaturatedPixel) and wrong:
             frame.reshape(-1)[rng.choice(self._on_rings)] = fault.value
         elif wrong and fault.in_force(index):
             frame = fault.corrupt(frame, before, rng)
         cake = self.stage.reduction.cake(frame, self.dark)
-        dark_frames = self.dark.frames if self.dark else 0
-        taken, reduction = frame, self.stage.reduction
-        facts = self.stage.facts(
-            cake,
-            index,
-            readbacks,
-            dark_frames=dark_frames,
-            turned=lambda turn: reduction.cake(
-                turn_image(taken, turn), look_again=False
-            ),
+        return (
+            self.stage.facts(cake, index, readbacks, dark=self.dark, frame=frame),
+            frame,
         )
-        return facts, frame
-
-
-def _outcome(
-    case: Case, quality: Quality, delay: int | None, simple: set[str]
-) -> dict[str, Any]:
-    return {
-        "seen": delay is not None,
-        "delay": delay,
-        "cause": quality.primary.label if quality.primary else "none",
-        "word": quality.word.value,
-        "value": quality.values.get(
-            next(f.value_key for f in Flag if f.label == case.flag), float("nan")
-        ),
-        "simple": sorted(simple),
-    }
 
 
 def measure_recall(
@@ -192,6 +175,7 @@ def measure_recall(
     trials: int,
     seed: int,
     pixels: bool = False,
+    directions: int = DIRECTIONS,
 ) -> dict[str, Any]:
     """Recall of one case at one amplitude.
 
@@ -206,13 +190,17 @@ def measure_recall(
     seed : int
     pixels : bool
         Frames pixel by pixel, even where cakes would do.
+    directions : int
+        In which the fault is injected, one trial after the other. All trials share one
+        sample, and those of a direction one image of expected counts: new in each trial
+        are the counting noise and the monitor's.
 
     Returns
     -------
     dict
         Counts, shares with their Wilson intervals at 95 %, delays, root causes.
     """
-    bench = _Bench(name, amplitude, scene, seed, pixels=pixels)
+    bench = _Bench(name, amplitude, scene, seed, pixels=pixels, directions=directions)
     outcomes = [bench.trial(k, seed) for k in range(trials)]
     return {
         "case": name,
@@ -222,8 +210,10 @@ def measure_recall(
         "geometry": bench.stage.scene.geometry,
         "sample": scene.sample,
         "counts": scene.counts,
-        "level": "frames" if bench.pixels else "cakes",
+        "level": "frames" if bench.stage.pixels else "cakes",
+        "patience": bench.case.patience,
         **dict(_scores(bench.case, outcomes)),
+        **_worst(bench.faults, outcomes),
     }
 
 
@@ -231,8 +221,6 @@ def _scores(case: Case, outcomes: list[dict[str, Any]]) -> Iterator[tuple[str, A
     seen = [o for o in outcomes if o["seen"]]
     named = sum(o["cause"] == case.flag for o in seen)
     worded = sum(not case.word or o["word"] == case.word for o in seen)
-    values = np.array([o["value"] for o in outcomes], np.float64)
-    values = values[np.isfinite(values)]
     yield "trials", len(outcomes)
     yield "seen", len(seen)
     yield "recall", len(seen) / len(outcomes)
@@ -241,8 +229,30 @@ def _scores(case: Case, outcomes: list[dict[str, Any]]) -> Iterator[tuple[str, A
     yield "named_share", named / len(seen) if seen else None
     yield "word_share", worded / len(seen) if seen else None
     yield "delays", dict(Counter(str(o["delay"]) for o in seen))
+    yield "delay_median", _median([o["delay"] for o in seen])
     yield "causes", dict(Counter(o["cause"] for o in outcomes))
     yield "words", dict(Counter(o["word"] for o in outcomes))
-    yield "value_median", float(np.median(values)) if values.size else None
+    if case.injected is None:
+        yield "value_median", _median([o["value"] for o in outcomes])
+    else:
+        yield "recovered_median", _median([o["recovered"] for o in outcomes])
     simple = Counter(b for o in outcomes for b in o["simple"])
     yield "baselines", {b: simple[b] / len(outcomes) for b in Baselines.NAMES}
+
+
+def _median(values: list[float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.median(finite)) if finite else None
+
+
+def _worst(faults: list[Fault], outcomes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Recall of the direction that is seen least; equal faults are one direction."""
+    tried: dict[Fault, list[bool]] = {}
+    for outcome in outcomes:
+        tried.setdefault(faults[outcome["direction"]], []).append(outcome["seen"])
+    worst = min(tried.values(), key=lambda seen: (sum(seen) / len(seen), -len(seen)))
+    return {
+        "directions": len(tried),
+        "worst_seen": sum(worst),
+        "worst_trials": len(worst),
+    }

@@ -32,16 +32,22 @@ from ringwatch.benchmarks.flags import (
     case,
     cases,
     false_alarms,
+    injections,
     plan,
     recall,
     stage,
     stories,
+    tally,
+    whole_frames,
 )
-from ringwatch.benchmarks.flags.false_alarms import draw_runs, judge_run, summarize
+from ringwatch.benchmarks.flags.false_alarms import draw_runs, judge_run
 from ringwatch.benchmarks.flags.ledger import Ledger
 from ringwatch.benchmarks.flags.plan import Form, Piece, recall_pieces
+from ringwatch.benchmarks.flags.tally import summarize
+from ringwatch.benchmarks.flags.whole_frames import draw_frame_runs, judge_frame_run
 
 __all__ = [
+    "FRAME_SIZES",
     "SIZES",
     "Task",
     "code_hash",
@@ -57,7 +63,15 @@ SIZES: dict[Form, tuple[int, int]] = {
     "standard": (180, 1000),
     "slow": (3600, 1000),
 }
-"""Runs and frames a run without a fault, for each form."""
+"""Runs of cakes without a fault and cakes a run, for each form."""
+FRAME_SIZES: dict[Form, tuple[int, int]] = {
+    "quick": (8, 30),
+    "standard": (30, 250),
+    "slow": (120, 250),
+}
+"""The same of whole frames; the slow form takes a quarter of an hour of one core."""
+
+_FRAME_KEYS = ("story", "geometry", "sample", "margin_px", "flat_plate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,10 @@ def tasks(form: Form, seed: int) -> list[Task]:
     every = [
         Task("recall", piece.name, _measure, (piece, seed))
         for piece in recall_pieces(form)
+    ]
+    every += [
+        Task("frames", str(run.number), judge_frame_run, (run,))
+        for run in draw_frame_runs(*FRAME_SIZES[form], seed)
     ]
     return every + [
         Task("alarms", str(run.number), judge_run, (run,))
@@ -99,7 +117,8 @@ def code_hash() -> str:
 
 
 def _decisive() -> Iterator[Path]:
-    modules = [baselines, case, cases, false_alarms, recall, stage, stories]
+    modules = [baselines, case, cases, false_alarms, injections, recall, stage, stories]
+    modules += [tally, whole_frames]
     modules += [cakes, flags, geometry, kernel, list_kernels, nouns, outlier_kernel]
     modules += [pixel_lists, plan, reduction, second_look]
     for module in modules:
@@ -125,11 +144,12 @@ def _is_text(node: ast.AST) -> bool:
 
 def open_ledgers(form: Form, seed: int, out: Path) -> dict[str, Ledger]:
     """Ledgers in a folder; those of an interrupted benchmark are gone on with."""
-    frames = SIZES[form][1]
+    cakes_a_run, frames_a_run = SIZES[form][1], FRAME_SIZES[form][1]
     work = {"version": version("ringwatch"), "code": code_hash(), "seed": seed}
     return {
         "recall": Ledger(out / f"recall-{form}.jsonl", work),
-        "alarms": Ledger(out / "alarms.jsonl", work | {"frames_a_run": frames}),
+        "frames": Ledger(out / "frames.jsonl", work | {"frames_a_run": frames_a_run}),
+        "alarms": Ledger(out / "alarms.jsonl", work | {"frames_a_run": cakes_a_run}),
     }
 
 
@@ -173,6 +193,7 @@ def work(
 def report(form: Form, seed: int, ledgers: dict[str, Ledger]) -> dict[str, Any]:
     """What was found, ready for JSON."""
     runs, frames = SIZES[form]
+    frame_runs, frames_a_run = FRAME_SIZES[form]
     return {
         "benchmark": "flags",
         "form": form,
@@ -183,6 +204,8 @@ def report(form: Form, seed: int, ledgers: dict[str, Ledger]) -> dict[str, Any]:
         "recall": [result for _, result in ledgers["recall"].results()],
         "false_alarms": summarize(ledgers["alarms"])
         | {"runs": runs, "frames_a_run": frames},
+        "whole_frames": summarize(ledgers["frames"], _FRAME_KEYS)
+        | {"runs": frame_runs, "frames_a_run": frames_a_run},
     }
 
 

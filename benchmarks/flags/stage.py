@@ -6,7 +6,8 @@ simulated detector draws frames pixel by pixel (``simulated_beamline.cell_counts
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +16,14 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import SECTORS, Cake, FrameRef, LostLocator
-from ringwatch.agent.quality import FrameFacts, QualityFold, QualitySettings
-from ringwatch.agent.reduction import Reduction
+from ringwatch.agent.quality import (
+    FrameFacts,
+    QualityFold,
+    QualitySettings,
+    turn_image,
+)
+from ringwatch.agent.quality.readout.turned import Turned
+from ringwatch.agent.reduction import Dark, Reduction, usable_counts
 from ringwatch.simulated_beamline.bench_geometries import (
     BENCH_GEOMETRIES,
     bench_experiment,
@@ -26,7 +33,10 @@ from ringwatch.simulated_beamline.conditions import Conditions
 from ringwatch.simulated_beamline.counting import expose_expected, frame_key
 from ringwatch.simulated_beamline.experiment import Experiment
 
-__all__ = ["Scene", "Stage", "binning_of"]
+__all__ = ["Light", "Scene", "Stage", "StageOf", "binning_of"]
+
+Light = CellRates | NDArray[np.float32]
+"""What a frame expects: its cells for a cake, or an image (y, x) for a frame."""
 
 _NO_PIXELS = LostLocator(reason="a benchmark keeps cakes only")
 
@@ -82,14 +92,22 @@ class Stage:
         Of all noise.
     margin_px : int
         Of the mask.
+    pixels : bool
+        Whether whole frames are drawn, pixel by pixel; else cakes, cell by cell.
     **more
         Of ``bench_experiment``.
     """
 
     def __init__(
-        self, scene: Scene, seed: int, *, margin_px: int = 3, **more: Any
+        self,
+        scene: Scene,
+        seed: int,
+        *,
+        margin_px: int = 3,
+        pixels: bool = False,
+        **more: Any,
     ) -> None:
-        self.scene, self.seed = scene, seed
+        self.scene, self.seed, self.pixels = scene, seed, pixels
         self.experiment: Experiment = bench_experiment(
             scene.geometry, scene.sample, counts=scene.counts, seed=seed, **more
         )
@@ -114,7 +132,44 @@ class Stage:
             image, self.binning.cell, self.binning.q.size * SECTORS
         )
 
-    def cake(self, rates: CellRates, *, scale: float = 1.0) -> Cake:
+    def light(self, conditions: Conditions | None = None) -> Light:
+        """What a frame expects, as this stage draws it; by default as it stands."""
+        if not self.pixels:
+            return self.rates(conditions)
+        return self.experiment.expected(conditions or self.experiment.conditions())
+
+    def take_dark(self, frames: int) -> Dark:
+        """So many frames with the shutter closed, averaged; noise of their own.
+
+        A stage of cakes draws their sum cell by cell, and has no pixels to match.
+        """
+        self.experiment.shutter_open = False
+        closed = self.experiment.conditions()
+        self.experiment.shutter_open = True
+        # A sum of Poisson numbers is one: that of all frames is drawn at once.
+        if self.pixels:
+            image = self.experiment.expected(closed)
+            counts = usable_counts(self.frame(image, scale=float(frames)))
+            return replace(
+                self.reduction.prepare_dark([counts / frames]), frames=frames
+            )
+        rates = self.rates(closed)
+        rng = np.random.default_rng(self._next_key())
+        total = rng.poisson(frames * rates.mean * rates.pixels) / frames
+        return Dark(pixels=np.empty(0), total=total.reshape(-1, SECTORS), frames=frames)
+
+    def take(
+        self, light: Light, *, scale: float = 1.0, dark: Dark | None = None
+    ) -> tuple[Cake, NDArray[Any] | None]:
+        """The next exposure: its cake, and the frame (y, x) where pixels are drawn."""
+        if isinstance(light, CellRates):
+            return self.cake(light, scale=scale, dark=dark), None
+        frame = self.frame(light, scale=scale)
+        return self.reduction.cake(frame, dark), frame
+
+    def cake(
+        self, rates: CellRates, *, scale: float = 1.0, dark: Dark | None = None
+    ) -> Cake:
         """A cake of the next exposure, with noise of its own."""
         key = self._next_key()
         moments = draw_moments(rates, scale=scale, key=key)
@@ -128,7 +183,7 @@ class Stage:
             zeros=moments.zeros.reshape(shape),
             saturated=none.astype(np.int64),
             norm=self.binning.norm,
-            dark=none,
+            dark=none if dark is None else dark.total,
             negative=0,
             non_finite=0,
             marked=0,
@@ -138,11 +193,13 @@ class Stage:
             checksum=key & 0xFFFFFFFF,
         )
 
-    def frame(self, expected: NDArray[np.float32]) -> NDArray[Any]:
+    def frame(
+        self, expected: NDArray[np.float32], *, scale: float = 1.0
+    ) -> NDArray[Any]:
         """A frame of the next exposure, (y, x), pixel by pixel."""
         detector = self.experiment.geometry.detector
         return expose_expected(
-            expected,
+            expected if scale == 1.0 else expected * np.float32(scale),
             key=self._next_key(),
             full=detector.saturation_value,
             invalid=detector.invalid_value,
@@ -150,14 +207,48 @@ class Stage:
         )
 
     def facts(
-        self, cake: Cake, index: int, readbacks: dict[str, float], **more: Any
+        self,
+        cake: Cake,
+        index: int,
+        readbacks: dict[str, float],
+        *,
+        dark: Dark | None = None,
+        frame: NDArray[Any] | None = None,
+        **more: Any,
     ) -> FrameFacts:
-        """What the checks get of a cake."""
+        """What the checks get of a cake, as the live agent tells them.
+
+        Parameters
+        ----------
+        cake : Cake
+        index : int
+        readbacks : dict of str to float
+        dark : Dark or None
+            That was subtracted.
+        frame : (y, x) array or None
+            Of which the cake is: it can be turned back.
+        **more
+            Of ``FrameFacts``.
+        """
         ref = FrameRef.without_pixels("bench", index, readbacks, time=0.1 * index)
         dtype = np.dtype(self.experiment.geometry.detector.dtype)
-        more.setdefault("pattern", self.reduction.pattern(cake))
+        more.setdefault("pattern", self.reduction.pattern(cake, dark))
+        more.setdefault("distance_m", self.experiment.geometry.dist)
+        if dark is not None:
+            more.setdefault("dark_frames", dark.frames)
+        if frame is not None:
+            more.setdefault("turned", self._turner(frame))
         return FrameFacts(ref=ref, cake=cake, dtype=dtype, **more)
+
+    def _turner(self, frame: NDArray[Any]) -> Turned:
+        return lambda turn: self.reduction.cake(
+            turn_image(frame, turn), look_again=False
+        )
 
     def _next_key(self) -> int:
         self._shots += 1
         return frame_key(self.seed, self._shots)
+
+
+StageOf = Callable[..., Stage]
+"""From a scene, a seed and further settings to a stage, as ``Stage`` itself is."""

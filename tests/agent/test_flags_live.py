@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import time
+import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from bluesky import RunEngine
+from event_model import compose_run
+from numpy.typing import NDArray
 
 from ringwatch.agent import Agent
+from ringwatch.agent.analysis import Analysis
+from ringwatch.agent.cli.compare import differences
+from ringwatch.agent.darks import DarkBook
+from ringwatch.agent.frames import FrameReader
+from ringwatch.agent.nouns import Alarm, FrameRef, MemoryLocator, Verdict
+from ringwatch.agent.quality import FrameFacts
+from ringwatch.agent.run_analysis import RunAnalysis
+from ringwatch.agent.settings import Settings
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.simulated_beamline.beamline import Beamline
 from ringwatch.simulated_beamline.faults import DetectorShift, Fault
@@ -72,3 +85,99 @@ def test_what_the_plan_moves_is_no_misalignment(scan: Scan) -> None:
     assert "the plan moves detector_x" in events[5]["reason"]
     untold = scan(moves)
     assert [e["verdict"] for e in untold[4:]] == ["misaligned"] * 2
+
+
+def inline_run(frames: list[NDArray[np.uint16] | None]) -> list[tuple[str, Any]]:
+    """Documents with the frames inside; None is an event without its image."""
+    run = compose_run()
+    key = {"source": "test", "dtype": "array", "shape": [192, 176]}
+    stream = run.compose_descriptor(name="primary", data_keys={"det_image": key})
+    data = [{} if frame is None else {"det_image": frame} for frame in frames]
+    events = [
+        stream.compose_event(data=d, timestamps=dict.fromkeys(d, 0.0), validate=False)
+        for d in data
+    ]
+    return [
+        ("start", run.start_doc),
+        ("descriptor", stream.descriptor_doc),
+        *(("event", event) for event in events),
+        ("stop", run.compose_stop()),
+    ]
+
+
+def test_frames_that_cannot_be_read_are_in_the_fold_of_alarms(
+    poni: Path,
+    make_frame: Callable[..., NDArray[np.float64]],
+) -> None:
+    rng = np.random.default_rng(20261121)
+    sound, moved = make_frame(), make_frame(dx=2.0)
+    frames: list[NDArray[np.uint16] | None] = [
+        None if mean is None else rng.poisson(mean).astype(np.uint16)
+        for mean in (
+            *[sound] * 4,
+            *[moved, moved, None, moved],
+            *[sound[:-2], sound[:-2]],  # of another shape than announced
+            *[sound] * 6,
+        )
+    ]
+    documents = inline_run(frames)
+    sinks = MemorySink(), MemorySink()
+    for sink in sinks:
+        agent = Agent(poni=poni, classifier="none", sinks=(sink,))
+        for name, doc in documents:
+            agent.feed(name, doc)
+        assert agent.wait_idle(60)
+        agent.close()
+    live, again = sinks
+    events = live.events("primary")
+    assert [e["verdict"] for e in events][4:10] == [
+        *["misaligned"] * 2,
+        "unknown",
+        "misaligned",
+        *["bad"] * 2,
+    ]
+    assert [e["alarm"] for e in events] == [
+        *[""] * 5,
+        *["beam_center"] * 3,
+        *["misread"] * 6,
+        *[""] * 2,
+    ]
+    assert [e["raw_index"] for e in events if e["alarm_new"]] == [5, 8]
+    assert differences(live.documents, again.documents) == []
+
+
+def judge(
+    run: RunAnalysis, index: int, frame: NDArray[np.uint16], data_key: str = "image"
+) -> Verdict:
+    ref = FrameRef.without_pixels("run", index)
+    ref = replace(ref, data_key=data_key, locator=MemoryLocator(frame=frame))
+    return run.judge(ref, time.monotonic())
+
+
+def test_an_alarm_is_told_once_whatever_the_shape_of_the_frames() -> None:
+    analysis = Analysis(Settings(classifier="none"), None)
+    run = RunAnalysis(analysis, {}, FrameReader(), DarkBook())
+    rng = np.random.default_rng(20261121)
+    whole = rng.poisson(20.0, (64, 64)).astype(np.uint16)
+    stuck = [whole, whole, whole[:48], whole[:48]]
+    alarms = [judge(run, i, frame).quality.alarm for i, frame in enumerate(stuck)]
+    assert [a is not None and a.new for a in alarms] == [False, True, False, False]
+    assert {a.episode for a in alarms if isinstance(a, Alarm)} == {1}
+    assert alarms[2] is not None  # clear in this one, but for one frame only
+    assert judge(run, 0, whole, "other").quality.alarm is None
+
+
+def test_what_is_kept_of_a_frame_lets_its_pixels_go(
+    poni: Path, make_frame: Callable[..., NDArray[np.float64]]
+) -> None:
+    analysis = Analysis(Settings(poni=poni, classifier="none"), None)
+    kept: list[FrameFacts] = []
+    run = RunAnalysis(
+        analysis, {}, FrameReader(), DarkBook(), lambda facts, _: kept.append(facts)
+    )
+    frame = make_frame().astype(np.uint16)
+    alive = weakref.ref(frame)
+    judge(run, 0, frame)
+    del frame
+    assert len(kept) == 1
+    assert alive() is None

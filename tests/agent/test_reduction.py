@@ -136,6 +136,43 @@ def test_minus_one_is_a_count_among_other_negative_ones(poni: Path) -> None:
     assert dark.total.sum() == finite.sum()
 
 
+@pytest.mark.parametrize("huge", [1e18, -1e18, 1e160, -1e300])
+def test_what_no_counter_reaches_is_no_number_of_counts(
+    poni: Path, huge: float
+) -> None:
+    """The squares of such doubles, which a wrong byte order makes, are infinite."""
+    frame = np.full((192, 176), 7.0)
+    frame[10, 10] = huge
+    mask = np.zeros((192, 176), bool)
+    mask[:5] = True
+    frame[0, 0] = huge
+    cake = cake_of(frame, poni, mask=mask)
+    assert cake.non_finite == 1
+    assert cake.pixels.sum() == frame.size - 5 * 176 - 1
+    assert cake.total_sq.sum() == 49.0 * cake.pixels.sum()
+    assert cake.masked_total == 7.0 * (5 * 176 - 1)
+    assert cake.outliers is not None
+    assert cake.outliers.found == 0
+    reduction = Reduction(Binning.from_geometry(load_geometry(poni), frame.shape))
+    assert reduction.prepare_dark([frame]).total.sum() == 7.0 * (frame.size - 2)
+
+
+def test_counts_as_large_as_a_counter_may_reach_stay_counts(poni: Path) -> None:
+    for dtype, value in (("u8", 2**59), ("i8", 2**59), ("f4", 2.0**59)):
+        frame = np.full((192, 176), 7, dtype)
+        frame[10, 10] = value
+        cake = cake_of(frame, poni)
+        assert (cake.non_finite, cake.marked) == (0, 0)
+        assert cake.maximum.max() == value
+
+
+def test_integers_beyond_what_a_counter_reaches(poni: Path) -> None:
+    frame = np.full((192, 176), 7, np.uint64)
+    frame[10, 10], frame[11, 11] = 2**64 - 1, 2**63  # the marker, and no counts
+    cake = cake_of(frame, poni)
+    assert (cake.non_finite, cake.marked) == (1, 1)
+
+
 def test_integers_and_float_copies_keep_the_markers_of_a_pilatus(poni: Path) -> None:
     frame = np.full((192, 176), 4, np.int32)
     frame[50:60], frame[80, 80] = -1, -2

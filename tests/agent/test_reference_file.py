@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -68,6 +70,106 @@ def test_a_reference_of_another_geometry_is_refused(frames, tmp_path):
     other = Binning.from_geometry(geometry, (SIDE, SIDE), npt=100)
     with pytest.raises(GeometryError, match="another geometry"):
         load_reference(stored, other)
+    masked = np.zeros((SIDE, SIDE), bool)
+    masked[40, 60] = True
+    mirrored = load_geometry(frames / "a.poni")
+    mirrored.poni1 = SIDE * 2e-4 - mirrored.poni1 + 1e-3
+    for changed in (
+        Binning.from_geometry(geometry, (SIDE, SIDE), mask=masked),
+        Binning.from_geometry(mirrored, (SIDE, SIDE), npt=other.q.size),
+        Binning.from_geometry(mirrored, (SIDE, SIDE)),
+        Binning.from_geometry(geometry, (SIDE, SIDE), polarization=0.5),
+    ):
+        with pytest.raises(GeometryError, match="another geometry or mask"):
+            load_reference(stored, changed)
+
+
+def rewritten(stored, path, *, frames=None, **columns):
+    """The reference with other columns, or with ``frames`` changed."""
+    with np.load(stored) as old:
+        arrays = dict(old)
+    about = json.loads(bytes(arrays["about"]))
+    if frames is not None:
+        about["frames"] = frames(about["frames"])
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    with path.open("wb") as file:
+        np.savez_compressed(file, **arrays | columns)
+    return path
+
+
+def without(name):
+    return lambda frames: [{k: v for k, v in f.items() if k != name} for f in frames]
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"frames": without("checksum")}, "'checksum' is missing"),
+        ({"frames": without("readbacks")}, "'readbacks' is missing"),
+        ({"frames": lambda _: []}, "1 to 64 frames"),
+        ({"frames": lambda frames: frames * 65}, "1 to 64 frames"),
+        ({"frames": lambda frames: frames * 2}, "pixels has"),
+        ({"frames": lambda frames: [dict(frames[0], readbacks=[1])]}, "attribute"),
+        ({"frames": lambda frames: [dict(frames[0], marked=np.inf)]}, "infinity"),
+        ({"total": np.zeros((2, 3))}, "total has"),
+        ({"total": np.zeros((1, 3, 32), complex)}, "total has"),
+        ({"zeros": np.zeros(1 << 23)}, "zeros unpacks to 67108"),
+    ],
+)
+def test_a_reference_that_lacks_something_is_refused(frames, tmp_path, changed, why):
+    stored = tmp_path / "sound.npz"
+    poni = frames / "a.poni"
+    classify(frames / "one.npy", "--poni", poni, "--save-reference", stored)
+    binning = Binning.from_geometry(load_geometry(poni), (SIDE, SIDE))
+    other = rewritten(stored, tmp_path / "other.npz", **changed)
+    with pytest.raises(SettingsError, match=f"no reference of Ringwatch .*{why}"):
+        load_reference(other, binning)
+
+
+def test_an_array_that_claims_more_than_it_holds_is_refused(frames, tmp_path):
+    """Numpy would ask for all that memory before it looks."""
+    stored, bomb = tmp_path / "sound.npz", tmp_path / "bomb.npz"
+    poni = frames / "a.poni"
+    classify(frames / "one.npy", "--poni", poni, "--save-reference", stored)
+    header = io.BytesIO()
+    claimed = {"descr": "<f8", "fortran_order": False, "shape": (1 << 40,)}
+    np.lib.format.write_array_header_1_0(header, claimed)
+    with zipfile.ZipFile(stored) as old, zipfile.ZipFile(bomb, "w") as new:
+        for name in old.namelist():
+            held = header.getvalue() if name == "total.npy" else old.read(name)
+            new.writestr(name, held)
+    binning = Binning.from_geometry(load_geometry(poni), (SIDE, SIDE))
+    with pytest.raises(SettingsError, match="total unpacks to"):
+        load_reference(bomb, binning)
+
+
+def test_only_good_frames_are_kept(frames, tmp_path):
+    """One with too few counts is suspect; it is named, and why."""
+    dim = np.random.default_rng(6).poisson(1e-3 * np.load(frames / "one.npy"))
+    np.save(tmp_path / "dim.npy", dim.astype(np.uint32))
+    poni, stored = ("--poni", frames / "a.poni"), tmp_path / "sound.npz"
+    both = (frames / "one.npy", tmp_path / "dim.npy")
+    made = classify(*both, *poni, "--save-reference", stored)
+    assert made.exit_code == 0, made.output
+    assert "holds 1 of 2 frames; left out: dim.npy is suspect" in " ".join(
+        made.stderr.split()
+    )
+    geometry = load_geometry(frames / "a.poni")
+    binning = Binning.from_geometry(geometry, (SIDE, SIDE))
+    assert len(load_reference(stored, binning)) == 1
+    none = classify(both[1], *poni, "--save-reference", tmp_path / "none.npz")
+    assert isinstance(none.exception, SettingsError)
+    assert "none of the frames is good (dim.npy is" in str(none.exception)
+    assert not (tmp_path / "none.npz").exists()
+
+
+def test_what_cannot_become_a_reference_is_refused_before_the_work(frames, tmp_path):
+    stored, poni = tmp_path / "sound.npz", ("--poni", frames / "a.poni")
+    absent = [tmp_path / f"{i}.npy" for i in range(65)]
+    many = classify(*absent, *poni, "--save-reference", stored)
+    assert "65 frames, give 1 to 64" in str(many.exception)
+    placeless = classify(frames / "one.npy", "--save-reference", stored)
+    assert "give --poni" in str(placeless.exception)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04torn"])

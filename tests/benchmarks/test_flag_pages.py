@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ringwatch.agent.nouns import Flag
+from ringwatch.benchmarks.flags.cases import CASES
 from ringwatch.benchmarks.flags.pages import REPORT, index_page, main, page
 
 FOLDER = Path(__file__).parents[2] / "docs" / "flags"
@@ -43,3 +44,16 @@ def test_the_pages_can_be_made_anew(tmp_path, report):
     (tmp_path / REPORT).write_text(json.dumps(report))
     main([str(tmp_path)])
     assert len(list(tmp_path.glob("*.md"))) == len(Flag) + 1
+
+
+def test_the_report_is_of_the_cases_of_today(report):
+    for row in report["recall"]:
+        case = CASES[row["case"]]
+        about = (row["flag"], row["unit"], row["patience"])
+        assert about == (case.flag, case.unit, case.patience)
+        assert row["amplitude"] in (*case.amplitudes, case.no_fault)
+    tried = {(r["case"], r["amplitude"]) for r in report["recall"]}
+    targets = {(n, c.target) for n, c in CASES.items() if c.target is not None}
+    assert targets <= tried
+    if report["form"] != "quick":
+        assert {(n, a) for n, c in CASES.items() for a in c.amplitudes} <= tried

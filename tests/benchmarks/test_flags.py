@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ringwatch.agent.nouns import Flag
 from ringwatch.benchmarks.flags.cases import CASES
-from ringwatch.benchmarks.flags.false_alarms import draw_runs, judge_run, summarize
+from ringwatch.benchmarks.flags.false_alarms import draw_runs, judge_run
 from ringwatch.benchmarks.flags.figures import curve_name, draw_report
 from ringwatch.benchmarks.flags.ledger import Ledger, LedgerError
 from ringwatch.benchmarks.flags.plan import recall_pieces
@@ -17,6 +18,8 @@ from ringwatch.benchmarks.flags.recall import measure_recall
 from ringwatch.benchmarks.flags.run import Task, work
 from ringwatch.benchmarks.flags.stage import Scene, Stage
 from ringwatch.benchmarks.flags.stories import STORIES
+from ringwatch.benchmarks.flags.tally import Tally, summarize
+from ringwatch.benchmarks.flags.whole_frames import draw_frame_runs, judge_frame_run
 
 SMALL = Scene(geometry="small", counts=1e6)
 
@@ -87,6 +90,77 @@ def test_every_flag_of_a_case_exists_and_every_target_is_tried():
     assert tried == {(n, 400) for n, c in CASES.items() if c.target is not None}
 
 
+def test_a_readback_tells_where_the_detector_really_is():
+    for amplitude, turn in ((2e-3, 0.1), (2e-3, 0.9)):
+        case = CASES["distance, with its readback"]
+        stage = Stage(SMALL, seed=3)
+        moved = stage.experiment.conditions((case.made(amplitude, turn, 512),))
+        (told,) = case.readbacks(moved.geometry).values()
+        sign = 1 if turn < 0.5 else -1
+        bench = stage.experiment.geometry.dist
+        assert told == pytest.approx(1e3 * bench * (1 + sign * amplitude), rel=1e-12)
+
+
+def test_a_module_lies_wholly_in_the_detector_wherever_it_is():
+    case, edge = CASES["missing module"], 512
+    corners = []
+    for turn in np.arange(48) / 48:
+        for part in case.amplitudes:
+            fault = case.made(part, turn, edge)
+            side = fault.size_px[0]
+            assert all(0 <= c <= edge - side for c in fault.corner_px)
+            if part == 1 / 32:
+                corners.append(fault.corner_px)
+    x, y = np.array(corners).T / (edge * 31 / 32)
+    for place in (x, y):  # anywhere, not in a corner
+        assert place.min() < 0.1
+        assert place.max() > 0.9
+        assert abs(np.mean(place) - 0.5) < 0.12
+
+
+@pytest.mark.parametrize("name", ["beam centre", "tilt", "distance, no readback"])
+def test_what_was_injected_is_recovered(name):
+    bright = Scene(geometry="small", counts=1e8)
+    amplitude = CASES[name].amplitudes[-2]
+    found = measure_recall(name, amplitude, bright, trials=4, seed=5, directions=4)
+    assert found["recovered_median"] == pytest.approx(1.0, abs=0.05)
+    assert found["worst_trials"] * found["directions"] == 4
+
+
+def test_no_fault_is_no_fault():
+    for name, case in CASES.items():
+        if case.no_fault is not None:
+            faults = {case.made(case.no_fault, turn, 512) for turn in (0.0, 0.3, 0.6)}
+            stage = Stage(SMALL, seed=3)
+            sound = stage.experiment.conditions()
+            for fault in faults:
+                moved = stage.experiment.conditions((fault,))
+                assert moved.geometry == sound.geometry, name
+                assert (moved.beam, moved.i0_gain) == (sound.beam, sound.i0_gain)
+    pieces = [p for p in recall_pieces("slow") if p.group == "no fault"]
+    tried = {(p.case, p.amplitude) for p in pieces}
+    assert tried == {
+        (n, c.no_fault) for n, c in CASES.items() if c.no_fault is not None
+    }
+
+
+def test_a_dark_is_what_it_is_the_mean_of():
+    scene = Scene(geometry="small", counts=1e6)
+    for pixels in (False, True):
+        stage = Stage(scene, 3, pixels=pixels, dark_rate=100.0)
+        dark = stage.take_dark(10)
+        used = stage.binning.masked
+        due = 5.0 * (512 * 512 - used)  # 100 a second, 0.05 s
+        assert dark.total.sum() == pytest.approx(due, rel=0.02)
+        cake, frame = stage.take(stage.light(), dark=dark)
+        assert (frame is not None) == pixels
+        assert (cake.dark == dark.total).all()
+        facts = stage.facts(cake, 0, {}, dark=dark, frame=frame)
+        assert facts.dark_frames == 10
+        net = facts.cake.total.sum() - facts.cake.dark.sum()
+        assert net == pytest.approx(0.97e6, rel=0.05)
+
+
 class TestFalseAlarms:
     def test_runs_are_the_same_however_many_are_drawn(self):
         few, more = list(draw_runs(3, 10, seed=1)), list(draw_runs(9, 10, seed=1))
@@ -111,7 +185,45 @@ class TestFalseAlarms:
         assert found["frames"] == 16
         assert sum(row["frames"] for row in found["by"]["story"].values()) == 16
         assert found["upper_limit_per_hour"] > found["per_hour"]
+        assert found["flags"]["saturated"]["of"] == 16
+        assert found["flags"]["pipeline"]["evaluated"] == 16
+        assert found["flags"]["duplicate"]["raises"] == 0
         json.dumps(found)
+
+    def test_whole_frames_ask_what_cakes_cannot(self):
+        runs = list(draw_frame_runs(60, 6, seed=1))
+        assert runs[:3] == list(draw_frame_runs(3, 6, seed=1))
+        assert len({run.scene.geometry for run in runs}) == 4
+        run = replace(
+            next(r for r in runs if r.story == "darks"),
+            scene=Scene(geometry="small", counts=1e7),
+            margin_px=0,
+            flat_plate=True,
+        )
+        found = judge_frame_run(run)
+        assert found["frames"] == 6
+        assert found["evaluated"]["stale_calibration"] == 6
+        for flag in ("hot_pixels", "zingers", "spots", "mask_mismatch", "saturated"):
+            assert found["evaluated"][flag] > 0, flag
+        assert not found["episodes"]
+
+    def test_a_raise_is_an_episode_and_more_than_information(self):
+        stage = Stage(Scene(geometry="small", sample="textured", counts=1e7), 3)
+        fold, tally = stage.fold(), Tally()
+        sound = stage.light()
+        shadow = CASES["shadow"].made(0.4, 0.1, 512)
+        shaded = stage.light(stage.experiment.conditions((shadow,)))
+        for index in range(12):
+            light = shaded if index in (5, 6, 9) else sound
+            cake, _ = stage.take(light)
+            facts = stage.facts(cake, index, {"i0": 1e6})
+            tally.add(fold.judge(facts), set())
+        found = tally.result()
+        assert found["raises"]["shadow"] == 2
+        assert found["flags"]["shadow"] == 3
+        assert found["flags"]["texture"] > 0
+        assert "texture" not in found["raises"]
+        assert found["evaluated"].get("mask_mismatch", 0) == 0
 
 
 def test_figures_are_drawn_from_the_report_alone(tmp_path):

@@ -17,8 +17,12 @@ from scipy.special import stdtrit
 
 from ringwatch.agent.nouns import SECTORS, Flag
 from ringwatch.agent.quality.azimuth.azimuth_kernels import WIDEST_STREAK, find_streaks
-from ringwatch.agent.quality.azimuth.low_q_kernels import (
+from ringwatch.agent.quality.azimuth.leak_kernels import (
     excess_near_beam,
+    excess_to_one_side,
+)
+from ringwatch.agent.quality.azimuth.low_q_kernels import (
+    first_even_bin,
     in_rings,
     light_beyond,
     rings_all_around,
@@ -40,6 +44,10 @@ _BESIDE = 0.1  # of the largest radius: next to the beam
 _MARGIN = 10.0  # px
 _NEAR = 0.25  # of the largest radius: as far as a streak is followed
 _CLOSEST = 6  # bins
+_DARK = 0.3  # of the level further out: what is darker lies behind the beamstop
+# Bins lit all around: what is dark further out lies between rings. Not asked where a
+# reference says how bright each cell is.
+_LIT = 12
 _TIMES = 3.0  # brighter than expected: no sample changes that much between two bins
 _FAR_BRIGHTER = 30.0  # so near the beam samples may, unless a beamstop keeps it dark
 _CONFINED = 0.7  # share of the excess that lies within six bins of the beam
@@ -56,25 +64,35 @@ def judge_beamstop_leak(
 ) -> Finding:
     """Raise where light next to the beam holds more than its share of the counts.
 
-    Cells that are three times as bright as the run's reference, or as the trend of the
-    light further out, and uneven around the beam or where the beamstop's shadow should
-    be; or a streak of at most three sectors that stands out of what is smooth around
-    the azimuth. Without a reference a streak that goes to both sides alike is left to
-    the sample (fibres scatter so). The value is the share of the frame's counts.
+    Cells that are three times as bright as the run's reference, and uneven around the
+    beam or where the beamstop's shadow should be; or a streak of at most three sectors
+    that stands out of what is smooth around the azimuth.
+
+    Without a reference cells that are as much brighter than the trend of the light
+    further out count with what they have more than those that face them, but for the
+    six bins about the beam itself. Light that falls off steeply but is as bright on
+    the other side is left to the sample, and so is a streak that goes to both sides
+    alike (fibres scatter so). The value is the share of the frame's counts.
     """
     flag = Flag.BEAMSTOP_LEAK
     profiles = seen.profiles
     if profiles is None or seen.rings is None:
         return not_evaluated(flag, "no geometry, so no beam to look next to")
-    total = profiles.counts - profiles.dark_counts
-    if math.isnan(total):
-        total = float(facts.cake.total.sum() - facts.cake.dark.sum())
+    total = _net_counts(facts, profiles)
     largest = float(profiles.radius[-1])
-    covered, dark, first = light_start(profiles)
-    if covered >= profiles.mean.size or profiles.radius[covered] > _BESIDE * largest:
-        return not_evaluated(flag, "the detector does not see small angles")
-    if total <= 0:
-        return not_evaluated(flag, "no light above the dark")
+    covered, dark, first = (
+        first_even_bin(profiles.sector, profiles.norm, profiles.mean, _DARK, _LIT)
+        if reference is None
+        else light_start(profiles)
+    )
+    seen_from = profiles.radius[min(covered, profiles.radius.size - 1)]
+    if seen_from > _BESIDE * largest or total <= 0:
+        return not_evaluated(
+            flag,
+            "no light above the dark"
+            if seen_from <= _BESIDE * largest
+            else "the detector does not see small angles",
+        )
     in_ring = ring_bins(profiles, seen.rings, reference)
     # Within six bins of the beam itself no sample scatters alone.
     inner, anchor = max(dark, covered + _CLOSEST), max(first, covered + _CLOSEST)
@@ -86,13 +104,28 @@ def judge_beamstop_leak(
     if streak.counts > settings.leak_tolerance * total:
         where = f"a streak from the beam towards chi {streak.chi:.0f} degrees"
         return _raise(streak, total, where, settings)
+    if blob is _NOT_SEEN and streak is _NOT_SEEN:
+        return not_evaluated(
+            flag,
+            "no reference yet, and too few cells next to the beam face each other",
+        )
     light = max(blob, streak, key=lambda found: found.counts)
     return clear(flag, light.counts / total, z=light.z)
 
 
+def _net_counts(facts: FrameFacts, profiles: Profiles) -> float:
+    total = profiles.counts - profiles.dark_counts
+    if math.isnan(total):
+        return float(facts.cake.total.sum() - facts.cake.dark.sum())
+    return total
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Light:
-    """Counts too many next to the beam; z, and the direction of a streak."""
+    """Counts too many next to the beam; z, and the direction of a streak.
+
+    By identity: ``_NONE`` where there are none, ``_NOT_SEEN`` where nobody could look.
+    """
 
     counts: float = 0.0
     z: float = 0.0
@@ -100,6 +133,7 @@ class _Light:
 
 
 _NONE = _Light()
+_NOT_SEEN = _Light()
 
 
 def _blob(
@@ -126,37 +160,39 @@ def _blob(
         beside,
         inner,
     )
+    cells = profiles.sector, profiles.norm, profiles.variance, facts.cake.maximum
+    times = (_TIMES if stopped else _FAR_BRIGHTER, _TIMES)
+    share = 1.0
     if reference is None:
         trend = trend_near_beam(profiles.radius, profiles.mean, anchor)
         skip = rings_all_around(profiles.sector, profiles.norm, trend, end, in_ring)
         trend[anchor:] = np.maximum(trend[anchor:], profiles.mean[anchor:])
-        expected = trend[:, None]
-    else:
-        before = reference.rings
-        skip = in_rings(
-            profiles.radius, before.bins, before.fwhm, before.bins, before.fwhm
+        beam = int(profiles.radius.searchsorted(_CLOSEST * profiles.pitch))
+        places = (min(beam, inner), inner, end)
+        excess, inside, beyond, variance, brightest, looked = excess_to_one_side(
+            *cells, trend, skip, places, times, settings.threshold, gain
         )
-        expected = reference.sector
-    excess, variance, inside, to_one_side, share, brightest = excess_near_beam(
-        profiles.sector,
-        profiles.norm,
-        profiles.variance,
-        facts.cake.maximum,
-        expected,
-        scale,
-        skip,
-        inner,
-        end,
-        (_TIMES if stopped else _FAR_BRIGHTER, _TIMES),
-        settings.threshold,
-        gain,
-    )
+        if not looked:
+            return _NOT_SEEN
+    else:
+        rings = reference.rings
+        skip = in_rings(profiles.radius, rings.bins, rings.fwhm, rings.bins, rings.fwhm)
+        excess, variance, inside, share, brightest = excess_near_beam(
+            *cells,
+            reference.sector,
+            scale,
+            skip,
+            inner,
+            end,
+            times,
+            settings.threshold,
+            gain,
+        )
     if not stopped and inside < _CONFINED * excess:
         inside = 0.0  # scattering that goes on further out
-    beyond_stop = to_one_side
     if reference is not None:
-        beyond_stop = excess - inside if share < _UNEVEN else 0.0
-    counts = float(inside + beyond_stop - brightest)  # a lone hot pixel is no leak
+        beyond = excess - inside if share < _UNEVEN else 0.0
+    counts = float(inside + beyond - brightest)  # a lone hot pixel is no leak
     if counts <= 0:
         return _NONE
     return _Light(counts=counts, z=counts / math.sqrt(variance))
@@ -183,9 +219,12 @@ def _streak(
         first,
         end,
     ).tolist()
-    best = _NONE
+    best = _NOT_SEEN
     for start, width, step, sigma, freedom, held in every:
-        if freedom < 3 or not step / sigma > _least_z(freedom, settings.tail):
+        if freedom < 3:
+            continue
+        best = _NONE if best is _NOT_SEEN else best
+        if not step / sigma > _least_z(freedom, settings.tail):
             continue
         counts = step * held / (1.0 + step)
         if counts > best.counts:

@@ -1,4 +1,4 @@
-"""Compiled loops over the cells next to the beam, and which bins lie in a ring."""
+"""Compiled loops over the bins next to the beam, and which of them lie in a ring."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch.agent.geometry import MAX_Q_BINS
 from ringwatch.agent.quality.geometry.profile_kernels import nth_smallest
 
 __all__ = [
-    "excess_near_beam",
     "first_even_bin",
     "in_rings",
     "light_beyond",
@@ -58,19 +58,24 @@ def in_rings(
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def first_even_bin(
-    sector: Floats, norm: Floats, mean: Floats, dark_below: float
+    sector: Floats,
+    norm: Floats,
+    mean: Floats,
+    dark_below: float,
+    most_lit: int = MAX_Q_BINS,
 ) -> tuple[int, int, int]:
     """First bin that is covered, out of the beamstop's shadow, and of its penumbra.
 
-    Looked for in the inner quarter. A bin is in the shadow where the mean is below
-    ``dark_below`` times the median of the inner third, in the penumbra where fewer than
-    four fifths of the sectors reach half the mean; all inside the last such bin counts
-    as such.
+    Looked for in the inner quarter, as far as ``most_lit`` bins in a row that lie in
+    neither: beyond those it is dark between rings. A bin is in the shadow where the
+    mean is below ``dark_below`` times the median of the inner third, in the penumbra
+    where fewer than four fifths of the sectors reach half the mean; all inside the last
+    such bin counts as such.
     """
     bins, sectors = sector.shape
     inner = max(bins // 3, 1)
     level = dark_below * nth_smallest(mean[:inner].copy(), inner, inner // 2)
-    covered_from, dark, last = bins, -1, -1
+    covered_from, dark, last, even = bins, -1, -1, 0
     for i in range(bins // 4):
         covered = lit = 0
         for s in range(sectors):
@@ -83,8 +88,11 @@ def first_even_bin(
         covered_from = min(covered_from, i)
         if mean[i] < level:
             dark = i
+        even += 1
         if mean[i] < level or lit < 0.8 * covered:
-            last = i
+            last, even = i, 0
+        if even >= most_lit:
+            break
     return covered_from, dark + 1, last + 1
 
 
@@ -165,62 +173,3 @@ def light_beyond(
             now += radius[i] * mean[i]
     gain = max(noise / max(light, 1e-9), 1.0)
     return gain, end, now / was if was > 0.0 else 1.0
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def excess_near_beam(
-    sector: Floats,
-    norm: Floats,
-    variance: Floats,
-    maximum: Floats,
-    expected: Floats,
-    scale: float,
-    in_ring: NDArray[np.bool_],
-    inner: int,
-    end: int,
-    times: tuple[float, float],
-    threshold: float,
-    gain: float,
-) -> Floats:
-    """Counts above ``scale * expected`` in cells of more than ``times`` that.
-
-    The first of ``times`` holds before bin ``inner``, the second beyond. Each cell must
-    stand out by ``threshold`` sigma, and by what few quanta of ``gain`` counts do by
-    chance.
-
-    ``expected`` is (n_q, 32), or (n_q, 1) where it is the same all around. Of the cells
-    before bin ``end`` that are in no ring. Gives the excess, its variance, the part
-    before bin ``inner``, the part beyond that goes to one side more than to the other,
-    the share of the azimuth that takes part beyond, and the brightest pixel.
-    """
-    sectors = sector.shape[1]
-    around = np.zeros(sectors)
-    out = np.zeros(6)
-    everywhere = expected.shape[1] == 1
-    for i in range(end):
-        if in_ring[i] and i >= inner:
-            continue
-        for s in range(sectors):
-            w = norm[i, s]
-            if not w > 0.0:
-                continue
-            e = scale * max(expected[i, 0 if everywhere else s], 0.0)
-            if not sector[i, s] > times[0 if i < inner else 1] * e:
-                continue
-            more = (sector[i, s] - e) * w
-            noise = threshold * math.sqrt(variance[i] * w) + threshold**2 * gain
-            if more > noise:
-                out[0] += more
-                out[1] += variance[i] * w
-                out[5] = max(out[5], maximum[i, s])
-                if i < inner:
-                    out[2] += more
-                else:
-                    around[s] += more
-    power = 0.0
-    for s in range(sectors):
-        out[3] += max(around[s] - around[(s + sectors // 2) % sectors], 0.0)
-        power += around[s] * around[s]
-    beyond = out[0] - out[2]
-    out[4] = beyond * beyond / (sectors * power) if power > 0.0 else 0.0
-    return out

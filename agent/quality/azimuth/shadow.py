@@ -36,6 +36,7 @@ the run's reference. Only more than that is a shadow without one to compare with
 # sectors had shown the per cent that is assumed at least.
 _KNOWN_BEFORE = 6
 _TRIALS = 3 * len(STARTS) * SECTORS * MOST_WIDE
+_BLIND = 0.5  # a depth; where only deeper shadows would be seen none is looked for
 _DARK = 0.3  # of the level further out: what is darker lies behind the beamstop
 _NO_BINS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0)
 _UNKNOWN = np.empty((0, SECTORS))
@@ -91,6 +92,15 @@ def judge_shadow(
             "other and no reference yet",
         )
     deepest = max(found, key=lambda shade: shade.z)
+    if (
+        deepest.sigma > _BLIND / settings.threshold
+        and _least_z(deepest, settings) * deepest.sigma > _BLIND
+    ):
+        return not_evaluated(
+            flag,
+            f"known to {deepest.sigma:.0%} only: half the light between the rings "
+            "could be missing from some sectors unseen",
+        )
     return clear(flag, max(deepest.depth, 0.0), z=deepest.z)
 
 
@@ -168,7 +178,11 @@ def _matters(shade: _Shade, settings: QualitySettings) -> bool:
     """
     if not shade.depth > settings.shadow_tolerance:
         return False
-    return shade.z > float(-stdtrit(shade.freedom, settings.tail / (2 * _TRIALS)))
+    return shade.z > _least_z(shade, settings)
+
+
+def _least_z(shade: _Shade, settings: QualitySettings) -> float:
+    return float(-stdtrit(shade.freedom, settings.tail / (2 * _TRIALS)))
 
 
 def _raise(shade: _Shade, profiles: Profiles, first: int, than: str) -> Finding:

@@ -7,9 +7,7 @@ information: the plain pattern stays what it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +15,8 @@ from ringwatch.agent.nouns import Cake, Flag, Pattern, Quality
 from ringwatch.agent.quality.geometry.ring_center import CenterFit
 
 __all__ = ["corrected_pattern"]
+
+Floats = NDArray[np.float64]
 
 _LINEAR = 3.0  # FWHM; beyond, a cell no longer keeps the direction of its sector
 
@@ -53,21 +53,28 @@ def corrected_pattern(
     moved = {Flag.BEAM_CENTER, Flag.TILT}.intersection(quality.raised)
     if fit is None or not moved:
         return None
-    shift = fit.dx * np.cos(chi) + fit.dy * np.sin(chi) + np.zeros((radius.size, 1))
+    along = fit.dx * np.cos(chi) + fit.dy * np.sin(chi)  # px
+    turned = np.zeros_like(chi)  # 1/px
     if fit.tilt is not None:
-        turned = fit.tilt.x * np.cos(chi) + fit.tilt.y * np.sin(chi)
-        shift = shift + radius[:, None] ** 2 / fit.distance * turned
-    if np.abs(shift).max() > _LINEAR * fit.fwhm:
+        turned = (fit.tilt.x * np.cos(chi) + fit.tilt.y * np.sin(chi)) / fit.distance
+    raw = pattern.sigma**2 * cake.norm.sum(axis=1) ** 2  # variance of counts
+    every = cake.pixels.sum(axis=1)
+    sums = np.zeros((4, radius.size))
+    farthest = _put_in_place(
+        radius,
+        along,
+        turned,
+        cake.total,
+        cake.dark,
+        cake.norm,
+        cake.pixels,
+        raw / np.maximum(every, 1),
+        sums,
+    )
+    if farthest > _LINEAR * fit.fwhm:
         return None
-    place = np.interp(
-        radius[:, None] - shift, radius, np.arange(radius.size), left=-1.0, right=-1.0
-    )
-    raw = (pattern.sigma**2 * cake.norm.sum(axis=1) ** 2)[:, None]  # variance of counts
-    share = cake.pixels / np.maximum(cake.pixels.sum(axis=1, keepdims=True), 1)
-    net, variance, norm, pixels = _rebin(
-        place, [cake.total - cake.dark, raw * share, cake.norm, cake.pixels]
-    )
-    due = cake.pixels.sum(axis=1) / np.where(pattern.coverage > 0, pattern.coverage, 1)
+    net, variance, norm, pixels = sums
+    due = every / np.where(pattern.coverage > 0, pattern.coverage, 1)
     there = (norm > 0) & (pixels > 0.5)
     scale = np.where(there, 1.0 / np.where(there, norm, 1.0), 0.0)
     coverage = np.where(there & (due > 0), pixels / np.maximum(due, 1.0), 0.0)
@@ -79,18 +86,50 @@ def corrected_pattern(
     )
 
 
-def _rebin(
-    place: NDArray[np.float64], columns: Sequence[NDArray[Any]]
-) -> list[NDArray[np.float64]]:
-    """Share each cell between the two bins next to its place (n_q, 32), and sum."""
-    n = place.shape[0]
-    inside = place >= 0
-    low = np.clip(np.floor(place).astype(np.int64), 0, n - 2)
-    part = np.where(inside, place - low, 0.0)
-    rest = np.where(inside, 1.0 - part, 0.0)
-    sums = [
-        np.bincount(low.ravel(), weights=(column * rest).ravel(), minlength=n)
-        + np.bincount(low.ravel() + 1, weights=(column * part).ravel(), minlength=n)
-        for column in columns
-    ]
-    return [np.asarray(column, np.float64) for column in sums]
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _put_in_place(
+    radius: Floats,
+    along: Floats,
+    turned: Floats,
+    total: Floats,
+    dark: Floats,
+    norm: Floats,
+    pixels: NDArray[np.int64],
+    variance: Floats,
+    sums: Floats,
+) -> float:
+    """Share each cell between the two bins next to its place; the largest shift.
+
+    A cell (n_q, 32) of radius ``r`` belongs to ``r - along - turned r^2`` (both (32,)).
+    ``variance`` (n_q,) is that of one pixel's counts. Fills ``sums`` (4, n_q): net
+    counts, their variance, ``norm`` and pixels. Cells that end outside are left out.
+    """
+    bins, sectors = total.shape
+    lows = np.zeros(sectors, np.int64)
+    farthest = 0.0
+    for i in range(bins):
+        r = radius[i]
+        for s in range(sectors):
+            shift = along[s] + turned[s] * r * r
+            farthest = max(farthest, abs(shift))
+            wanted = r - shift
+            if not (radius[0] <= wanted <= radius[bins - 1]) or pixels[i, s] == 0:
+                continue
+            low = lows[s]
+            while low > 0 and radius[low] > wanted:
+                low -= 1
+            while low < bins - 2 and radius[low + 1] <= wanted:
+                low += 1
+            lows[s] = low
+            part = (wanted - radius[low]) / (radius[low + 1] - radius[low])
+            rest = 1.0 - part
+            net, count = total[i, s] - dark[i, s], pixels[i, s]
+            sums[0, low] += rest * net
+            sums[1, low] += rest * variance[i] * count
+            sums[2, low] += rest * norm[i, s]
+            sums[3, low] += rest * count
+            sums[0, low + 1] += part * net
+            sums[1, low + 1] += part * variance[i] * count
+            sums[2, low + 1] += part * norm[i, s]
+            sums[3, low + 1] += part * count
+    return farthest

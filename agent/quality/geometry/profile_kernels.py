@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,8 @@ _CONVERGED = 40  # rows, after which elimination repeats itself to the last bit
 def nth_smallest(values: Floats, count: int, n: int) -> float:
     """The ``n``-th smallest of the first ``count`` values (Hoare); reorders them.
 
-    The partition (Lomuto's) has no branches: half of them would be mispredicted.
+    The partition (Lomuto's) has no branches: half of them would be mispredicted. NaN
+    where a pivot is NaN; other NaN are sorted behind the numbers, in no certain order.
     """
     low, high = 0, count - 1
     while low < high:
@@ -49,6 +52,8 @@ def nth_smallest(values: Floats, count: int, n: int) -> float:
             middle += value == pivot
         if n < middle:
             break
+        if middle == low:  # nothing equals the pivot, not even itself
+            return math.nan
         low = middle
     return float(values[n])
 

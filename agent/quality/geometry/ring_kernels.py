@@ -199,39 +199,42 @@ def move_sectors(
     next to gaps and for the raw counts; 0 where the frame does not reach.
     """
     bins, sectors = sector.shape
-    for s in range(sectors):
-        along, across, tilt = shift[0, s], shift[1, s], shift[2, s]
-        low = 0
-        for i in range(bins):
-            r = radius[i]
-            wanted = np.sqrt(max(r * r - across * across, 0.0)) + along + tilt * r * r
-            if wanted < radius[0] or wanted > radius[bins - 1]:
-                sums_of[:, i, s] = 0.0
+    first, last = radius[0], radius[bins - 1]
+    lows = np.zeros(sectors, np.int64)
+    for i in range(bins):
+        square = radius[i] * radius[i]
+        for s in range(sectors):
+            across = shift[1, s]
+            wanted = np.sqrt(max(square - across * across, 0.0)) + shift[0, s]
+            wanted += shift[2, s] * square
+            if wanted < first or wanted > last:
+                sums_of[0, i, s] = sums_of[1, i, s] = sums_of[2, i, s] = 0.0
                 continue
+            low = lows[s]
             while low > 0 and radius[low] > wanted:
                 low -= 1
             while low < bins - 2 and radius[low + 1] < wanted:
                 low += 1
+            lows[s] = low
             p = (wanted - radius[low]) / (radius[low + 1] - radius[low])
             n0, n1 = norm[low, s], norm[low + 1, s]
             net0, net1 = sector[low, s] * n0, sector[low + 1, s] * n1
             raw0, raw1 = variance[low] * n0, variance[low + 1] * n1
-            sums_of[0, i, s] = net0 + p * (net1 - net0)
-            sums_of[1, i, s] = raw0 + p * (raw1 - raw0)
-            sums_of[2, i, s] = n0 + p * (n1 - n0)
-            if low < 1 or low > bins - 3 or n0 * n1 <= 0.0:
-                continue
-            before, after = norm[low - 1, s], norm[low + 2, s]
-            if before * after <= 0.0:
-                continue
-            bend = p * (p - 1.0) / 6.0
-            left, right = bend * (p - 2.0), bend * (p + 1.0)
-            net_left = sector[low - 1, s] * before - 2.0 * net0 + net1
-            net_right = sector[low + 2, s] * after - 2.0 * net1 + net0
-            sums_of[0, i, s] += right * net_right - left * net_left
-            sums_of[2, i, s] += right * (after - 2.0 * n1 + n0) - left * (
-                before - 2.0 * n0 + n1
+            net, raw, weight = (
+                net0 + p * (net1 - net0),
+                raw0 + p * (raw1 - raw0),
+                n0 + p * (n1 - n0),
             )
+            if 1 <= low <= bins - 3 and n0 * n1 > 0.0:
+                before, after = norm[low - 1, s], norm[low + 2, s]
+                if before * after > 0.0:
+                    bend = p * (p - 1.0) / 6.0
+                    left, right = bend * (p - 2.0), bend * (p + 1.0)
+                    net += right * (sector[low + 2, s] * after - 2.0 * net1 + net0)
+                    net -= left * (sector[low - 1, s] * before - 2.0 * net0 + net1)
+                    weight += right * (after - 2.0 * n1 + n0)
+                    weight -= left * (before - 2.0 * n0 + n1)
+            sums_of[0, i, s], sums_of[1, i, s], sums_of[2, i, s] = net, raw, weight
 
 
 @numba.njit(nogil=True, cache=True)

@@ -2,23 +2,24 @@
 
 The detector's distance, the photon energy, the sample along the beam and the lattice
 all do that, and rings at small angles cannot tell them apart. So readbacks decide what
-it means: a move of the instrument is a misalignment, a warmer sample is science.
+it means (``scale_cause``): an instrument that moved as the rings say is a misalignment,
+a warmer sample is science.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import uniform_filter1d
 
-from ringwatch.agent.nouns import Flag, Severity
-from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen, find_readback
+from ringwatch.agent.nouns import Flag
+from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.geometry.profiles import Profiles
 from ringwatch.agent.quality.geometry.ring_history import RingHistory
+from ringwatch.agent.quality.geometry.scale_cause import cause_of_scale
 from ringwatch.agent.quality.geometry.scale_fit import ScaleFit, fit_at_scale
 from ringwatch.agent.quality.settings import QualitySettings
 
@@ -61,7 +62,7 @@ def judge_radial_scale(
         if history is not None:
             history.learn(fit)
         return clear(flag, ppm, z=z, further=further)
-    severity, why = _explain(facts.ref.readbacks, reference, fit, settings)
+    severity, why = cause_of_scale(facts, reference, fit, sigma, settings)
     word = "grew" if ppm > 0 else "shrank"
     return raised(
         flag,
@@ -72,29 +73,6 @@ def judge_radial_scale(
         severity=severity,
         further=further,
     )
-
-
-def _explain(
-    now: Mapping[str, float],
-    reference: Reference,
-    fit: ScaleFit,
-    settings: QualitySettings,
-) -> tuple[Severity, str]:
-    for name in settings.geometry_keys:
-        then = reference.readbacks.get(name)
-        if then is None or name not in now:
-            continue
-        if abs(now[name] - then) > settings.geometry_tolerance * abs(then):
-            why = f"{name} changed from {then:.6g} to {now[name]:.6g}"
-            return Severity.MISALIGNED, why
-    key = find_readback(now, settings.temperature_key, parts=("temperature",))
-    if key is not None and key in reference.readbacks:
-        warmer = now[key] - reference.readbacks[key]
-        if abs(warmer) > settings.temperature_tolerance:
-            return Severity.INFORMATION, f"{key} changed by {warmer:+.1f} K"
-    if fit.apart > _NEW_SHAPE:
-        return Severity.INFORMATION, "the pattern changed its shape as well"
-    return Severity.SUSPECT, "no readback explains it"
 
 
 def fit_scale(profiles: Profiles, reference: Reference) -> ScaleFit | None:

@@ -107,7 +107,7 @@ def monitor_ratio(
     longer = exposure_ratio(facts, reference, settings)
     key = find_readback(now, settings.i0_key, suffixes=("i0",))
     if key is None:
-        wanted = settings.i0_key or "a key that ends in i0"
+        wanted = settings.i0_key or "a key named i0 or ending in _i0"
         return f"no readback of I0 ({wanted}): name it in i0_key"
     if key not in then or not math.isfinite(now[key]):
         return f"{key} has no number in this frame or in the run's first frames"

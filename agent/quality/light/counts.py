@@ -19,6 +19,7 @@ from ringwatch.agent.quality.facts import (
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.geometry.profile_kernels import ring_precision
 from ringwatch.agent.quality.geometry.rings import Profiles, Rings, dispersion
+from ringwatch.agent.quality.light.comparison import exposure_ratio
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["judge_low_counts", "judge_no_beam"]
@@ -132,10 +133,10 @@ def _sigma_of_net(facts: FrameFacts, seen: Seen, total: float, dark: float) -> f
 def _against_reference(
     facts: FrameFacts, seen: Seen, reference: Reference, settings: QualitySettings
 ) -> Finding:
-    took = exposure(facts.ref.readbacks, settings) or 1.0
     total, dark = _sums(facts, seen)
-    fraction = (total - dark) / took / reference.brightness
-    expected = reference.brightness * took
+    # Not per second: where one exposure is unknown, both are taken to be the same.
+    expected = reference.brightness * exposure_ratio(facts, reference, settings)
+    fraction = (total - dark) / expected
     z = (fraction - 1.0) * expected / math.sqrt(max(expected, 1.0))
     if fraction >= settings.least_beam and not facts.dark_frames:
         # A pedestal that no dark takes away hides the loss: the rings tell.
@@ -162,6 +163,8 @@ def _monitor(facts: FrameFacts, reference: Reference, settings: QualitySettings)
     now = facts.ref.readbacks
     key = find_readback(now, settings.i0_key, suffixes=("i0",))
     if key is None or not reference.readbacks.get(key, 0.0) > 0:
+        return ""
+    if not math.isfinite(now[key]):
         return ""
     ratio = now[key] / reference.readbacks[key]
     if ratio < settings.least_beam:

@@ -77,11 +77,11 @@ class LightHistory:
         """Remember how much intensity over I0 changed from the frame before."""
         now = facts.ref.readbacks
         key = find_readback(now, settings.i0_key, suffixes=("i0",))
-        if key is None or not now[key] > 0:
+        if key is None or not 0 < now[key] < math.inf:
             return
         if not counts > 0:
             return
-        level = math.log(counts / now[key])
+        level = math.log(counts) - math.log(now[key])
         if math.isfinite(self._last):
             self._steps.append(abs(level - self._last))
         self._last = level

@@ -90,17 +90,9 @@ def judge_ice(facts: FrameFacts, seen: Seen, settings: QualitySettings) -> Findi
     flag = Flag.ICE
     if seen.profiles is None or seen.rings is None or facts.pattern is None:
         return not_evaluated(flag, "no geometry")
-    readbacks = facts.ref.readbacks
-    key = find_readback(readbacks, settings.temperature_key, parts=("temperature",))
-    kelvin = readbacks[key] if key is not None else math.nan
-    kelvin += _MELTS_K if kelvin < 0 else 0.0
-    if not kelvin < _MELTS_K:
-        return not_evaluated(
-            flag,
-            "no temperature readback: nobody says that it is cold"
-            if math.isnan(kelvin)
-            else f"{key} is {kelvin:.0f} K: too warm for ice",
-        )
+    kelvin, why_not = _temperature(facts, settings)
+    if why_not:
+        return not_evaluated(flag, why_not)
     q, rings = facts.pattern.q, seen.rings
     first, second = ice_lines(kelvin)[:2]
     apart = 2 * math.pi * (1 / second - 1 / first)
@@ -128,6 +120,20 @@ def judge_ice(facts: FrameFacts, seen: Seen, settings: QualitySettings) -> Findi
         f"({z:.0f} sigma) at {kelvin:.0f} K: warm the sample up, or dry the cold gas",
         z=z,
     )
+
+
+def _temperature(facts: FrameFacts, settings: QualitySettings) -> tuple[float, str]:
+    """Kelvin of the sample, and why it tells of no cold sample; "" where it does."""
+    readbacks = facts.ref.readbacks
+    key = find_readback(readbacks, settings.temperature_key, parts=("temperature",))
+    value = readbacks[key] if key is not None else math.nan
+    if math.isnan(value):
+        return value, "no temperature readback: nobody says that it is cold"
+    celsius = value < 0 or settings.temperature_unit == "degC"
+    kelvin = value + celsius * _MELTS_K
+    why = "too warm for ice" if kelvin > 0 else "nothing is so cold"
+    cold = 0 < kelvin < _MELTS_K
+    return kelvin, "" if cold else f"{key} is {kelvin:.0f} K: {why}"
 
 
 @numba.njit(nogil=True, cache=True)

@@ -227,7 +227,7 @@ def _log_intensity(
     readbacks = facts.ref.readbacks
     key = find_readback(readbacks, settings.i0_key, suffixes=("i0",))
     monitor = readbacks[key] if key is not None else 1.0
-    if not monitor > 0:
+    if not 0 < monitor < math.inf:
         return math.nan, math.nan
     sigma = math.sqrt(max((raw + dark) * seen.profiles.dispersion, 1.0)) / net
-    return math.log(net / monitor), sigma
+    return math.log(net) - math.log(monitor), sigma

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from functools import lru_cache
 
@@ -43,7 +44,10 @@ class Duplicates:
 
 
 class Sequence:
-    """Follows the frame number and time that the detector itself wrote."""
+    """Follows the frame number and time that the detector itself wrote.
+
+    Compares with the last frame of which each was a finite number.
+    """
 
     def __init__(self) -> None:
         self._last: tuple[FrameRef, float] | None = None
@@ -61,26 +65,19 @@ class Sequence:
             return not_evaluated(
                 Flag.SEQUENCE, "the detector wrote no frame number beside its frames"
             )
+        before = self._time
+        if time is not None and math.isfinite(time):
+            self._time = time
+        if not math.isfinite(number):  # the last one known still tells of a gap
+            return not_evaluated(
+                Flag.SEQUENCE, f"the frame number of this frame reads {number}"
+            )
         last, self._last = self._last, (ref, number)
-        before, self._time = self._time, time
         if last is None or (number < last[1] and number in _FIRST_NUMBERS):
             return clear(Flag.SEQUENCE, 0.0)
-        missing = (number - last[1]) - (ref.index - last[0].index)
-        rewound = ref.seq_num <= last[0].seq_num
-        if missing > (1 if rewound else 0):
-            return raised(
-                Flag.SEQUENCE,
-                missing,
-                f"frames are missing ({missing:.0f}): the detector counted from "
-                f"{last[1]:.0f} to {number:.0f}, others were lost or given up",
-            )
-        if missing < 0:
-            return raised(
-                Flag.SEQUENCE,
-                missing,
-                f"the detector's frame number went from {last[1]:.0f} to {number:.0f}: "
-                "frames came twice or in wrong order",
-            )
+        fault = _miscounted(last[0], last[1], ref, number)
+        if fault is not None:
+            return fault
         if before is not None and time is not None and time < before:
             return raised(
                 Flag.SEQUENCE,
@@ -88,6 +85,29 @@ class Sequence:
                 f"the detector's clock went back by {before - time:.3g} s",
             )
         return clear(Flag.SEQUENCE, 0.0)
+
+
+def _miscounted(
+    before: FrameRef, counted: float, ref: FrameRef, number: float
+) -> Finding | None:
+    """Whether the detector counted on by another number than the announcements did."""
+    missing = (number - counted) - (ref.index - before.index)
+    rewound = ref.seq_num <= before.seq_num
+    if missing > (1 if rewound else 0):
+        return raised(
+            Flag.SEQUENCE,
+            missing,
+            f"frames are missing ({missing:.0f}): the detector counted from "
+            f"{counted:.0f} to {number:.0f}, others were lost or given up",
+        )
+    if missing < 0:
+        return raised(
+            Flag.SEQUENCE,
+            missing,
+            f"the detector's frame number went from {counted:.0f} to {number:.0f}: "
+            "frames came twice or in wrong order",
+        )
+    return None
 
 
 def _readback(ref: FrameRef, suffix: str) -> float | None:

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.nouns import EdgeSums, Flag
+from ringwatch.agent.nouns import EdgeSums, Flag, FlagState
 from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.settings import QualitySettings
@@ -39,6 +39,9 @@ class EdgeHistory:
         row = self._last[self._taken % _REMEMBERED]
         row[0], row[1], row[2] = edges.seen, edges.expected, edges.variance
         self._taken += 1
+        alone = judge_mask_mismatch(edges, settings)
+        if self._taken == 1 or alone.state is FlagState.RAISED:
+            return alone  # sound frames before would dilute it
         return judge_mask_mismatch(edges, settings, self._last[: self._taken])
 
 

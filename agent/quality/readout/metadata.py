@@ -91,21 +91,29 @@ def _check_dark(
     # Rings in the dark look like a pattern of pixels as well: they come first.
     yield rings
     if facts.cake.dark_match is not None:
-        yield _check_pattern(facts.cake.dark_match, settings)
+        yield _check_pattern(facts, facts.cake.dark_match, settings)
     yield _check_exposure(facts, settings)
     yield below
     yield _check_age(facts, settings)
 
 
-def _check_pattern(match: DarkMatch, settings: QualitySettings) -> _Check:
+def _check_pattern(
+    facts: FrameFacts, match: DarkMatch, settings: QualitySettings
+) -> _Check:
     if not (math.isfinite(match.slope) and 0 < match.sigma < math.inf):
         return False, None
     z = (match.slope - 1.0) / match.sigma
     if abs(match.slope - 1.0) <= _SAME_DARK or abs(z) < settings.threshold:
         return True, None
+    dark = float(facts.cake.dark.sum())
+    light = abs(facts.totals.counts - dark)
+    wrong = abs(match.slope - 1.0) * dark
+    if not wrong > _DIMMEST * light:
+        return True, None  # too weak to matter to the pattern
     return True, _Fault(
-        f"the pattern of the dark is in the frame with {match.slope:.2f} of its own "
-        f"strength ({abs(z):.0f} sigma): it has another exposure, temperature or "
+        f"the pattern of the dark is in the frame with {match.slope:.0%} of its own "
+        f"strength ({abs(z):.0f} sigma), which puts {wrong / max(light, 1.0):.1%} of "
+        "the frame's light in the wrong: it has another exposure, temperature or "
         "detector, take a dark like the frame",
         z,
     )

@@ -65,7 +65,9 @@ class OutlierHistory:
         place = outliers.place[lone]
         often, before = self._repeated(place, facts.cake, settings)
         self._places.append(place)
-        zingers = _judge(Flag.ZINGERS, facts.cake, lone[~before], settings)
+        zingers = _judge(
+            Flag.ZINGERS, facts.cake, lone[~before], settings, alone=not known
+        )
         if not known:
             return _first_frame(), zingers
         return _judge(Flag.HOT_PIXELS, facts.cake, lone[often], settings), zingers
@@ -190,8 +192,14 @@ def _without_lone(
 
 
 def _judge(
-    flag: Flag, cake: Cake, chosen: NDArray[np.int64], settings: QualitySettings
+    flag: Flag,
+    cake: Cake,
+    chosen: NDArray[np.int64],
+    settings: QualitySettings,
+    *,
+    alone: bool = False,
 ) -> Finding:
+    """Raise where these outliers matter; ``alone``: no frame before tells what."""
     key = "hot_share" if flag is Flag.HOT_PIXELS else "zinger_share"
     outliers = cake.outliers
     if outliers is None or not chosen.size:
@@ -207,11 +215,14 @@ def _judge(
     number, further = float(chosen.size), {key: share}
     if share <= settings.outlier_tolerance and not peaks:
         return clear(flag, number, further=further)
-    what, remedy = (
-        ("hot pixel", "mask them")
-        if flag is Flag.HOT_PIXELS
-        else ("zinger", "integrate with a median, or mask them in this frame")
-    )
+    what, remedy = "zinger", "integrate with a median, or mask them in this frame"
+    if flag is Flag.HOT_PIXELS:
+        what, remedy = "hot pixel", "mask them"
+    elif alone:
+        what = "lone bright pixel"
+        remedy = (
+            "zingers or hot pixels, which another frame tells: mask them in this one"
+        )
     return raised(
         flag,
         number,

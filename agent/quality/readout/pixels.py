@@ -30,13 +30,16 @@ __all__ = [
 ]
 
 _EXPECTED = 50.0  # counts; where so many are expected, none is no chance
+_NEAR_MIRROR, _FAR_MIRROR = 0.5, 3.0  # px; nearer, a flip cannot be told from a move
 _STRETCH = 31  # bins
 
 _NOWHERE = np.empty((0, 0))
 
 
 def judge_invalid_values(facts: FrameFacts) -> Finding:
-    """Raise on NaN, infinities, negative counts and unsigned wrap-around.
+    """Raise on what is no number of counts, negative counts and unsigned wrap-around.
+
+    No number of counts are NaN, infinities and values beyond 1e18 (see ``Cake``).
 
     The markers of a detector's own invalid pixels (-1, -2, the largest unsigned value)
     are no invalid values. Floating point frames may be negative: their dark was
@@ -51,7 +54,10 @@ def judge_invalid_values(facts: FrameFacts) -> Finding:
     parts = [
         f"{count} {what}"
         for count, what in (
-            (cake.non_finite, "NaN or infinite"),
+            (
+                cake.non_finite,
+                "that are no number of counts (NaN, infinite or beyond 1e18)",
+            ),
             (negative, "negative counts"),
             (wrapped, "wrapped around below zero (a dark larger than the frame?)"),
         )
@@ -105,7 +111,7 @@ def judge_misread(
 
 def mirror_of(
     fit: CenterFit | None, shape: tuple[int, int], beam: tuple[float, float]
-) -> Finding | None:
+) -> tuple[str, Finding | None]:
     """Tell a flipped image from a moved detector by where its rings are centred.
 
     Parameters
@@ -118,28 +124,38 @@ def mirror_of(
 
     Returns
     -------
-    Finding or None
-        None where no flip explains the centre.
+    hint : str
+        What to add to the sentence of a moved centre that a flip may explain; empty
+        where none does.
+    finding : Finding or None
+        ``misread`` where the centre is that of a flip, far away and to the point.
     """
     if fit is None:
-        return None
+        return "", None
     up = shape[0] - 1 - 2 * beam[0]
     left = shape[1] - 1 - 2 * beam[1]
+    hint = ""
     for dy, dx, how in (
         (up, 0.0, "upside down"),
         (0.0, left, "left to right"),
         (up, left, "by 180 degrees"),
     ):
         jump = math.hypot(dx, dy)
+        apart = math.hypot(fit.dx - dx, fit.dy - dy)
         # A tilted detector keeps its tilt when the image is flipped: hence the slack.
-        if jump > 3.0 and math.hypot(fit.dx - dx, fit.dy - dy) < min(1.5, jump / 4):
-            return raised(
+        if jump > _FAR_MIRROR and apart < min(1.5, jump / 4):
+            return "", raised(
                 Flag.MISREAD,
                 1.0,
                 f"the image is turned {how}: its rings are centred at the mirror image "
                 f"of the beam, {jump:.1f} px away",
             )
-    return None
+        if jump > _NEAR_MIRROR and apart < min(2.0, jump / 3):
+            hint = (
+                f"; an image turned {how} would look much the same "
+                f"(centred {jump:.1f} px away)"
+            )
+    return hint, None
 
 
 def beam_pixel(binning: Binning) -> tuple[float, float]:

@@ -45,17 +45,30 @@ def judge_saturated(facts: FrameFacts, settings: QualitySettings) -> Finding:
         clipped, level = _plateau(cake, totals)
     if not clipped:
         return clear(Flag.SATURATED, 0.0)
-    # Each clipped pixel lost as much as it shows, or more: nobody can know.
-    share = clipped * level / max(totals.counts + clipped * level, 1.0)
+    share = _least_share(cake, totals, clipped, level)
     bad = share > settings.saturated_tolerance
+    are, hold = ("pixel is", "holds") if clipped == 1 else ("pixels are", "hold")
     return raised(
         Flag.SATURATED,
         float(clipped),
-        f"{clipped} pixels are saturated at {level:.0f} counts and hold {share:.2%} of "
-        "the frame's counts" + (": ring intensities are wrong" if bad else ""),
+        f"{clipped} {are} saturated at {level:.0f} counts and {hold} at least "
+        f"{share:.2%} of the frame's counts"
+        + (": ring intensities are wrong" if bad else "")
+        + "; shorten the exposure or attenuate the beam",
         severity=Severity.BAD if bad else Severity.SUSPECT,
         further={"saturated_share": share},
     )
+
+
+def _least_share(cake: Cake, totals: Totals, clipped: int, level: float) -> float:
+    """Share of the counts in clipped pixels: at least, as nobody knows what they lost.
+
+    Each holds the level; the brightest of each cell is known, and may be far above it.
+    Those that the detector marked are not among the counts of the frame.
+    """
+    held = clipped * level + float(np.maximum(cake.maximum - level, 0.0).sum())
+    apart = held if cake.marked else 0.0
+    return held / max(totals.counts + apart, held, 1.0)
 
 
 def _clipped(cake: Cake, totals: Totals, dtype: np.dtype[Any], level: float) -> int:

@@ -25,6 +25,7 @@ _SURE = 0.5  # correlation of sectors about the right centre
 _CERTAIN = 10.0  # sigma of it
 _LEAST_SHARP = 4  # sectors
 _TRIES = 3  # frames of a run; a wrong geometry stays wrong
+_AGAIN = 8  # frames; an image that is turned stays so, and each look is a reduction
 
 
 class Turn(Enum):
@@ -51,9 +52,12 @@ class TurnSearch:
     def __init__(self) -> None:
         self._tries = 0
         self._found: Turn | None = None
+        self._looked = 0  # frames ago
 
     def judge(self, turned: Turned | None, binning: Binning) -> Finding | None:
         """Raise ``misread`` where a turned frame's rings coincide; else None.
+
+        Once a turn is found only every eighth frame is turned back again.
 
         Parameters
         ----------
@@ -63,12 +67,21 @@ class TurnSearch:
         """
         if turned is None or (self._found is None and self._tries >= _TRIES):
             return None
-        self._tries += 1
+        self._looked += 1
+        if self._found is None:
+            self._tries += 1
+        elif self._looked < _AGAIN:
+            return raised(
+                Flag.MISREAD,
+                1.0,
+                f"the image is turned {self._found.value[0]}: turned back the rings of "
+                "a frame shortly before coincided, and as it is they do not",
+            )
         for turn in (self._found,) if self._found else tuple(Turn):
             about = measure_coincidence(make_profiles(turned(turn), binning))
             sharp = about.sectors >= _LEAST_SHARP and about.z >= _CERTAIN
             if sharp and about.correlation > _SURE:
-                self._found = turn
+                self._found, self._looked = turn, 0
                 return raised(
                     Flag.MISREAD,
                     1.0,
@@ -76,4 +89,5 @@ class TurnSearch:
                     f"coincide in {about.sectors} sectors (correlation "
                     f"{about.correlation:.2f}), as it is they do not",
                 )
+        self._found = None
         return None

@@ -175,3 +175,16 @@ def test_a_slip_within_a_run_is_told_from_a_static_offset(rings, binning, facts,
         seen.append(fold.judge(facts(frame, binning, index=index)))
     assert [Flag.BEAM_CENTER in q.raised for q in seen] == [False] * 5 + [True] * 2
     assert "moved 0.35 px since the run's first frames" in seen[5].reason
+
+
+def test_a_centre_that_stays_off_and_one_that_jumps(rings, binning, facts, rng):
+    before = None
+    for dx in (2.0, 2.0, 2.0, -3.0, -3.0, 0.0, 0.0):
+        frame = rng.poisson(rings.mean(dx=dx)).astype(np.uint32)
+        profiles = make_profiles(facts(frame, binning).cake, binning)
+        before = locate_center(profiles, find_rings(profiles), before).fit
+        alone = locate_center(profiles, find_rings(profiles)).fit
+        for fit in (before, alone):
+            assert fit.dx == pytest.approx(dx, abs=0.03)
+            assert fit.dy == pytest.approx(0.0, abs=0.03)
+        assert before.covariance == pytest.approx(alone.covariance, rel=0.3)

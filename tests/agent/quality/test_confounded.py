@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ringwatch.agent.nouns import Flag, FlagState
-from ringwatch.agent.quality.confounded import settled
+from ringwatch.agent.quality.confounded import _CONFOUNDED, settled
 from ringwatch.agent.quality.findings import clear, not_evaluated, raised
 
 
@@ -27,6 +27,31 @@ def test_the_look_goes_and_says_why(cause, look):
     assert found[look].sentence != "a look"
     alone = settled([raised(look, 2.0, "a look"), clear(cause)])
     assert alone[0].state is FlagState.RAISED
+
+
+@pytest.mark.parametrize(
+    ("cause", "look", "spared"),
+    [
+        (Flag.BEAM_CENTER, Flag.SHADOW, Flag.BEAM_DROP),
+        (Flag.SPOTS, Flag.BEAMSTOP_LEAK, Flag.MASK_MISMATCH),
+    ],
+)
+def test_what_is_only_a_look_takes_nothing_back(cause, look, spared):
+    every = [raised(f, 1.0, f.label) for f in (spared, look, cause)]
+    for order in (every, every[::-1]):
+        states = {f.flag: f.state for f in settled(order)}
+        assert states == {
+            cause: FlagState.RAISED,
+            look: FlagState.NOT_EVALUATED,
+            spared: FlagState.RAISED,
+        }
+
+
+def test_causes_stand_before_their_looks():
+    causes = [cause for cause, _, _ in _CONFOUNDED]
+    assert len(set(causes)) == len(causes)
+    for place, (_, looks, _) in enumerate(_CONFOUNDED):
+        assert not set(looks) & set(causes[: place + 1])
 
 
 def test_what_is_clear_stays_clear():

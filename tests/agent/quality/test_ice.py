@@ -95,6 +95,32 @@ def test_a_warm_sample_is_not_evaluated(rng):
     assert lost.state is FlagState.NOT_EVALUATED
 
 
+@pytest.mark.parametrize(
+    ("unit", "said", "kelvin"),
+    [("K", 25.0, 25), ("degC", 25.0, 298), ("degC", -120.0, 153), ("K", -120.0, 153)],
+)
+def test_the_unit_says_how_cold_it_is(unit, said, kelvin, rng):
+    """A furnace at 25 degree C is no cryostat at 25 K."""
+    drawn = Drawn()
+    seen = drawn.seen(powder(drawn, 1e6, 0.3), rng)
+    settings = QualitySettings(temperature_unit=unit)
+    finding = judge_ice(drawn.facts(furnace_temperature=said), seen, settings)
+    cold = kelvin < 273
+    assert finding.state is (FlagState.RAISED if cold else FlagState.NOT_EVALUATED)
+    assert f"{kelvin} K" in finding.sentence
+    with pytest.raises(ValueError, match="give K or degC"):
+        QualitySettings(temperature_unit="C")
+
+
+@pytest.mark.parametrize("said", [0.0, -400.0])
+def test_a_sensor_that_reads_nothing_makes_no_cold_sample(said, rng):
+    drawn = Drawn()
+    mean = powder(drawn, 1e6, 0.3)
+    finding = judged(drawn, mean, rng, cryo_temperature=said)
+    assert finding.state is FlagState.NOT_EVALUATED
+    assert "nothing is so cold" in finding.sentence
+
+
 def test_lines_that_run_into_each_other_are_not_evaluated(rng):
     drawn = Drawn(q_max=25.0)
     finding = judged(drawn, powder(drawn, 1e7, 0.3), rng)

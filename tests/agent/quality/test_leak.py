@@ -61,6 +61,17 @@ def test_a_beam_that_passes_the_stop(leak, stopped, rng, dx, alone):
     assert "beamstop" in finding.sentence
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_leak_beside_a_masked_stop(leak, rings, rng, alone):
+    mean = rings.mean()
+    where = Binning.from_geometry(
+        rings.geometry(), mean.shape, mask=polar()[0] <= 18, polarization=None
+    )
+    before = [] if alone else [rng.poisson(mean) for _ in range(3)]
+    frame = rng.poisson(blob(mean, 0.05, 24.0, sigma=4.0))
+    assert leak(frame, before, where).state is FlagState.RAISED
+
+
 def test_a_weak_leak_is_tolerated(leak, stopped, rng):
     finding = leak(rng.poisson(blob(stopped, 0.005, 8.0)))
     assert finding.state is FlagState.CLEAR
@@ -99,6 +110,32 @@ def test_a_sample_that_scatters_at_small_angles(leak, rings, stopped, rng):
     assert leak(rng.poisson(rings.mean() + pores), before).state is FlagState.CLEAR
     seen = np.where(r < STOP, 0.02, 1.0) * pores
     assert leak(rng.poisson(stopped + seen), behind).state is FlagState.CLEAR
+
+
+@pytest.mark.parametrize("counts", [1e4, 1e6, 1e8])
+def test_dark_between_rings_is_no_beamstop(leak, rings, counts, rng):
+    """Broad rings near the beam with next to nothing between them, as of a glass."""
+    r, chi = polar()
+    halo = 100 * np.exp(-0.5 * ((r - 28) / 5) ** 2)
+    grains = 1 + 0.2 * np.cos(3 * chi)  # uneven as few grains are, brighter on one side
+    valley = np.where((r > 50) & (r < 58), 0.1, 1.0)
+    for light in (halo, halo * grains):
+        image = (r > 12) * (light + valley)
+        where = Binning.from_geometry(
+            rings.geometry(), image.shape, mask=r <= 12, polarization=None
+        )
+        frame = rng.poisson(image * counts / image.sum())
+        assert leak(frame, where=where).state is FlagState.CLEAR
+
+
+def test_even_light_in_the_shadow_may_be_the_sample(leak, stopped, rng):
+    """Behind a stop that lets some light pass; from the other side of it, a leak."""
+    r, chi = polar()
+    ring = np.exp(-0.5 * ((r - 10) / 1.5) ** 2)
+    share = 0.05 * stopped.sum() / ring.sum()
+    assert leak(rng.poisson(stopped + share * ring)).state is FlagState.CLEAR
+    one_side = 5 * share * ring * (np.cos(chi) > 0.82)
+    assert leak(rng.poisson(stopped + one_side)).state is FlagState.RAISED
 
 
 @pytest.mark.parametrize("counts", [1e3, 1e5, 1e7])

@@ -199,6 +199,20 @@ def test_not_evaluated_says_what_is_missing(
     assert "ion" in drop.sentence
 
 
+@pytest.mark.parametrize("i0", [math.inf, -math.inf, math.nan, 1e308, 5e-324])
+def test_a_monitor_that_overflowed_is_no_error(
+    bench: Bench, parts: tuple[Frame, Frame], i0: float
+) -> None:
+    whole = parts[0] + parts[1]
+    reference = bench.reference(whole, i0=2e5)
+    history = LightHistory()
+    for reading in (2e5, i0, 2e5):
+        drop, suspect = judged(bench, reference, whole, history, i0=reading)
+        if not math.isfinite(reading):
+            assert drop.state is suspect.state is FlagState.NOT_EVALUATED
+    assert drop.state is suspect.state is CLEAR
+
+
 def test_nothing_in_nothing_out(bench: Bench, parts: tuple[Frame, Frame]) -> None:
     whole = parts[0] + parts[1]
     reference = bench.reference(whole, i0=2e5)

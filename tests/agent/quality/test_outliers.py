@@ -85,6 +85,26 @@ def test_hot_pixels_stay(watch, rings, rng, first, count):
             assert hot.state is CLEAR
 
 
+def test_a_first_frame_does_not_say_which_of_the_two(watch, rings, rng):
+    """One frame tells no hot pixel from a zinger, so its sentence claims neither."""
+    fault = HotPixels(first=0, count=200, value=5000)
+    said = []
+    for index in range(2):
+        frame = rng.poisson(rings.mean(counts=1e6)).astype(np.uint32)
+        frame = fault.corrupt(frame, None, rng)
+        if index == 1:
+            for at in rng.integers(20, 490, (100, 2)):
+                frame[tuple(at)] += 5000
+        hot, zingers, _ = watch(frame, index)
+        assert zingers.state is RAISED
+        said.append(zingers.sentence)
+    assert "lone bright pixels hold" in said[0]
+    assert "zingers or hot pixels" in said[0]
+    assert "median" not in said[0]
+    assert "zingers hold" in said[1]
+    assert "hot pixels hold" in hot.sentence
+
+
 def test_a_faint_zinger_in_a_bright_frame_does_not_matter(watch, rings, rng):
     frame = rng.poisson(rings.mean(counts=1e8)).astype(np.uint32)
     frame[40, 40] += 900

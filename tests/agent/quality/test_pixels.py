@@ -27,6 +27,32 @@ def test_non_finite_pixels(judge, frame, bad):
     assert quality.values["invalid_pixels"] == 7
 
 
+@pytest.mark.parametrize("bad", [1e160, -1e160, 1e300, np.nan])
+@pytest.mark.parametrize("first", [0, 3])
+def test_no_frame_of_doubles_hangs_the_agent(facts, binning, rings, rng, bad, first):
+    """And it spoils no reference: the frames after it are judged as ever."""
+    fold = QualityFold(QualitySettings(), binning)
+    for index in range(5):
+        frame = rng.poisson(rings.mean()).astype(np.float64)
+        if index == first:
+            frame[200, 100:107] = bad
+        quality = fold.judge(facts(frame, binning, index=index))
+        assert quality.word is (Word.BAD if index == first else Word.GOOD)
+        if index == first:
+            assert quality.primary is Flag.INVALID_VALUES
+            assert "7 that are no number of counts" in quality.reason
+
+
+def test_doubles_in_the_wrong_byte_order_are_judged(facts, binning, rings, rng):
+    fold = QualityFold(QualitySettings(), binning)
+    for index in range(5):
+        frame = rng.poisson(rings.mean()) - rng.uniform(0.0, 1.0, (512, 512))
+        if index == 3:
+            frame = frame.byteswap()
+        quality = fold.judge(facts(frame, binning, index=index))
+        assert (Flag.INVALID_VALUES in quality.raised) == (index == 3)
+
+
 def test_markers_are_valid_and_other_negative_counts_are_not(judge, frame):
     frame[10:14] = -1
     frame[50, 60] = -2
@@ -124,6 +150,20 @@ def test_clipped_rings(judge, rings, rng, factor):
     assert quality.values["saturated_pixels"] == clipped
     if factor == 60:
         assert quality.severities[Flag.SATURATED] is Severity.BAD
+
+
+@pytest.mark.parametrize(("value", "least"), [(100, 1e-5), (10**7, 0.49)])
+def test_a_pixel_far_above_the_level_holds_what_it_shows(judge, frame, value, least):
+    frame = np.minimum(frame, 99)
+    frame[100, 100] = value
+    settings = QualitySettings(saturation=100.0)
+    quality = judge(frame, settings, saturation=100.0)
+    share = value / frame.sum()
+    assert quality.values["saturated_share"] == pytest.approx(share, rel=1e-9)
+    assert share > least
+    sentence = quality.sentences[Flag.SATURATED]
+    assert "1 pixel is saturated" in sentence
+    assert f"holds at least {share:.2%}" in sentence
 
 
 def test_one_saturated_pixel_makes_a_frame_suspect(judge, frame):

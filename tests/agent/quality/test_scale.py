@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from ringwatch.agent.nouns import FrameRef, Severity
 from ringwatch.agent.quality.facts import Reference, Seen
 from ringwatch.agent.quality.geometry.ring_center import locate_center
 from ringwatch.agent.quality.geometry.ring_history import RingHistory
 from ringwatch.agent.quality.geometry.rings import find_rings, make_profiles
 from ringwatch.agent.quality.geometry.scale import fit_scale
+from ringwatch.agent.quality.geometry.scale_cause import cause_of_scale
 from ringwatch.agent.quality.geometry.scale_fit import ScaleFit
 from ringwatch.agent.quality.geometry.scale_kernels import through_origin
 from ringwatch.agent.quality.settings import QualitySettings
@@ -138,3 +142,81 @@ def test_grains_that_come_count_at_once(rng):
     sigma, freedom = history.error(fit)
     assert sigma > 0.5 * fit.sigma
     assert freedom < fit.freedom + 5.0
+
+
+# -- what it means -----------------------------------------------------------------
+MISALIGNED, SUSPECT = Severity.MISALIGNED, Severity.SUSPECT
+
+
+@pytest.fixture
+def cause(profile, reference, rng):
+    """Of rings that changed by ``ppm``, by readbacks then and now; 0.5 m, 74.5 keV."""
+    fact, _ = profile()
+
+    def found(ppm, then, now, *, keys=None, distance=0.5, energy=74.5):
+        facts = replace(
+            fact,
+            ref=FrameRef.without_pixels("run", 0, now),
+            distance_m=distance,
+            energy_kev=energy,
+        )
+        fit = replace(fit_of(rng), scale=1e-6 * ppm)
+        settings = QualitySettings(geometry_keys=tuple(now) if keys is None else keys)
+        before = replace(reference, readbacks=then)
+        return cause_of_scale(facts, before, fit, 2e-5, settings)
+
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "then", "now", "severity"),
+    [
+        ("detector_distance", 500.0, 501.0, MISALIGNED),  # mm
+        ("detector_distance", 0.5, 0.501, MISALIGNED),  # m
+        ("detector_distance", 50.0, 50.1, MISALIGNED),  # cm
+        ("detector_distance", 5e5, 5.01e5, MISALIGNED),  # um
+        ("detector_distance", 500.0, 500.5, MISALIGNED),  # half of it, and the error
+        ("detector_distance", 500.0, 499.0, SUSPECT),  # the rings say the opposite
+        ("detector_distance", 500.0, 500.006, SUSPECT),  # 11 ppm
+        ("detector_distance", 500.0, 510.0, SUSPECT),  # ten times too much
+        ("hexapod_z", 500.0, 501.0, MISALIGNED),  # anything that is listed
+        ("stage_z", 0.0, 1.0, MISALIGNED),  # its zero is anywhere: mm
+        ("stage_z", 20.0, 19.0, MISALIGNED),
+        ("stage_z", 20.0, 20.2, SUSPECT),
+        ("mono_energy", 74.5, 74.351, MISALIGNED),  # keV
+        ("mono_energy", 74500.0, 74351.0, MISALIGNED),  # eV
+        ("mono_energy", 74.5, 74.649, SUSPECT),
+        ("mono_bragg", 1.52, 1.523, MISALIGNED),  # an angle
+        ("mono_bragg", 1.52, 1.5201, SUSPECT),
+        ("wavelength", 0.16642, 0.16675, MISALIGNED),
+        ("wavelength", 0.16642, 0.16609, SUSPECT),
+    ],
+)
+def test_a_readback_explains_what_it_makes_rings_do(cause, name, then, now, severity):
+    assert cause(2000.0, {name: then}, {name: now})[0] is severity
+
+
+def test_a_readback_that_contradicts_is_told(cause):
+    then, now = {"detector_distance": 500.0}, {"detector_distance": 501.0}
+    severity, why = cause(-2000.0, then, now)
+    assert severity is SUSPECT
+    assert why == (
+        "no readback explains it; detector_distance changed from 500 to 501, which "
+        "would make rings grow by 2000 ppm"
+    )
+
+
+def test_a_jitter_hides_no_temperature(cause):
+    then = {"detector_distance": 500.0, "temperature": 300.0}
+    now = {"detector_distance": 500.006, "temperature": 420.0}
+    severity, why = cause(-2000.0, then, now, keys=("detector_distance",))
+    assert severity is Severity.INFORMATION
+    assert "temperature changed" in why
+    assert "distance" not in why
+
+
+def test_a_geometry_that_nobody_told_leaves_a_reading_its_sign(cause):
+    then, nan = {"detector_distance": 1000.0}, float("nan")
+    grown, shrunk = {"detector_distance": 1002.0}, {"detector_distance": 998.0}
+    assert cause(2000.0, then, grown, distance=nan)[0] is MISALIGNED
+    assert cause(2000.0, then, shrunk, distance=nan)[0] is SUSPECT

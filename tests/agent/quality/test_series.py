@@ -53,6 +53,20 @@ def first_alarm(rng, slope, frames, settings=SETTINGS):
     return None, finding
 
 
+@pytest.mark.parametrize("i0", [np.inf, -np.inf, np.nan, 0.0])
+def test_a_monitor_that_is_no_number_gives_no_intensity(rng, i0):
+    drawn = Drawn()
+    seen = drawn.seen(1e6 * drawn.halo(), rng)
+    seen = replace(seen, profiles=replace(seen.profiles, counts=1e6, dark_counts=0.0))
+    none = clear(Flag.RADIAL_SCALE, np.nan)
+    for reading in (i0, 2e5):
+        found = SeriesScores.from_findings(
+            drawn.facts(i0=reading), seen, scale=none, center=none, settings=SETTINGS
+        )
+        known = 1e6 / reading if reading == 2e5 else np.nan
+        assert found.values[3] == pytest.approx(np.log(known), nan_ok=True)
+
+
 # -- drift ------------------------------------------------------------------------
 def test_no_drift_in_twenty_thousand_frames_of_noise(rng):
     drift = Drift()

@@ -27,8 +27,10 @@ def judge(binning):
     fold = QualityFold(QualitySettings(), binning)
     reduction = Reduction(binning)
 
-    def judged(frame, index=0):
+    def judged(frame, index=0, looks=None):
         def turned(turn):
+            if looks is not None:
+                looks.append(index)
             return reduction.cake(turn_image(frame, turn), look_again=False)
 
         facts = make_facts(frame, binning, index=index)
@@ -53,3 +55,13 @@ def test_a_sound_frame_and_a_wrong_geometry_are_not_flipped(judge, rng):
     quality = judge(moved, index=1)
     assert quality.word is Word.MISALIGNED
     assert Flag.MISREAD not in quality.raised
+
+
+def test_an_image_that_stays_turned_is_turned_back_now_and_then(judge, rng):
+    looks = []
+    frames = [rng.poisson(CORNER.mean()).astype(np.uint32) for _ in range(20)]
+    for index, frame in enumerate(frames):
+        quality = judge(turn_image(frame, Turn.UPSIDE_DOWN), index, looks)
+        assert quality.primary is Flag.MISREAD, index
+    assert looks == [0, 8, 16]
+    assert Flag.MISREAD not in judge(frames[0] + 1, 20).raised
