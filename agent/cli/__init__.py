@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import version
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -67,6 +68,29 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Watches the Debye-Scherrer rings of a running experiment.",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"ringwatch {version('ringwatch')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version and exit.",
+            callback=_show_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
+
+
 for command, summary in COMMANDS.items():
     app.command(command, help=summary)(_placeholder)
 

@@ -15,9 +15,11 @@ from rich.console import Console
 
 from ringwatch.agent.agent import load_classifier
 from ringwatch.agent.analysis import Analysis
+from ringwatch.agent.cli.checks_table import print_checks
 from ringwatch.agent.cli.classify_table import (
     as_nearest,
     note_assumed,
+    note_unchecked,
     print_table,
     read_library,
 )
@@ -31,6 +33,7 @@ from ringwatch.agent.geometry import load_geometry
 from ringwatch.agent.images import read_image
 from ringwatch.agent.measured import is_pattern_file, read_axis, read_pattern
 from ringwatch.agent.nouns import (
+    Flag,
     FrameRef,
     LostLocator,
     MemoryLocator,
@@ -89,6 +92,12 @@ def classify(
             "tell from it (takes as long as 49 more patterns).",
         ),
     ] = False,
+    checks: Annotated[
+        bool,
+        typer.Option(
+            "--checks", help="Also print all flags of each frame: state, value, why."
+        ),
+    ] = False,
     config: Annotated[Path | None, typer.Option(help="Settings (TOML).")] = None,
     weights: Annotated[
         Path | None,
@@ -110,7 +119,7 @@ def classify(
     Frames need --poni for labels; without it they get the flags that need no geometry
     and are never good. Patterns are text in two or three columns (.xy .xye .chi .dat
     .csv, also .gz). Of a file with several frames the first is judged. Exits 1 if none
-    of the files could be read.
+    of the files could be judged.
 
     For example: `ringwatch classify ceo2.cbf --poni ceo2.poni`, or
     `ringwatch classify quartz.xy --wavelength 1.5406 --why`.
@@ -126,7 +135,7 @@ def classify(
     analysis = Analysis(settings, classifier)
     verdicts = []
     axes: dict[Path, Axis] = {}
-    read = 0
+    judged_files = 0
     judged: list[JudgedFrame] = []
     for path in files:
         arrived = time.monotonic()
@@ -137,7 +146,7 @@ def classify(
                 verdict = _judge_pattern(analysis, ref, axes[path], arrived)
             else:
                 verdict = _judge_frame(analysis, ref, arrived, judged)
-            read += 1
+            judged_files += Flag.PIPELINE not in verdict.quality.raised
         except RingwatchError as error:
             verdict = unknown_verdict(ref, str(error), analysis.analysis_id, arrived)
         verdicts.append((path, verdict))
@@ -165,9 +174,12 @@ def classify(
     else:
         print_table(verdicts, known)
         note_assumed(axes)
+        note_unchecked(settings.poni, len(verdicts) > len(axes))
+        if checks:
+            print_checks([v for v in verdicts if v[0] not in axes])
         for (path, verdict), found in zip(verdicts, reasons, strict=False):
             Console().print(found.show(path.name, verdict), highlight=False)
-    if not read:
+    if not judged_files:
         raise typer.Exit(1)
 
 

@@ -13,12 +13,19 @@ from rich.table import Table
 
 from ringwatch.agent.cli.present import word_style
 from ringwatch.agent.errors import SettingsError
+from ringwatch.agent.geometry import load_geometry
 from ringwatch.agent.nouns import Verdict
 from ringwatch.agent.pattern_axes import Axis
 from ringwatch.models.inputs import PatternError
 from ringwatch.models.nearest import Library, LibraryError, Neighbours
 
-__all__ = ["as_nearest", "note_assumed", "print_table", "read_library"]
+__all__ = [
+    "as_nearest",
+    "note_assumed",
+    "note_unchecked",
+    "print_table",
+    "read_library",
+]
 
 
 def note_assumed(axes: dict[Path, Axis]) -> None:
@@ -28,6 +35,17 @@ def note_assumed(axes: dict[Path, Axis]) -> None:
         units = " or ".join(sorted(assumed))
         note = f"no unit told: the first column was taken as {units} (see --unit)"
         Console().print(note, style="dim", highlight=False)
+
+
+def note_unchecked(poni: Path | None, any_frame: bool) -> None:
+    """Say where nobody can tell whether the frames are of the geometry's detector."""
+    if poni is None or not any_frame or load_geometry(poni).detector.max_shape:
+        return
+    note = (
+        f"{poni.name} names no detector whose shape is known: it was not checked that "
+        "the frames are of that shape"
+    )
+    Console().print(note, style="dim", highlight=False)
 
 
 def read_library(path: Path) -> Library:

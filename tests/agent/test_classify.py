@@ -160,9 +160,8 @@ def test_a_shape_that_the_geometry_does_not_have_is_refused(
 ) -> None:
     with fabio.open(str(frames / "CeO2_Pilatus2M_61keV.cbf")) as image:
         np.save(tmp_path / "cropped.npy", np.asarray(image.data)[:-3])
-    (cropped,) = classify(
-        tmp_path / "cropped.npy", "--poni", frames / "CeO2_Pilatus2M_61keV.poni"
-    )
+    poni = frames / "CeO2_Pilatus2M_61keV.poni"
+    (cropped,) = classify(tmp_path / "cropped.npy", "--poni", poni, readable=False)
     assert cropped["verdict"] == "unknown"
     assert "(1679, 1475)" in cropped["reason"]
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -63,3 +64,9 @@ def test_a_command_that_is_not_there_is_refused() -> None:
     result = CliRunner().invoke(app, ["clasify", "x.cbf"])
     assert result.exit_code == 2
     assert "clasify" in result.output
+
+
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.split() == ["ringwatch", version("ringwatch")]

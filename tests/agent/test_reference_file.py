@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 from ringwatch.agent.cli import app
 from ringwatch.agent.errors import GeometryError, SettingsError
 from ringwatch.agent.geometry import Binning, load_geometry
+from ringwatch.agent.nouns import Flag
 from ringwatch.agent.reference_file import load_reference
 
 SIDE = 256
+LABELS = {flag.label for flag in Flag}
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +196,14 @@ def test_nothing_sound_makes_no_reference(frames, tmp_path):
     )
     assert isinstance(made.exception, SettingsError)
     assert not (tmp_path / "sound.npz").exists()
+
+
+def test_every_check_is_shown_on_demand(frames):
+    made = classify(frames / "one.npy", "--poni", frames / "a.poni", "--checks")
+    assert made.exit_code == 0, made.output
+    rows = [line.split() for line in made.output.splitlines()]
+    states = {row[0]: row[1] for row in rows if row and row[0] in LABELS}
+    assert states.keys() == LABELS
+    assert states["beam_center"] == states["no_beam"] == "clear"
+    assert states["radial_scale"] == "not"  # evaluated
+    assert "no reference" in made.output
