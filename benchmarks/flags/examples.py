@@ -1,20 +1,17 @@
-"""One example of each flag: a short run in which it is raised, and its picture."""
+"""One example of each flag: a short run in which it is raised."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ringwatch.agent.nouns import Cake, Flag, Quality
 from ringwatch.agent.quality import QualitySettings
-from ringwatch.benchmarks.flags.figures import save_figure
 from ringwatch.benchmarks.flags.stage import Scene, Stage
 from ringwatch.simulated_beamline import faults, light_faults, readout_faults
 from ringwatch.simulated_beamline.conditions import Fault
@@ -26,7 +23,7 @@ from ringwatch.simulated_beamline.microstructure import (
     Texture,
 )
 
-__all__ = ["EXAMPLES", "Example", "Shown", "draw_example", "run_example"]
+__all__ = ["EXAMPLES", "Example", "Shown", "run_example"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,15 +74,17 @@ class Shown:
     frame : (y, x) array
     cake, before : Cake
         Of that frame, and of the first one.
-    series : (n,) float64
-        Value of the flag in each frame.
+    light, i0, numbers : (n,) float64
+        Net counts of each frame, its monitor, and the number that the detector gave it.
     """
 
     quality: Quality
     frame: NDArray[Any]
     cake: Cake
     before: Cake
-    series: NDArray[np.float64]
+    light: NDArray[np.float64]
+    i0: NDArray[np.float64]
+    numbers: NDArray[np.float64]
 
 
 _DARKS = 10
@@ -196,7 +195,7 @@ def run_example(flag: Flag, seed: int = 20261121) -> Shown:
     rng = np.random.default_rng(seed)
     before: NDArray[Any] | None = None
     cakes: list[Cake] = []
-    series: list[float] = []
+    told: list[tuple[float, float, float]] = []
     for index in range(example.first + example.frames):
         wrong = index >= example.first or example.from_start
         faulty = (example.fault,) if example.fault is not None and wrong else ()
@@ -227,65 +226,17 @@ def run_example(flag: Flag, seed: int = 20261121) -> Shown:
         facts = replace(facts, dtype=frame.dtype, distance_m=distance)
         quality = fold.judge(facts)
         cakes.append(cake)
-        series.append(quality.values.get(flag.value_key, np.nan))
+        light = float((cake.total - cake.dark).sum())
+        told.append((light, readbacks["i0"], float(number)))
         if wrong and flag in quality.raised and index >= example.first:
             break
+    light_of, i0, numbers = np.array(told).T
     return Shown(
         quality=quality,
         frame=frame,
         cake=cake,
         before=cakes[0],
-        series=np.array(series),
+        light=light_of,
+        i0=i0,
+        numbers=numbers,
     )
-
-
-def draw_example(flag: Flag, shown: Shown, path: Path) -> Path:
-    """The frame, and its cake against that of the run's first frame, as PNG."""
-    figure = Figure(figsize=(8.0, 3.6), layout="constrained")
-    image, cake = figure.subplots(1, 2, width_ratios=(1.0, 1.25))
-    pixels = shown.frame.astype(np.float64)
-    pixels[~np.isfinite(pixels)] = np.nan
-    top = float(np.nanquantile(pixels, 0.999)) or 1.0
-    step = max(1, pixels.shape[0] // 512)
-    height, width = (n // step * step for n in pixels.shape)
-    blocks = pixels[:height, :width].reshape(height // step, step, width // step, step)
-    image.imshow(
-        np.sqrt(np.clip(np.nanmean(blocks, axis=(1, 3)), 0.0, top)), cmap="magma"
-    )
-    image.set_axis_off()
-    image.set_title("the frame (square root of counts)", fontsize=9)
-    static = EXAMPLES[flag].from_start
-    away = _unevenness(shown.cake) if static else _difference(shown.cake, shown.before)
-    drawn = cake.imshow(
-        away.T, cmap="RdBu_r", vmin=-6, vmax=6, aspect="auto", extent=(0, 1, 180, -180)
-    )
-    cake.set_xlabel("radius (share of the largest)")
-    cake.set_ylabel("azimuth (degrees)")
-    than = "the mean of its ring" if static else "the run's first frame"
-    cake.set_title(f"against {than}", fontsize=9)
-    figure.colorbar(drawn, ax=cake, label="standard deviations")
-    save_figure(figure, path, dots=75)
-    return path
-
-
-def _difference(now: Cake, then: Cake) -> NDArray[np.float64]:
-    """Per cell, in standard deviations of counting; (n_q / 4, 32)."""
-    n = now.total.shape[0] // 4 * 4
-
-    def summed(values: NDArray[Any]) -> NDArray[np.float64]:
-        return values[:n].reshape(-1, 4, values.shape[1]).sum(axis=1).astype(float)
-
-    a, b = summed(now.total - now.dark), summed(then.total - then.dark)
-    sigma = np.sqrt(np.maximum(summed(now.total) + summed(then.total), 1.0))
-    lit = summed(now.pixels) > 0
-    return np.where(lit, (a - b) / sigma, np.nan)
-
-
-def _unevenness(now: Cake) -> NDArray[np.float64]:
-    """Per cell, against the mean over its ring, in standard deviations; (n_q, 32)."""
-    net = now.total - now.dark
-    whole = np.maximum(now.norm.sum(axis=1, keepdims=True), 1e-9)
-    expected = net.sum(axis=1, keepdims=True) / whole * now.norm
-    raw = now.total.sum(axis=1, keepdims=True) / whole * now.norm
-    away = (net - expected) / np.sqrt(np.maximum(raw, 1.0))
-    return np.where(now.pixels > 0, away, np.nan)

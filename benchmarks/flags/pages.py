@@ -150,9 +150,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     said_path = folder / "examples.json"
     if asked.pictures:
         # Takes a minute: half a hundred frames are drawn and judged.
+        from ringwatch.benchmarks.flags.example_figures import (  # noqa: PLC0415
+            draw_example,
+        )
         from ringwatch.benchmarks.flags.examples import (  # noqa: PLC0415
             EXAMPLES,
-            draw_example,
             run_example,
         )
         from ringwatch.benchmarks.flags.other_examples import (  # noqa: PLC0415
