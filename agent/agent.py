@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ringwatch.agent.analysis import Analysis, Classifies
+from ringwatch.agent.counters import Counters
 from ringwatch.agent.darks import Fetch
 from ringwatch.agent.errors import (
     AgentClosedError,
@@ -19,7 +20,7 @@ from ringwatch.agent.errors import (
 from ringwatch.agent.inbox import Inbox
 from ringwatch.agent.settings import Settings, load_settings
 from ringwatch.agent.sinks import Sink
-from ringwatch.agent.worker import Counters, Worker
+from ringwatch.agent.worker import Worker
 
 __all__ = ["Agent", "load_classifier"]
 
@@ -104,7 +105,7 @@ class Agent:
             self._inbox,
             self._sinks,
             attempt=attempt,
-            fetch_dark=fetch_dark or _dark_runs_in_tiled(settings, api_key),
+            **_stored(settings, api_key, fetch_dark),
         )
         self._warned = False
         self._worker.begin()
@@ -127,10 +128,10 @@ class Agent:
         is compiled, which takes about a minute).
         """
         deadline = time.monotonic() + timeout
-        while not self._inbox.wait_idle(_POLL_S) or self._worker.holds_frames:
+        while not self._inbox.wait_idle(_POLL_S) or self._worker.waits:
             if time.monotonic() > deadline or not self._worker.alive:
                 return False
-            if self._worker.holds_frames:
+            if self._worker.waits:
                 time.sleep(_POLL_S)
         left = [s.flush(max(0.0, deadline - time.monotonic())) for s in self._sinks]
         return all(left)
@@ -235,15 +236,25 @@ def _make_sinks(settings: Settings, api_key: str | None) -> list[Sink]:
     return sinks
 
 
-def _dark_runs_in_tiled(settings: Settings, api_key: str | None) -> Fetch | None:
+def _stored(
+    settings: Settings, api_key: str | None, fetch_dark: Fetch | None
+) -> dict[str, Any]:
+    """What the worker may fetch from Tiled: dark runs, and whole runs once more."""
     if not settings.tiled:
-        return None
+        return {"fetch_dark": fetch_dark}
     from ringwatch.agent.sources.dark_runs import StoredDarkRuns  # noqa: PLC0415
+    from ringwatch.agent.sources.stored_runs import StoredRuns  # noqa: PLC0415
 
-    return StoredDarkRuns(
+    detector, roots = settings.detector, settings.data_roots
+    runs = StoredRuns(
         settings.tiled,
         api_key or os.environ.get("TILED_API_KEY"),
         container=settings.raw_container,
-        detector=settings.detector,
-        roots=settings.data_roots,
+        detector=detector,
+        roots=roots,
     )
+    darks = StoredDarkRuns(runs, detector=detector, roots=roots)
+    return {
+        "fetch_dark": fetch_dark or darks,
+        "fetch_run": runs,
+    }

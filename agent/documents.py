@@ -269,7 +269,7 @@ class Announcer(DocumentRouter):
     def _locators(self, stream: Stream, event: Document) -> list[Locator]:
         shed = event.get(SHED_KEY, {})
         if stream.data_key in shed:
-            return stream.lost(shed[stream.data_key])
+            return stream.lost(shed[stream.data_key], shed=True)
         if stream.data_key not in event["data"]:
             return stream.lost(f"the event holds no {stream.data_key!r}")
         value = event["data"][stream.data_key]

@@ -16,12 +16,16 @@ __all__ = ["Inbox", "Item"]
 
 
 class Item(NamedTuple):
-    """A document as it arrived; ``arrived`` on the clock of ``time.monotonic``."""
+    """A document as it arrived; ``arrived`` on the clock of ``time.monotonic``.
+
+    A ``patient`` one comes from a source that waits while the queue is full.
+    """
 
     arrived: float
     name: str
     doc: dict[str, Any]
     size: int
+    patient: bool
 
 
 class Inbox:
@@ -60,7 +64,7 @@ class Inbox:
                 return False
             if name == "event" and size and self._is_full(size):
                 doc, size = _without(arrays, doc, len(self._items)), 0
-            self._append(name, doc, size)
+            self._append(name, doc, size, patient=False)
         return True
 
     def offer(self, name: str, doc: dict[str, Any], timeout: float) -> bool:
@@ -73,11 +77,13 @@ class Inbox:
             )
             if not room or self._closed:
                 return False
-            self._append(name, doc, size)
+            self._append(name, doc, size, patient=True)
         return True
 
-    def _append(self, name: str, doc: dict[str, Any], size: int) -> None:
-        self._items.append(Item(time.monotonic(), name, doc, size))
+    def _append(
+        self, name: str, doc: dict[str, Any], size: int, *, patient: bool
+    ) -> None:
+        self._items.append(Item(time.monotonic(), name, doc, size, patient))
         self._bytes += size
         self._changed.notify_all()
 

@@ -80,9 +80,13 @@ class FileLocator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostLocator:
-    """Announced pixels that cannot be had; ``reason`` says why."""
+    """Announced pixels that cannot be had; ``reason`` says why.
+
+    ``shed`` ones were dropped here under overload: storage may have them.
+    """
 
     reason: str
+    shed: bool = False
 
 
 Locator = MemoryLocator | FileLocator | LostLocator

@@ -7,13 +7,14 @@ one event per verdict revision; ``ringwatch.agent.fields`` says what an event ho
 from __future__ import annotations
 
 import time
+import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
-from event_model import compose_run
+from event_model import ComposeEvent, EventDescriptor, compose_run
 from numpy.typing import NDArray
 
 from ringwatch.agent.errors import AgentClosedError, DocumentError
@@ -83,11 +84,54 @@ class DerivedRun:
                 f"metadata has {sorted(clash)}, which the derived run sets itself; "
                 "use other names"
             )
-        self._bundle = compose_run(metadata=own | plain(dict(metadata)))
+        fresh = {"uid": str(uuid.uuid4()), "time": time.time()}
+        self._begin(fresh | own | plain(dict(metadata)), {}, q, values)
+
+    def _begin(
+        self,
+        start: Mapping[str, Any],
+        counters: dict[str, int],
+        q: NDArray[np.float64] | None,
+        values: Mapping[str, str],
+    ) -> None:
+        told = {k: v for k, v in start.items() if k not in {"uid", "time"}}
+        self._counters = counters
+        self._bundle = compose_run(
+            uid=start["uid"], time=start["time"], metadata=told, event_counters=counters
+        )
+        self._values = values
         self._fields = Fields(q, values)
         self._compose_event: dict[str, Any] = {}  # by stream
         self._tally = _Tally()
         self._stopped = False
+
+    @classmethod
+    def resumed(
+        cls,
+        start: Mapping[str, Any],
+        descriptors: Iterable[Mapping[str, Any]],
+        next_seq: Mapping[str, int],
+        *,
+        values: Mapping[str, str] = VALUE_UNITS,
+    ) -> DerivedRun:
+        """Go on with a derived run whose writer died: the same uid, the next events.
+
+        Parameters
+        ----------
+        start : mapping
+            Its start document.
+        descriptors : iterable of mapping
+            Its descriptors so far.
+        next_seq : mapping of str to int
+            ``seq_num`` of the next event of each stream.
+        values : mapping of str to str
+            As for a new one.
+        """
+        run = cls.__new__(cls)
+        run._begin(start, dict(next_seq), None, values)
+        for descriptor in descriptors:
+            run._go_on(descriptor)
+        return run
 
     @property
     def uid(self) -> str:
@@ -167,6 +211,17 @@ class DerivedRun:
             "summary": self._tally.paragraph(),
         }
         return [("stop", dict(stop) | told)]
+
+    def _go_on(self, descriptor: Mapping[str, Any]) -> None:
+        """Compose further events of a descriptor that was published before."""
+        known = descriptor.get("configuration", {}).get(OBJECT, {}).get("data", {})
+        q = None if "q" not in known else np.asarray(known["q"], np.float64)
+        self._fields = Fields(q, self._values)
+        document = cast(EventDescriptor, dict(descriptor))
+        self._counters.setdefault(descriptor["name"], 1)
+        self._compose_event[descriptor["name"]] = ComposeEvent(
+            descriptor=document, event_counters=self._counters
+        )
 
     def _add_stream(self, stream: str) -> dict[str, Any]:
         data_keys = self._fields.data_keys()

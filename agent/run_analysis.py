@@ -79,8 +79,19 @@ class RunAnalysis:
         )
         self._dark_uid = str(start.get("sc_dk_field_uid") or "")
 
-    def judge(self, ref: FrameRef, arrived: float) -> Verdict:
-        """Verdict of one frame; ``arrived`` is on the clock of ``time.monotonic``."""
+    def judge(
+        self, ref: FrameRef, arrived: float, *, without_label: str = ""
+    ) -> Verdict:
+        """Verdict of one frame.
+
+        Parameters
+        ----------
+        ref : FrameRef
+        arrived : float
+            When its document came, on the clock of ``time.monotonic``.
+        without_label : str
+            Why the classifier is not to be asked; empty: it is.
+        """
         if self._is_dark_run or ref.stream == self._analysis.settings.dark_stream:
             return self._verdict(ref, self._take_dark(ref), None, None, arrived)
         pattern = corrected = prediction = None
@@ -95,7 +106,9 @@ class RunAnalysis:
             quality, corrected = fold.examine(facts)
             if self._keep is not None:
                 self._keep(replace(facts, turned=None), quality)  # lets the pixels go
-            prediction, why_not = self._classify(pattern, quality)
+            prediction, why_not = None, without_label
+            if not without_label:
+                prediction, why_not = self._classify(pattern, quality)
             quality = with_label(quality, prediction, why_not)
         quality = self._alarmed(ref, quality)
         return self._verdict(ref, quality, pattern, prediction, arrived, corrected)

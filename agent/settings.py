@@ -50,6 +50,13 @@ class Settings(BaseModel):
         Bounds of the queue between the RunEngine and the worker: bytes of pixels inside
         events, and documents. Beyond them events lose their pixels, and their frames
         get the verdict ``unknown``, with the reason.
+    shed_labels_after_s, shed_frames_after_s : float
+        How far behind the agent may be before it leaves out labels, and then whole
+        frames, seconds. What was left out gets its final verdict in a second pass, from
+        files or from Tiled; where neither has the pixels nothing is left out.
+    backfill_patience_s : float
+        How long a raw run may take to be stored to its end, for that second pass,
+        seconds.
     classifier : str
         ``auto`` (a GPU where there is one), ``onnx``, ``torch`` or ``none``.
     weights : Path or None
@@ -86,6 +93,9 @@ class Settings(BaseModel):
     hold_s: float = Field(default=1.0, ge=0, le=60)
     max_pending_bytes: int = Field(default=1 << 30, gt=0)
     max_pending_documents: int = Field(default=20_000, gt=0)
+    shed_labels_after_s: float = Field(default=2.0, ge=0)
+    shed_frames_after_s: float = Field(default=10.0, ge=0)
+    backfill_patience_s: float = Field(default=600.0, ge=0)
     classifier: Literal["auto", "onnx", "torch", "none"] = "auto"
     weights: Path | None = None
     prior: Literal["natural", "balanced"] = "natural"

@@ -88,9 +88,9 @@ class Stream:
         """Frames of one event or stream index, at least one."""
         return max(1, int(np.prod(self.shape[:-2], dtype=int)))
 
-    def lost(self, reason: str) -> list[Locator]:
+    def lost(self, reason: str, *, shed: bool = False) -> list[Locator]:
         """Locators of the frames of one point whose pixels cannot be had."""
-        return [LostLocator(reason=reason)] * self.frames_per_point
+        return [LostLocator(reason=reason, shed=shed)] * self.frames_per_point
 
     def locate(
         self, resource: Asset | LostLocator, point: int, per_point: int

@@ -13,8 +13,7 @@ from ringwatch.agent.documents import Announcer
 from ringwatch.agent.errors import RingwatchError
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.nouns import FrameRef
-from ringwatch.agent.sources.tiled import catalog, find_run, replay
-from ringwatch.agent.tiled_client import disconnect
+from ringwatch.agent.sources.stored_runs import StoredRuns
 
 __all__ = ["StoredDarkRuns"]
 
@@ -26,11 +25,8 @@ class StoredDarkRuns:
 
     Parameters
     ----------
-    uri : str
-        Tiled server.
-    api_key : str, optional
-    container : str
-        Of the raw runs.
+    runs : StoredRuns
+        Where dark runs are stored.
     detector : str, optional
         Data key of the images, or name of their device.
     roots : tuple of Path
@@ -39,14 +35,12 @@ class StoredDarkRuns:
 
     def __init__(
         self,
-        uri: str,
-        api_key: str | None,
+        runs: StoredRuns,
         *,
-        container: str,
         detector: str | None = None,
         roots: tuple[Path, ...] = (Path("/"),),
     ) -> None:
-        self._uri, self._api_key, self._container = uri, api_key, container
+        self._runs = runs
         self._detector = detector
         self._roots = roots
 
@@ -54,19 +48,14 @@ class StoredDarkRuns:
         """Frames of the run ``uid``, each (y, x); none where it cannot be had."""
         reading = _Reading(self._roots)
         announcer = Announcer(reading, detector=self._detector)
-        runs = None
         try:
-            runs = catalog(self._uri, self._api_key, container=self._container)
-            run = find_run(runs, uid)
-            for name, doc in replay(run, detector=self._detector, roots=self._roots):
+            for name, doc in self._runs(uid, whole=False):
                 announcer.feed(name, doc)
         except RingwatchError as error:
             logger.error("dark run %s cannot be fetched: %s", uid, error)
             return []
         finally:
             reading.reader.close()
-            if runs is not None:
-                disconnect(runs)
         return reading.frames
 
 

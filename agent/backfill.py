@@ -1,0 +1,189 @@
+"""Frames of a run for its second pass, where some were missed or shed.
+
+The second pass goes over all frames in the order of their index with a fold of its own,
+so that what becomes final is what a replay would say. It never gets in the way of live
+frames: the worker asks for one frame at a time, when nothing else waits.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from ringwatch.agent.documents import Announcer
+from ringwatch.agent.errors import ReplayError, RingwatchError
+from ringwatch.agent.nouns import FrameRef
+from ringwatch.agent.results import NamedDocument
+
+__all__ = ["FetchRun", "Frames", "ReferredFrames", "StoredFrames"]
+
+FetchRun = Callable[[str], Iterator[NamedDocument]]
+"""Documents of a stored run by its uid, from the start to the stop document.
+
+Raises ``ReplayError`` where the run is not stored, or not to its end.
+"""
+
+_AHEAD = 16  # frames read before they are wanted
+_RETRY_S = 2.0
+
+
+class Frames(Protocol):
+    """Frames of a run in order, as they can be had."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are no more."""
+
+    @property
+    def failure(self) -> str:
+        """Why the rest cannot be had; empty where all could."""
+
+    def poll(self) -> FrameRef | None:
+        """Next frame; None where there is none yet, or none any more."""
+
+    def close(self) -> None:
+        """Stop looking for more."""
+
+
+class ReferredFrames:
+    """Frames of which the references are still known, their pixels in files."""
+
+    failure = ""
+
+    def __init__(self, refs: Iterator[FrameRef]) -> None:
+        self._refs = refs
+        self._next: FrameRef | None = next(refs, None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are no more."""
+        return self._next is None
+
+    def poll(self) -> FrameRef | None:
+        """Next frame."""
+        ref, self._next = self._next, next(self._refs, None)
+        return ref
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+
+class StoredFrames:
+    """Frames of a stored run, fetched by a thread of its own: a server may hang.
+
+    Parameters
+    ----------
+    uid : str
+        Of the raw run.
+    fetch : callable
+        See ``FetchRun``. Asked again until the run is stored to its end.
+    detector : str or None
+        As in ``Settings``.
+    patience_s : float
+        How long a run may take to be stored, seconds.
+    """
+
+    def __init__(
+        self, uid: str, fetch: FetchRun, detector: str | None, *, patience_s: float
+    ) -> None:
+        self.failure = ""
+        self._uid, self._fetch, self._detector = uid, fetch, detector
+        self._deadline = time.monotonic() + patience_s
+        self._queue: queue.Queue[FrameRef | None] = queue.Queue(_AHEAD)
+        self._stopping = threading.Event()
+        self._finished = False
+        self._told: dict[tuple[str, str], int] = {}  # frames handed on
+        self._listener = _Collected()
+        self._announcer = Announcer(self._listener, detector=detector)
+        self._thread = threading.Thread(
+            target=self._read, name="ringwatch-backfill", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are no more."""
+        return self._finished
+
+    def poll(self) -> FrameRef | None:
+        """Next frame; None where there is none yet, or none any more."""
+        try:
+            ref = self._queue.get_nowait()
+        except queue.Empty:
+            return None
+        self._finished = ref is None
+        return ref
+
+    def close(self) -> None:
+        """Stop looking; a call that hangs is left to itself."""
+        self._stopping.set()
+
+    def _read(self) -> None:
+        try:
+            for name, doc in self._documents():
+                for ref in self._announced(name, doc):
+                    self._put(ref)
+                if self._stopping.is_set():
+                    return
+        except RingwatchError as error:
+            self.failure = str(error)
+        finally:
+            self._put(None)
+
+    def _documents(self) -> Iterator[NamedDocument]:
+        """Documents of the run, once it is stored to its end."""
+        while True:
+            try:
+                yield from self._fetch(self._uid)
+            except ReplayError:
+                if self._stopping.is_set() or time.monotonic() > self._deadline:
+                    raise
+                self._stopping.wait(_RETRY_S)
+            else:
+                return
+
+    def _announced(self, name: str, doc: dict[str, Any]) -> list[FrameRef]:
+        if name == "start":  # a fetch that broke off begins anew
+            self._listener = _Collected()
+            self._announcer = Announcer(self._listener, detector=self._detector)
+        self._announcer.feed(name, doc)
+        fresh = []
+        for ref in self._listener.take():
+            series = ref.stream, ref.data_key
+            if ref.index == self._told.get(series, 0):
+                self._told[series] = ref.index + 1
+                fresh.append(ref)
+        return fresh
+
+    def _put(self, ref: FrameRef | None) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._queue.put(ref, timeout=0.2)
+            except queue.Full:
+                continue
+            return
+
+
+class _Collected:
+    """Listener that keeps the frames it is told of."""
+
+    def __init__(self) -> None:
+        self._refs: list[FrameRef] = []
+
+    def run_started(self, start: dict[str, Any]) -> None:
+        """Nothing to note."""
+
+    def frame_announced(self, ref: FrameRef) -> None:
+        """Keep the frame."""
+        self._refs.append(ref)
+
+    def run_stopped(self, stop: dict[str, Any]) -> None:
+        """Nothing to note."""
+
+    def take(self) -> list[FrameRef]:
+        """What came since the last call."""
+        found, self._refs = self._refs, []
+        return found

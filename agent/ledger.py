@@ -1,0 +1,133 @@
+"""What became of each frame of one raw run: announced, judged, final.
+
+A run is *whole* while one fold has seen every frame since its start, in order: its
+verdicts are final as they come. The first frame that was missed or shed makes it
+*holey*: from then on verdicts are provisional, until a second pass over the stored run
+(``ringwatch.agent.backfill``) has given each frame its final one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from ringwatch.agent.nouns import FrameRef, LostLocator, MemoryLocator, Verdict
+
+__all__ = ["FrameKey", "FrameLedger", "key_of"]
+
+FrameKey = tuple[str, str, int]
+"""Stream, data key and index: with the run's uid the identity of a frame."""
+
+MOST_REFS = 1_000_000
+"""References kept of one run, some 300 bytes each; longer runs are read from Tiled."""
+
+
+def key_of(ref: FrameRef) -> FrameKey:
+    """Identity of a frame within its run."""
+    return ref.stream, ref.data_key, ref.index
+
+
+@dataclass(slots=True)
+class _Finals:
+    """Indices with a final verdict: all below ``upto``, and some beyond it."""
+
+    upto: int = 0
+    beyond: set[int] = field(default_factory=set)
+
+    def add(self, index: int) -> None:
+        self.beyond.add(index)
+        while self.upto in self.beyond:
+            self.beyond.remove(self.upto)
+            self.upto += 1
+
+    def __contains__(self, index: int) -> bool:
+        return index < self.upto or index in self.beyond
+
+    def __len__(self) -> int:
+        return self.upto + len(self.beyond)
+
+
+class FrameLedger:
+    """Accounts for the frames of one raw run.
+
+    Parameters
+    ----------
+    final : iterable of FrameKey
+        Frames that had their final verdict before this process began.
+    """
+
+    def __init__(self, final: Iterable[FrameKey] = ()) -> None:
+        self.hole = ""
+        self.announced = 0
+        self._refs: list[FrameRef] | None = []
+        self._finals: dict[tuple[str, str], _Finals] = {}
+        self._provisional: dict[FrameKey, Verdict] = {}
+        for stream, data_key, index in final:
+            self._of(stream, data_key).add(index)
+
+    @property
+    def whole(self) -> bool:
+        """Whether no frame was missed or shed so far."""
+        return not self.hole
+
+    def tear(self, reason: str) -> None:
+        """Note why frames are missing; the first reason stays."""
+        self.hole = self.hole or reason
+
+    def lose_documents(self, reason: str) -> None:
+        """Documents are missing: what frames there are only storage knows."""
+        self.tear(reason)
+        self._refs = None
+
+    def announce(self, ref: FrameRef) -> None:
+        """Take a frame that was announced."""
+        self.announced += 1
+        if self._refs is None:
+            return
+        if isinstance(ref.locator, MemoryLocator):
+            lost = LostLocator(reason="its pixels were in memory only")
+            ref = replace(ref, locator=lost)
+        self._refs.append(ref)
+        if len(self._refs) > MOST_REFS:
+            self._refs = None
+
+    def take(self, verdict: Verdict) -> Verdict:
+        """Number the next revision of a frame's verdict, and note it."""
+        ref = verdict.frame
+        key = key_of(ref)
+        earlier = self._provisional.pop(key, None)
+        if earlier is not None:
+            verdict = replace(verdict, revision=earlier.revision + 1)
+        if verdict.final:
+            self._of(ref.stream, ref.data_key).add(ref.index)
+        else:  # without its arrays: it may have to stand in for a final one
+            self._provisional[key] = replace(verdict, pattern=None, corrected=None)
+        return verdict
+
+    def is_final(self, ref: FrameRef) -> bool:
+        """Whether a frame has its final verdict."""
+        return ref.index in self._of(ref.stream, ref.data_key)
+
+    @property
+    def final(self) -> int:
+        """Frames with a final verdict."""
+        return sum(len(finals) for finals in self._finals.values())
+
+    @property
+    def provisional(self) -> tuple[Verdict, ...]:
+        """Newest verdicts of the frames without a final one, arrays left out."""
+        return tuple(self._provisional.values())
+
+    def refs(self) -> Iterator[FrameRef] | None:
+        """All frames in order, if none is missing and all pixels lie in files."""
+        if self._refs is None or any(_out_of_reach(ref) for ref in self._refs):
+            return None
+        return iter(tuple(self._refs))
+
+    def _of(self, stream: str, data_key: str) -> _Finals:
+        return self._finals.setdefault((stream, data_key), _Finals())
+
+
+def _out_of_reach(ref: FrameRef) -> bool:
+    """Whether only storage has the pixels that passed here."""
+    return isinstance(ref.locator, LostLocator)

@@ -1,0 +1,46 @@
+"""One raw run in the worker's hands, from its start to the end of its second pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ringwatch.agent.backfill import Frames
+from ringwatch.agent.ledger import FrameLedger
+from ringwatch.agent.results import DerivedRun
+from ringwatch.agent.run_analysis import RunAnalysis
+
+__all__ = ["OpenRun"]
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """What the worker holds of a raw run.
+
+    Attributes
+    ----------
+    start : dict
+        Its start document.
+    analysis : RunAnalysis
+        The fold that sees its frames as they come.
+    derived : DerivedRun or None
+        Made with the first verdict.
+    ledger : FrameLedger
+    stop : dict or None
+        Its stop document, once that came.
+    second : RunAnalysis or None
+        The fold of the second pass, and the ``frames`` that it goes over.
+    """
+
+    start: dict[str, Any]
+    analysis: RunAnalysis
+    derived: DerivedRun | None = None
+    ledger: FrameLedger = field(default_factory=FrameLedger)
+    stop: dict[str, Any] | None = None
+    second: RunAnalysis | None = None
+    frames: Frames | None = None
+
+    @property
+    def uid(self) -> str:
+        """The uid of the raw run."""
+        return str(self.start["uid"])
