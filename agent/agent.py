@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from ringwatch.agent.errors import (
     RingwatchError,
     SettingsError,
 )
-from ringwatch.agent.inbox import Inbox
+from ringwatch.agent.inbox import GAP, Inbox
+from ringwatch.agent.ledger import FrameKey
+from ringwatch.agent.results import DerivedRun
 from ringwatch.agent.settings import Settings, load_settings
 from ringwatch.agent.sinks import Sink
 from ringwatch.agent.worker import Worker
@@ -50,6 +53,9 @@ class Agent:
     fetch_dark : callable, optional
         Gives the frames of a dark run by its uid, where it did not pass here; by
         default they are looked for on the Tiled server of the settings.
+    unfinished : iterable of (DerivedRun, str, iterable of FrameKey)
+        Derived runs whose writer died, each with the uid of its raw run and the frames
+        that have their final verdict: they are gone on with.
     **overrides
         Any field of ``Settings``: ``poni``, ``mask``, ``detector``, ``publish``,
         ``tiled`` ...
@@ -78,6 +84,7 @@ class Agent:
         attempt: int = 1,
         api_key: str | None = None,
         fetch_dark: Fetch | None = None,
+        unfinished: Iterable[tuple[DerivedRun, str, Iterable[FrameKey]]] = (),
         **overrides: Any,
     ) -> None:
         if isinstance(classifier, str):
@@ -107,6 +114,8 @@ class Agent:
             attempt=attempt,
             **_stored(settings, api_key, fetch_dark),
         )
+        for derived, raw_uid, final in unfinished:
+            self._worker.resume(derived, raw_uid, final)
         self._warned = False
         self._worker.begin()
 
@@ -149,6 +158,13 @@ class Agent:
         while not self._inbox.offer(name, doc, _POLL_S):
             if self._inbox.closed or not self._worker.alive:
                 raise AgentClosedError("the agent is closed: make a new one to go on")
+
+    def documents_lost(self, run_uid: str, why: str) -> None:
+        """Tell that documents of a run were lost on the way, after those fed so far.
+
+        From here on its verdicts are provisional; the final ones come from Tiled.
+        """
+        self._inbox.put(GAP, {"run": run_uid, "why": why})
 
     def close(self, timeout: float = 30.0) -> bool:
         """Work off what waits, hand over the results, stop; whether all went out."""

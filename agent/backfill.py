@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from ringwatch.agent.documents import Announcer
@@ -20,11 +20,16 @@ from ringwatch.agent.results import NamedDocument
 
 __all__ = ["FetchRun", "Frames", "ReferredFrames", "StoredFrames"]
 
-FetchRun = Callable[[str], Iterator[NamedDocument]]
-"""Documents of a stored run by its uid, from the start to the stop document.
 
-Raises ``ReplayError`` where the run is not stored, or not to its end.
-"""
+class FetchRun(Protocol):
+    """Gives the documents of a stored run."""
+
+    def __call__(self, uid: str, *, whole: bool = True) -> Iterator[NamedDocument]:
+        """Documents of the run ``uid``, from the start to the stop document.
+
+        Raises ``ReplayError`` where it is not stored, or (if ``whole``) not to its end.
+        """
+
 
 _AHEAD = 16  # frames read before they are wanted
 _RETRY_S = 2.0
@@ -32,6 +37,14 @@ _RETRY_S = 2.0
 
 class Frames(Protocol):
     """Frames of a run in order, as they can be had."""
+
+    @property
+    def start(self) -> dict[str, Any] | None:
+        """Start document of the run, where it was fetched."""
+
+    @property
+    def stop(self) -> dict[str, Any] | None:
+        """Stop document of the run, where it was fetched."""
 
     @property
     def finished(self) -> bool:
@@ -52,6 +65,8 @@ class ReferredFrames:
     """Frames of which the references are still known, their pixels in files."""
 
     failure = ""
+    start: dict[str, Any] | None = None
+    stop: dict[str, Any] | None = None
 
     def __init__(self, refs: Iterator[FrameRef]) -> None:
         self._refs = refs
@@ -74,6 +89,8 @@ class ReferredFrames:
 class StoredFrames:
     """Frames of a stored run, fetched by a thread of its own: a server may hang.
 
+    Once the patience is over, what is stored of the run is taken for all of it.
+
     Parameters
     ----------
     uid : str
@@ -90,6 +107,8 @@ class StoredFrames:
         self, uid: str, fetch: FetchRun, detector: str | None, *, patience_s: float
     ) -> None:
         self.failure = ""
+        self.start: dict[str, Any] | None = None
+        self.stop: dict[str, Any] | None = None
         self._uid, self._fetch, self._detector = uid, fetch, detector
         self._deadline = time.monotonic() + patience_s
         self._queue: queue.Queue[FrameRef | None] = queue.Queue(_AHEAD)
@@ -136,10 +155,11 @@ class StoredFrames:
     def _documents(self) -> Iterator[NamedDocument]:
         """Documents of the run, once it is stored to its end."""
         while True:
+            late = time.monotonic() > self._deadline
             try:
-                yield from self._fetch(self._uid)
+                yield from self._fetch(self._uid, whole=not late)
             except ReplayError:
-                if self._stopping.is_set() or time.monotonic() > self._deadline:
+                if self._stopping.is_set() or late:
                     raise
                 self._stopping.wait(_RETRY_S)
             else:
@@ -147,8 +167,11 @@ class StoredFrames:
 
     def _announced(self, name: str, doc: dict[str, Any]) -> list[FrameRef]:
         if name == "start":  # a fetch that broke off begins anew
+            self.start = doc
             self._listener = _Collected()
             self._announcer = Announcer(self._listener, detector=self._detector)
+        if name == "stop":
+            self.stop = doc
         self._announcer.feed(name, doc)
         fresh = []
         for ref in self._listener.take():

@@ -108,9 +108,12 @@ class Announcer(DocumentRouter):
     def abandon_runs(self, keep: int = 0) -> None:
         """Close the oldest open runs, but for ``keep``: their stop will not come."""
         while len(self._runs) > keep:
-            uid = next(iter(self._runs))
-            reason = "no stop document came"
-            self.stop({"run_start": uid, "exit_status": "abandoned", "reason": reason})
+            self.abandon(next(iter(self._runs)))
+
+    def abandon(self, uid: str) -> None:
+        """Close a run whose stop will not come."""
+        reason = "no stop document came"
+        self.stop({"run_start": uid, "exit_status": "abandoned", "reason": reason})
 
     @property
     def holds_frames(self) -> bool:

@@ -12,7 +12,10 @@ import numpy as np
 
 from ringwatch.agent.documents import SHED_KEY
 
-__all__ = ["Inbox", "Item"]
+__all__ = ["GAP", "Inbox", "Item"]
+
+GAP = "ringwatch_gap"
+"""Name under which a source tells that documents of a run were lost on the way."""
 
 
 class Item(NamedTuple):

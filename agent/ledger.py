@@ -58,12 +58,14 @@ class FrameLedger:
 
     def __init__(self, final: Iterable[FrameKey] = ()) -> None:
         self.hole = ""
-        self.announced = 0
+        self._announced: dict[tuple[str, str], int] = {}
         self._refs: list[FrameRef] | None = []
         self._finals: dict[tuple[str, str], _Finals] = {}
         self._provisional: dict[FrameKey, Verdict] = {}
         for stream, data_key, index in final:
             self._of(stream, data_key).add(index)
+            series = stream, data_key
+            self._announced[series] = max(self._announced.get(series, 0), index + 1)
 
     @property
     def whole(self) -> bool:
@@ -79,11 +81,18 @@ class FrameLedger:
         self.tear(reason)
         self._refs = None
 
-    def announce(self, ref: FrameRef) -> None:
-        """Take a frame that was announced."""
-        self.announced += 1
-        if self._refs is None:
-            return
+    def announce(self, ref: FrameRef) -> bool:
+        """Take a frame that was announced; whether it is news."""
+        series = ref.stream, ref.data_key
+        if ref.index < self._announced.get(series, 0):
+            return False
+        self._announced[series] = ref.index + 1
+        if self._refs is not None:
+            self._remember(ref)
+        return True
+
+    def _remember(self, ref: FrameRef) -> None:
+        assert self._refs is not None
         if isinstance(ref.locator, MemoryLocator):
             lost = LostLocator(reason="its pixels were in memory only")
             ref = replace(ref, locator=lost)

@@ -26,6 +26,8 @@ class OpenRun:
     derived : DerivedRun or None
         Made with the first verdict.
     ledger : FrameLedger
+    seen : float
+        When its newest document came, on the clock of ``time.monotonic``.
     stop : dict or None
         Its stop document, once that came.
     second : RunAnalysis or None
@@ -36,6 +38,7 @@ class OpenRun:
     analysis: RunAnalysis
     derived: DerivedRun | None = None
     ledger: FrameLedger = field(default_factory=FrameLedger)
+    seen: float = 0.0
     stop: dict[str, Any] | None = None
     second: RunAnalysis | None = None
     frames: Frames | None = None

@@ -57,6 +57,9 @@ class Settings(BaseModel):
     backfill_patience_s : float
         How long a raw run may take to be stored to its end, for that second pass,
         seconds.
+    abandon_after_s : float
+        How long nothing may be heard of a run that has not stopped before it is taken
+        for abandoned, seconds.
     classifier : str
         ``auto`` (a GPU where there is one), ``onnx``, ``torch`` or ``none``.
     weights : Path or None
@@ -96,6 +99,7 @@ class Settings(BaseModel):
     shed_labels_after_s: float = Field(default=2.0, ge=0)
     shed_frames_after_s: float = Field(default=10.0, ge=0)
     backfill_patience_s: float = Field(default=600.0, ge=0)
+    abandon_after_s: float = Field(default=86_400.0, gt=0)
     classifier: Literal["auto", "onnx", "torch", "none"] = "auto"
     weights: Path | None = None
     prior: Literal["natural", "balanced"] = "natural"

@@ -5,27 +5,29 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from ringwatch.agent.analysis import Analysis
-from ringwatch.agent.backfill import FetchRun, Frames, ReferredFrames, StoredFrames
+from ringwatch.agent.backfill import FetchRun
 from ringwatch.agent.counters import Counters
 from ringwatch.agent.darks import DarkBook, Fetch
 from ringwatch.agent.documents import Announcer
 from ringwatch.agent.errors import RingwatchError
 from ringwatch.agent.frames import FrameReader
-from ringwatch.agent.inbox import Inbox, Item
+from ringwatch.agent.inbox import GAP, Inbox, Item
+from ringwatch.agent.ledger import FrameKey, FrameLedger
 from ringwatch.agent.nouns import FrameRef, Verdict
 from ringwatch.agent.open_run import OpenRun
 from ringwatch.agent.overload import Late, what_to_leave_out
 from ringwatch.agent.results import DerivedRun, NamedDocument
 from ringwatch.agent.run_analysis import RunAnalysis, unknown_verdict
+from ringwatch.agent.second_pass import SecondPass
 from ringwatch.agent.sinks import Sink
 
-__all__ = ["Counters", "Worker"]
+__all__ = ["Worker"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,18 +69,42 @@ class Worker:
         self._sinks = sinks
         self._attempt = attempt
         self._settings = settings
-        self._reader = self._make_reader(settings.read_timeout_s)
-        self._fetch_dark, self._fetch_run = fetch_dark, fetch_run
+        self._reader = FrameReader(
+            roots=settings.data_roots,
+            max_frame_bytes=settings.max_frame_bytes,
+            timeout_s=settings.read_timeout_s,
+        )
         self._darks = DarkBook(fetch_dark)
         self._announcer = Announcer(self, detector=settings.detector)
         self._runs: dict[str, OpenRun] = {}
-        self._unfinished: dict[str, OpenRun] = {}  # stopped, frames are not all final
+        self._second = SecondPass(
+            analysis, self, fetch_dark=fetch_dark, fetch_run=fetch_run
+        )
         self._arrived, self._patient = time.monotonic(), True
         self.counters = Counters()
         self._given_up = threading.Event()
         self._thread = threading.Thread(
             target=self._work, name="ringwatch-worker", daemon=True
         )
+
+    def resume(
+        self, derived: DerivedRun, raw_uid: str, final: Iterable[FrameKey]
+    ) -> None:
+        """Go on with a derived run whose writer died; before ``begin``.
+
+        Parameters
+        ----------
+        derived : DerivedRun
+            From ``DerivedRun.resumed``.
+        raw_uid : str
+            Of the raw run.
+        final : iterable of FrameKey
+            Frames that have their final verdict.
+        """
+        run = self._opened({"uid": raw_uid})
+        run.derived, run.ledger = derived, FrameLedger(final)
+        run.ledger.lose_documents("the agent was restarted")
+        self._second.add(run, stored_soon=False)
 
     def begin(self) -> None:
         """Start the thread."""
@@ -103,7 +129,7 @@ class Worker:
     @property
     def waits(self) -> bool:
         """Whether frames wait for readbacks, or for a second pass after a stop."""
-        return self._announcer.holds_frames or bool(self._unfinished)
+        return self._announcer.holds_frames or bool(len(self._second))
 
     def _work(self) -> None:
         self._attempt_to(self._analysis.warm_up)
@@ -122,41 +148,75 @@ class Worker:
                 release = partial(self._announcer.release_held, now - hold_s)
                 self._attempt_to(release)
             moved = item is None and self._fill_in()
+            if item is None and self._runs:
+                self._abandon(time.monotonic())
         self._attempt_to(self._announcer.release_held)
         self._attempt_to(self._announcer.abandon_runs)
-        while self._unfinished and not self._given_up.is_set():
+        while len(self._second) and not self._given_up.is_set():
             if not self._fill_in():
                 self._given_up.wait(_IDLE_POLL_S)
+        self._second.close()
         self._reader.close()
 
+    def _fill_in(self) -> bool:
+        moved, _ = self._attempt_to(self._second.step)
+        self.counters.backfilled = self._second.filled_in
+        return bool(moved)
+
     def _feed(self, item: Item) -> None:
-        self._announcer.feed(item.name, item.doc, item.arrived)
+        if item.name == GAP:
+            self._documents_lost(item.doc["run"], item.doc["why"])
+        else:
+            self._announcer.feed(item.name, item.doc, item.arrived)
+
+    def _documents_lost(self, uid: str, why: str) -> None:
+        """Note that documents of a run were lost on the way here."""
+        logger.warning("run %s: documents were lost (%s)", uid, why)
+        known = self._runs.get(uid) or self._second.find(uid)
+        run = known or self._opened({"uid": uid})
+        run.ledger.lose_documents(why)
+        if known is None:  # joined late: all that is known of it is that it is there
+            self._second.add(run, stored_soon=False)
+
+    def _opened(self, start: dict[str, Any]) -> OpenRun:
+        fold = RunAnalysis(self._analysis, start, self._reader, self._darks)
+        return OpenRun(start=start, analysis=fold, seen=self._arrived)
+
+    def _abandon(self, now: float) -> None:
+        """Close runs of which nothing was heard for long."""
+        for uid, run in tuple(self._runs.items()):
+            if now - run.seen > self._settings.abandon_after_s:
+                self._attempt_to(partial(self._announcer.abandon, uid))
 
     # The announcer tells of runs and frames.
 
     def run_started(self, start: dict[str, Any]) -> None:
-        """Open a run."""
-        fold = RunAnalysis(self._analysis, start, self._reader, self._darks)
-        self._runs[start["uid"]] = OpenRun(start=start, analysis=fold)
+        """Open a run, or go on with one that is known from before."""
+        run = self._opened(start)
+        known = self._second.find(run.uid)
+        if known is not None:
+            known.start, known.analysis = start, run.analysis
+        self._runs[run.uid] = known or run
 
     def frame_announced(self, ref: FrameRef) -> None:
         """Give a frame its verdict, whatever happens."""
         run = self._runs[ref.run_uid]
-        self.counters.announced += 1
-        run.ledger.announce(ref)
+        run.seen = self._arrived
+        self.counters.announced += run.ledger.announce(ref)
         behind = 0.0 if self._patient else time.monotonic() - self._arrived
-        stored = self._fetch_run is not None
-        late, why = what_to_leave_out(ref, behind, self._settings, stored=stored)
+        late, why = what_to_leave_out(
+            ref, behind, self._settings, stored=self._second.can_fetch
+        )
         if late is Late.FRAME:
             run.ledger.tear(why)
             verdict = self._unknown(ref, why)
         else:
             label = why if late is Late.LABEL else ""
             judge = partial(run.analysis.judge, ref, self._arrived, without_label=label)
-            verdict = self._judged(judge, ref)
+            verdict = self.judged(judge, ref)
         self.counters.shed += late is not Late.NOTHING
         final = late is Late.NOTHING and run.ledger.whole
-        self._publish(run, replace(verdict, final=final))
+        self.publish(run, replace(verdict, final=final))
 
     def run_stopped(self, stop: dict[str, Any]) -> None:
         """Close a run, at once or after its second pass."""
@@ -164,81 +224,21 @@ class Worker:
         self._darks.close_run(run.uid)
         self._reader.close()
         run.stop = stop
-        if run.ledger.provisional:
-            self._unfinished[run.uid] = run
+        if run.ledger.provisional or not run.ledger.whole:
+            self._second.add(run)
         else:
-            self._finish(run)
+            self.finish(run)
 
-    # The second pass over stopped runs, when nothing else waits.
+    # What the second pass asks for.
 
-    def _fill_in(self) -> bool:
-        """Deal with one frame of a stopped run; whether there may be more at once."""
-        run = next(iter(self._unfinished.values()), None)
-        if run is None:
-            return False
-        if run.frames is None or run.second is None:
-            run.frames = self._frames_of(run)
-            reader, darks = self._make_reader(0.0), DarkBook(self._fetch_dark)
-            run.second = RunAnalysis(self._analysis, run.start, reader, darks)
-        ref = run.frames.poll()
-        if ref is not None:
-            arrived = time.monotonic()
-            verdict = self._judged(partial(run.second.judge, ref, arrived), ref)
-            if not run.ledger.is_final(ref):
-                self._publish(run, verdict)
-                self.counters.backfilled += 1
-            return True
-        if not run.frames.finished:
-            return False
-        self._give_up(run, run.frames.failure)
-        return True
-
-    def _frames_of(self, run: OpenRun) -> Frames:
-        refs = run.ledger.refs()
-        if refs is not None or self._fetch_run is None:
-            return ReferredFrames(refs or iter(()))
-        return StoredFrames(
-            run.uid,
-            self._fetch_run,
-            self._settings.detector,
-            patience_s=self._settings.backfill_patience_s,
-        )
-
-    def _give_up(self, run: OpenRun, failure: str) -> None:
-        """Close a run; what could not be had again keeps what was said last."""
-        del self._unfinished[run.uid]
-        left = run.ledger.provisional
-        if left:
-            logger.error(
-                "run %s: %d frames cannot be had again (%s): their provisional "
-                "verdicts are final",
-                run.uid,
-                len(left),
-                failure or "neither files nor Tiled have them",
-            )
-        for verdict in left:
-            self._publish(run, replace(verdict, final=True))
-        self._finish(run)
-
-    def _finish(self, run: OpenRun) -> None:
-        if run.derived is not None and run.stop is not None:
-            status = str(run.stop.get("exit_status") or "unknown")
-            self._hand_over(run.derived.stop(raw_exit_status=status))
-
-    # How it is done.
-
-    def _make_reader(self, timeout_s: float) -> FrameReader:
-        return FrameReader(
-            roots=self._settings.data_roots,
-            max_frame_bytes=self._settings.max_frame_bytes,
-            timeout_s=timeout_s,
-        )
-
-    def _judged(self, judge: Callable[[], Verdict], ref: FrameRef) -> Verdict:
+    def judged(self, judge: Callable[[], Verdict], ref: FrameRef) -> Verdict:
+        """Verdict of a frame, ``unknown`` where judging fails."""
         verdict, failure = self._attempt_to(judge, ref)
         return verdict or self._unknown(ref, failure)
 
-    def _publish(self, run: OpenRun, verdict: Verdict) -> None:
+    def publish(self, run: OpenRun, verdict: Verdict) -> None:
+        """Publish one revision of a verdict."""
+        self.counters.announced += run.ledger.announce(verdict.frame)
         verdict = run.ledger.take(verdict)
         ref = verdict.frame
         documents, failure = self._attempt_to(partial(self._compose, run, verdict), ref)
@@ -248,6 +248,14 @@ class Worker:
             documents, _ = self._attempt_to(partial(self._compose, run, verdict), ref)
         self.counters.count(verdict, published=documents is not None)
         self._hand_over(documents or [])
+
+    def finish(self, run: OpenRun) -> None:
+        """Publish the stop document of a run."""
+        if run.derived is not None:
+            status = str((run.stop or {}).get("exit_status") or "unknown")
+            self._hand_over(run.derived.stop(raw_exit_status=status))
+
+    # How it is done.
 
     def _unknown(self, ref: FrameRef, reason: str) -> Verdict:
         return unknown_verdict(ref, reason, self._analysis.analysis_id, self._arrived)

@@ -257,3 +257,22 @@ def test_empty_run_can_be_stopped() -> None:
     run = a_run()
     [(name, stop)] = run.stop("fail", "no geometry")
     assert (name, stop["summary"], stop["num_events"]) == ("stop", "0 frames.", {})
+
+
+def test_a_run_whose_writer_died_is_gone_on_with() -> None:
+    run = a_run()
+    documents = run.start() + run.event(a_verdict(0)) + run.event(a_verdict(1))
+    start, descriptor = documents[0][1], documents[1][1]
+    assert documents[1][0] == "descriptor"
+    again = DerivedRun.resumed(start, [descriptor], {"primary": 3})
+    documents += again.event(a_verdict(2)) + again.event(a_verdict(0, stream="dark"))
+    documents += again.stop()
+    assert again.uid == run.uid
+    assert [name for name, _ in documents].count("descriptor") == 2  # dark is new
+    mine = [doc for name, doc in documents if name == "event"]
+    primary = [doc for doc in mine if doc["descriptor"] == descriptor["uid"]]
+    assert [doc["seq_num"] for doc in primary] == [1, 2, 3]
+    assert len({doc["uid"] for doc in mine}) == 4
+    assert documents[-1][1]["num_events"] == {"primary": 3, "dark": 1}
+    for name, doc in documents:
+        schema_validators[DocumentNames[name]].validate(plain(doc))
