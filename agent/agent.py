@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ringwatch.agent.analysis import Analysis, Classifies
+from ringwatch.agent.assembly import (
+    load_classifier,
+    make_sinks,
+    stored_runs,
+    unfinished,
+)
 from ringwatch.agent.counters import Counters
 from ringwatch.agent.darks import Fetch
 from ringwatch.agent.errors import (
     AgentClosedError,
     GeometryError,
-    RingwatchError,
-    SettingsError,
 )
 from ringwatch.agent.inbox import GAP, Inbox
-from ringwatch.agent.ledger import FrameKey
-from ringwatch.agent.results import DerivedRun
 from ringwatch.agent.settings import Settings, load_settings
 from ringwatch.agent.sinks import Sink
 from ringwatch.agent.worker import Worker
@@ -53,9 +53,6 @@ class Agent:
     fetch_dark : callable, optional
         Gives the frames of a dark run by its uid, where it did not pass here; by
         default they are looked for on the Tiled server of the settings.
-    unfinished : iterable of (DerivedRun, str, iterable of FrameKey)
-        Derived runs whose writer died, each with the uid of its raw run and the frames
-        that have their final verdict: they are gone on with.
     **overrides
         Any field of ``Settings``: ``poni``, ``mask``, ``detector``, ``publish``,
         ``tiled`` ...
@@ -84,7 +81,6 @@ class Agent:
         attempt: int = 1,
         api_key: str | None = None,
         fetch_dark: Fetch | None = None,
-        unfinished: Iterable[tuple[DerivedRun, str, Iterable[FrameKey]]] = (),
         **overrides: Any,
     ) -> None:
         if isinstance(classifier, str):
@@ -102,7 +98,8 @@ class Agent:
         self.settings = settings
         self.analysis = Analysis(settings, classifier or load_classifier(settings))
         # 0MQ first: plans and people wait for it.
-        self._sinks = [*_make_sinks(settings, api_key), *sinks]
+        own = make_sinks(settings, api_key)
+        self._sinks = [*own, *sinks]
         self._inbox = Inbox(
             max_bytes=settings.max_pending_bytes,
             max_items=settings.max_pending_documents,
@@ -112,10 +109,10 @@ class Agent:
             self._inbox,
             self._sinks,
             attempt=attempt,
-            **_stored(settings, api_key, fetch_dark),
+            **stored_runs(settings, api_key, fetch_dark),
         )
-        for derived, raw_uid, final in unfinished:
-            self._worker.resume(derived, raw_uid, final)
+        for left in unfinished(own, self.analysis.analysis_id):
+            self._worker.resume(left)
         self._warned = False
         self._worker.begin()
 
@@ -204,73 +201,3 @@ class Agent:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def load_classifier(settings: Settings) -> Classifies | None:
-    """Load the classifier that the settings ask for; None for ``none``.
-
-    Raises
-    ------
-    SettingsError
-        Where weights or backend cannot be used.
-    """
-    if settings.classifier == "none":
-        return None
-    # Imported here: an agent without a classifier needs no inference engine.
-    from ringwatch.models.classifier import Classifier  # noqa: PLC0415
-
-    try:
-        return Classifier.load(
-            settings.weights, prior=settings.prior, backend=settings.classifier
-        )
-    except (ValueError, OSError, ImportError) as error:
-        raise SettingsError(f"the classifier cannot be loaded: {error}") from error
-
-
-def _make_sinks(settings: Settings, api_key: str | None) -> list[Sink]:
-    """Make the sinks of the settings; where one cannot be made, none stays open."""
-    sinks: list[Sink] = []
-    try:
-        if settings.publish:
-            from ringwatch.agent.sinks.zmq import ZmqSink  # noqa: PLC0415
-
-            sinks.append(ZmqSink(settings.publish, allow_remote=settings.allow_remote))
-        if settings.tiled:
-            from ringwatch.agent.sinks.tiled import TiledSink  # noqa: PLC0415
-
-            sinks.append(
-                TiledSink(
-                    settings.tiled,
-                    container=settings.tiled_container,
-                    api_key=api_key or os.environ.get("TILED_API_KEY"),
-                )
-            )
-    except RingwatchError:
-        for sink in sinks:
-            sink.close(0.1)
-        raise
-    return sinks
-
-
-def _stored(
-    settings: Settings, api_key: str | None, fetch_dark: Fetch | None
-) -> dict[str, Any]:
-    """What the worker may fetch from Tiled: dark runs, and whole runs once more."""
-    if not settings.tiled:
-        return {"fetch_dark": fetch_dark}
-    from ringwatch.agent.sources.dark_runs import StoredDarkRuns  # noqa: PLC0415
-    from ringwatch.agent.sources.stored_runs import StoredRuns  # noqa: PLC0415
-
-    detector, roots = settings.detector, settings.data_roots
-    runs = StoredRuns(
-        settings.tiled,
-        api_key or os.environ.get("TILED_API_KEY"),
-        container=settings.raw_container,
-        detector=detector,
-        roots=roots,
-    )
-    darks = StoredDarkRuns(runs, detector=detector, roots=roots)
-    return {
-        "fetch_dark": fetch_dark or darks,
-        "fetch_run": runs,
-    }

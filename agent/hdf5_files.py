@@ -15,6 +15,7 @@ from typing import Self
 import h5py
 import hdf5plugin
 
+from ringwatch.agent.chunk_cache import with_room_for_chunks
 from ringwatch.agent.data_roots import DataRoots
 from ringwatch.agent.errors import FrameReadError
 
@@ -89,6 +90,7 @@ class HDF5Files:
             self._datasets.clear()
         found = self._follow(path, name)
         self._check_sources(found)
+        found = with_room_for_chunks(found)
         self._datasets[path, name] = found
         return found
 

@@ -26,6 +26,8 @@ class OpenRun:
     derived : DerivedRun or None
         Made with the first verdict.
     ledger : FrameLedger
+    attempt : int
+        Number of its derived run, where that is not the agent's own; else 0.
     seen : float
         When its newest document came, on the clock of ``time.monotonic``.
     stop : dict or None
@@ -38,6 +40,7 @@ class OpenRun:
     analysis: RunAnalysis
     derived: DerivedRun | None = None
     ledger: FrameLedger = field(default_factory=FrameLedger)
+    attempt: int = 0
     seen: float = 0.0
     stop: dict[str, Any] | None = None
     second: RunAnalysis | None = None

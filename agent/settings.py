@@ -8,9 +8,15 @@ from __future__ import annotations
 import tomllib
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from ringwatch.agent.errors import SettingsError
 from ringwatch.agent.quality import QualitySettings
@@ -68,9 +74,26 @@ class Settings(BaseModel):
         ``natural`` (class frequencies of known inorganic structures) or ``balanced``.
     publish : str or None
         0MQ address to bind, such as ``tcp://127.0.0.1:5578``.
+    documents : tuple of str
+        0MQ addresses of publishers or proxies from which documents come; for
+        ``ringwatch serve``.
+    documents_prefix : str
+        Only documents published under this prefix; empty for all.
+    documents_bind : bool
+        Whether publishers connect to us.
     allow_remote : bool
-        Whether ``publish`` may be an address beyond this machine. Nothing is encrypted:
-        whoever reaches the port can listen.
+        Whether ``publish`` and ``documents`` may be addresses beyond this machine
+        without CURVE. Nothing is encrypted then: whoever reaches the port can listen.
+    curve_key : Path or None
+        Own ``name.key_secret`` (``ringwatch keys`` makes one): with it both sockets are
+        encrypted.
+    curve_clients : Path or None
+        Folder with the public keys of those who may listen to ``publish``.
+    curve_server : Path or None
+        Public key of whoever publishes ``documents``.
+    state : Path or None
+        Folder of this agent's own files: results go to a spool there first, and to
+        Tiled from there. None: they wait in memory.
     tiled : str or None
         Address of a Tiled server; the API key is read from ``TILED_API_KEY``.
     tiled_container, raw_container : str
@@ -104,11 +127,41 @@ class Settings(BaseModel):
     weights: Path | None = None
     prior: Literal["natural", "balanced"] = "natural"
     publish: str | None = None
+    documents: tuple[str, ...] = ()
+    documents_prefix: str = ""
+    documents_bind: bool = False
     allow_remote: bool = False
+    curve_key: Path | None = None
+    curve_clients: Path | None = None
+    curve_server: Path | None = None
+    state: Path | None = None
     tiled: str | None = None
     tiled_container: str = "analysis"
     raw_container: str = "raw"
     quality: QualitySettings = QualitySettings()
+
+    @model_validator(mode="after")
+    def _keys_are_whole(self) -> Self:
+        """Half of what encryption needs would be none, without a word."""
+        if self.curve_key is None:
+            if self.curve_clients or self.curve_server:
+                raise ValueError(
+                    "curve_clients or curve_server without curve_key: name the own "
+                    "secret key as well, or nothing is encrypted"
+                )
+            return self
+        if self.publish and self.curve_clients is None:
+            raise ValueError(
+                "curve_key without curve_clients: name the folder with the public keys "
+                "of those who may listen to publish"
+            )
+        peers = self.curve_clients if self.documents_bind else self.curve_server
+        if self.documents and peers is None:
+            needed = "curve_clients" if self.documents_bind else "curve_server"
+            raise ValueError(
+                f"curve_key without {needed}: say whose documents are to be received"
+            )
+        return self
 
 
 def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
@@ -154,6 +207,9 @@ def _in_words(error: ValidationError, path: Path | None) -> str:
             )
             known = ", ".join(sorted(names))
             lines.append(f"unknown setting {key!r}; known are: {known}")
+        elif problem["type"] == "value_error":  # our own words, of several settings
+            said = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"setting {key!r}: {said}" if key else said)
         else:
             lines.append(
                 f"setting {key!r}: {problem['msg']} (got {problem['input']!r})"

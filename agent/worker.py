@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from ringwatch.agent.analysis import Analysis
+from ringwatch.agent.assembly import Unfinished
 from ringwatch.agent.backfill import FetchRun
 from ringwatch.agent.counters import Counters
 from ringwatch.agent.darks import DarkBook, Fetch
@@ -18,7 +19,7 @@ from ringwatch.agent.documents import Announcer
 from ringwatch.agent.errors import RingwatchError
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.inbox import GAP, Inbox, Item
-from ringwatch.agent.ledger import FrameKey, FrameLedger
+from ringwatch.agent.ledger import FrameLedger
 from ringwatch.agent.nouns import FrameRef, Verdict
 from ringwatch.agent.open_run import OpenRun
 from ringwatch.agent.overload import Late, what_to_leave_out
@@ -87,22 +88,11 @@ class Worker:
             target=self._work, name="ringwatch-worker", daemon=True
         )
 
-    def resume(
-        self, derived: DerivedRun, raw_uid: str, final: Iterable[FrameKey]
-    ) -> None:
-        """Go on with a derived run whose writer died; before ``begin``.
-
-        Parameters
-        ----------
-        derived : DerivedRun
-            From ``DerivedRun.resumed``.
-        raw_uid : str
-            Of the raw run.
-        final : iterable of FrameKey
-            Frames that have their final verdict.
-        """
-        run = self._opened({"uid": raw_uid})
-        run.derived, run.ledger = derived, FrameLedger(final)
+    def resume(self, left: Unfinished) -> None:
+        """Go on with a run whose agent died; before ``begin``."""
+        run = self._opened({"uid": left.raw_uid})
+        run.derived, run.ledger = left.derived, FrameLedger(left.final)
+        run.attempt = left.attempt
         run.ledger.lose_documents("the agent was restarted")
         self._second.add(run, stored_soon=False)
 
@@ -267,7 +257,7 @@ class Worker:
             run.derived = DerivedRun(
                 run.start,
                 analysis_id=self._analysis.analysis_id,
-                attempt=self._attempt,
+                attempt=run.attempt or self._attempt,
                 metadata=self._analysis.hashes,
                 q=self._analysis.bins(verdict.frame.shape),
             )

@@ -26,6 +26,7 @@ __all__ = ["COMMANDS", "app", "main"]
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "demo": "Heat BaTiO3 through its transition while things go wrong, and watch.",
+        "serve": "Watch the runs that others publish over 0MQ, and hand verdicts back.",
         "classify": (
             "Say of measured files whether they can be trusted and what symmetry they "
             "show."

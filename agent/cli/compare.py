@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["TIMINGS", "Difference", "FrameId", "differences", "final_verdicts"]
+__all__ = [
+    "BOOKKEEPING",
+    "TIMINGS",
+    "Comparison",
+    "Difference",
+    "FrameId",
+    "Unlike",
+    "compare_verdicts",
+    "condensed",
+    "differences",
+    "final_verdicts",
+    "verdict_digest",
+]
 
 TIMINGS = frozenset({"latency_ms"})
 """Fields that differ from pass to pass by nature: how long the verdict took.
@@ -18,6 +32,17 @@ TIMINGS = frozenset({"latency_ms"})
 Everything else is compared, ``raw_time`` too: it is the frame's own time, which a
 stored run must give back.
 """
+
+BOOKKEEPING = TIMINGS | {"revision"}
+"""Fields that say how a verdict came about, not what it says.
+
+A frame that was shed live has its final verdict as a later revision, in a replay as the
+first.
+"""
+
+
+MOST_VALUES = 32
+"""Longer arrays are condensed to a hash."""
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -74,6 +99,129 @@ def final_verdicts(
             )
             found[frame].append(data)
     return dict(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlike:
+    """A frame of which two passes do not say the same.
+
+    Attributes
+    ----------
+    frame : FrameId
+    fields : tuple of str
+        Those that differ; () where one pass has no final verdict, or several.
+    old, new : dict
+        Data of the final verdicts; {} where there is not just one.
+    """
+
+    frame: FrameId
+    fields: tuple[str, ...]
+    old: Mapping[str, Any]
+    new: Mapping[str, Any]
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Old and new verdict."""
+        return self.old.get("verdict", "(none)"), self.new.get("verdict", "(none)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two passes over one raw run, frame by frame.
+
+    Attributes
+    ----------
+    frames : int
+        In either pass.
+    unlike : list of Unlike
+        Frames that differ, in order.
+    not_compared : tuple of str
+        Fields that only one of the passes has: another version knew other values.
+    """
+
+    frames: int
+    unlike: list[Unlike]
+    not_compared: tuple[str, ...]
+
+    @property
+    def words(self) -> Counter[tuple[str, str]]:
+        """Frames by (old word, new word), where the word changed."""
+        return Counter(u.words for u in self.unlike if u.words[0] != u.words[1])
+
+    @property
+    def fields(self) -> Counter[str]:
+        """Frames by field that differs."""
+        return Counter(field for each in self.unlike for field in each.fields)
+
+
+def compare_verdicts(
+    old: Mapping[FrameId, list[dict[str, Any]]],
+    new: Mapping[FrameId, list[dict[str, Any]]],
+) -> Comparison:
+    """Compare final verdicts, as ``final_verdicts`` gives them.
+
+    Fields of one pass only are not compared, nor is ``BOOKKEEPING``.
+    """
+    frames = sorted(old.keys() | new.keys())
+    one, other = (
+        {key for found in side.values() for data in found for key in data}
+        for side in (old, new)
+    )
+    known = (one & other) - BOOKKEEPING
+    unlike = []
+    for frame in frames:
+        a, b = old.get(frame, []), new.get(frame, [])
+        if len(a) != 1 or len(b) != 1:
+            single = [side[0] if len(side) == 1 else {} for side in (a, b)]
+            unlike.append(Unlike(frame=frame, fields=(), old=single[0], new=single[1]))
+            continue
+        fields = tuple(
+            key
+            for key in sorted(known & (a[0].keys() | b[0].keys()))
+            if not _same(a[0].get(key), b[0].get(key))
+        )
+        if fields:
+            unlike.append(Unlike(frame=frame, fields=fields, old=a[0], new=b[0]))
+    told = tuple(sorted(one ^ other)) if one and other else ()
+    return Comparison(frames=len(frames), unlike=unlike, not_compared=told)
+
+
+def condensed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data of a verdict with a hash in place of each long array.
+
+    Equal where the arrays are, and small enough to be kept for a run of any length.
+    """
+    return {
+        key: _hash_of(value)
+        if isinstance(value, np.ndarray) and value.size > MOST_VALUES
+        else value
+        for key, value in data.items()
+    }
+
+
+def _hash_of(array: NDArray[Any]) -> str:
+    pixels = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+    return f"{array.dtype.str} {array.shape} {pixels}"
+
+
+def verdict_digest(verdicts: Mapping[FrameId, list[dict[str, Any]]]) -> str:
+    """SHA-256 over all fields of the final verdicts but ``BOOKKEEPING``.
+
+    Equal where two passes say the same to the last bit, whatever process they ran in.
+    """
+    digest = hashlib.sha256()
+    for frame in sorted(verdicts):
+        for data in verdicts[frame]:
+            digest.update(repr((frame, len(data))).encode())
+            for key in sorted(data.keys() - BOOKKEEPING):
+                value = data[key]
+                digest.update(key.encode())
+                if isinstance(value, np.ndarray):
+                    digest.update(repr((value.dtype.str, value.shape)).encode())
+                    digest.update(np.ascontiguousarray(value).tobytes())
+                else:
+                    digest.update(repr(value).encode())
+    return digest.hexdigest()
 
 
 def differences(

@@ -5,39 +5,64 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
-from ringwatch.agent.agent import Agent
+from ringwatch.agent import replay_many
+from ringwatch.agent.agent import load_classifier
+from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.cli.present import VerdictTape
-from ringwatch.agent.cli.stored import analyse_stored
-from ringwatch.agent.errors import ReplayError, RingwatchError
-from ringwatch.agent.results import NamedDocument
-from ringwatch.agent.settings import Settings, load_settings
-from ringwatch.agent.sinks import Sink
-from ringwatch.agent.sinks.memory import MemorySink
-from ringwatch.agent.sinks.tiled import TiledSink
-from ringwatch.agent.sources.tiled import catalog, find_run, with_dark_run
-from ringwatch.agent.tiled_client import connect, disconnect
-
-# isort: split
-# After tiled_client, which sets Tiled's retries before Tiled is imported.
-from tiled.queries import Key
+from ringwatch.agent.cli.replay_choice import choose_runs, parse_where
+from ringwatch.agent.cli.replay_job import open_runs, replay_one, replay_order
+from ringwatch.agent.cli.replay_ledger import ReplayLedger
+from ringwatch.agent.cli.replay_orders import Order, settings_for_replay
+from ringwatch.agent.cli.replay_table import (
+    json_object,
+    tell_diff,
+    tell_failure,
+    tell_run,
+)
+from ringwatch.agent.errors import ReplayError, RingwatchError, SettingsError
+from ringwatch.agent.settings import load_settings
+from ringwatch.agent.sources.pace import Pace
+from ringwatch.agent.tiled_client import keys_in, public
 
 __all__ = ["replay"]
 
+LOCAL = "http://127.0.0.1:8000"
+INTERRUPTED = 130  # as shells have it
+Answer = dict[str, Any]
+
 
 def replay(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Uids of runs.")],
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Uids of runs.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All runs of the catalogue, oldest first.")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Runs whose start document says so, such as sample=CeO2; may be "
+            "repeated.",
+        ),
+    ] = None,
     tiled: Annotated[
-        str, typer.Option(help="Tiled server; its key is read from TILED_API_KEY.")
-    ] = "http://127.0.0.1:8000",
+        str | None,
+        typer.Option(help=f"Tiled server, by default {LOCAL}; TILED_API_KEY counts."),
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(help="Profile of a Tiled or databroker catalogue instead."),
+    ] = None,
     container: Annotated[
         str, typer.Option(help="Container of the raw runs on that server.")
     ] = "raw",
@@ -48,8 +73,39 @@ def replay(
         str | None, typer.Option(help="Data key of the images.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings (TOML).")] = None,
+    pace: Annotated[
+        str,
+        typer.Option(help="burst, real (as recorded) or xN (N times as fast)."),
+    ] = "burst",
     store: Annotated[
         bool, typer.Option(help="Write the verdicts to Tiled as a further attempt.")
+    ] = False,
+    diff: Annotated[
+        bool,
+        typer.Option(
+            "--diff",
+            help="Compare with the stored verdicts; exits 1 where some differ.",
+        ),
+    ] = False,
+    against: Annotated[
+        int | None,
+        typer.Option("--attempt", help="Compare with this attempt, not the newest."),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Runs at a time, each in a process.")
+    ] = 1,
+    dask: Annotated[
+        str | None, typer.Option(help="Runs go to the workers of this Dask scheduler.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Runs go to so many Dask workers, here.")
+    ] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of what was found; runs done there are left out."),
+    ] = None,
+    frames: Annotated[
+        bool, typer.Option("--frames", help="With --json or --out: every verdict.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one object a run instead of a tape.")
@@ -57,105 +113,168 @@ def replay(
 ) -> None:
     """Analyse stored runs again, with the code that analyses them live.
 
-    On the same analysis id the verdicts are those of the live pass, to the last bit.
+    On the same analysis id the verdicts are those of the live pass, to the last bit,
+    whatever the pace and wherever the runs are worked off. Interrupted, the same
+    command with --out goes on where it stopped.
 
-    For example: `ringwatch replay UID --tiled http://127.0.0.1:8000 --poni a.poni`.
+    For example: `ringwatch replay UID --tiled http://127.0.0.1:8000 --poni a.poni`,
+    `ringwatch replay --where sample=CeO2 --processes 4 --out ceo2 --config agent.toml`.
     """
-    settings = load_settings(config, poni=poni, mask=mask, dark=dark, detector=detector)
-    # Live listeners act on what is published, and --store alone says what is stored.
-    settings = settings.model_copy(update={"publish": None, "tiled": None})
-    key = os.environ.get("TILED_API_KEY")
-    console = Console(stderr=as_json)
-    raw = catalog(tiled, key, container=container)
-    summaries: list[dict[str, Any]] = []
-    failed = False
-    try:
-        for asked in runs:
-            try:
-                run = find_run(raw, asked)
-                uid = str(run.metadata["start"]["uid"])  # asked by its first letters
-                documents = with_dark_run(
-                    raw, run, detector=settings.detector, roots=settings.data_roots
-                )
-                attempt, archive = 2, None
-                if store:
-                    into = settings.tiled_container
-                    attempt = _next_attempt(tiled, key, into, uid)
-                    archive = TiledSink(tiled, api_key=key, container=into)
-                said = _replay_one(
-                    documents, settings, attempt, archive, console, quiet=as_json
-                )
-                summaries.append({"run": uid} | said)
-            except RingwatchError as error:
-                failed = True
-                summaries.append({"run": asked, "error": str(error)})
-                console.print(f"[bold red]{asked}:[/] {escape(str(error))}")
-    finally:
-        disconnect(raw)
-    if as_json:
-        sys.stdout.write(json.dumps(summaries, indent=2) + "\n")
-    if failed:
-        raise typer.Exit(1)
-
-
-def _replay_one(
-    documents: Iterable[NamedDocument],
-    settings: Settings,
-    attempt: int,
-    archive: TiledSink | None,
-    console: Console,
-    *,
-    quiet: bool,
-) -> dict[str, Any]:
-    """Replay one run, shown and, where there is an archive, stored."""
-    tape = None if quiet else VerdictTape(console)
-    words: Counter[str] = Counter()
-
-    def listen(name: str, doc: dict[str, Any]) -> None:
-        if name == "event" and doc["data"]["final"]:
-            words[doc["data"]["verdict"]] += 1
-        if tape is not None:
-            tape(name, doc)
-
-    sinks: list[Sink] = [MemorySink(limit=1, listener=listen)]  # a run may be long
-    if archive is not None:
-        sinks.append(archive)
-    try:
-        agent = Agent(settings, sinks=tuple(sinks), attempt=attempt)
-        if tape is not None:
-            tape.heading()
-        analyse_stored(agent, documents, console=console)
-    finally:
-        if archive is not None:
-            archive.close(0.1)  # the agent did, if there was one
-    if archive is not None and archive.failed:
-        raise ReplayError(
-            f"{archive.failed} documents of attempt {attempt} could not be stored; see "
-            "the log, then replay again for the next attempt"
-        )
-    counters = agent.counters
-    told = ", ".join(f"{n} {word}" for word, n in words.items())
-    console.print(
-        f"{counters.analysed} of {counters.announced} frames analysed"
-        + (f": {told}." if told else "."),
-        highlight=False,
+    if not (runs or every or where):
+        raise SettingsError("nothing to replay: name runs, or give --all or --where")
+    if frames and not (as_json or out):
+        raise SettingsError("--frames needs --json, or --out for a file of each run")
+    if sum((processes > 1, dask is not None, workers > 0)) > 1:
+        raise SettingsError("give one of --processes, --dask and --workers")
+    settings = settings_for_replay(
+        load_settings(config, poni=poni, mask=mask, dark=dark, detector=detector)
     )
-    return {
-        "frames": counters.announced,
-        "analysed": counters.analysed,
-        "words": dict(words),
-        "attempt": attempt,
-    }
+    order = Order(
+        number=0,
+        uid="",
+        tiled=_address(tiled, profile),
+        profile=profile or "",
+        container=container,
+        settings=settings.model_dump_json(),
+        pace=str(Pace.parse(pace)),
+        store=store,
+        diff=diff or against is not None,
+        against=against,
+        frames=frames,
+    )
+    spread = None
+    if dask is not None or workers:
+        spread = partial(replay_many.on_dask, address=dask, workers=workers)
+    elif processes > 1:
+        spread = partial(replay_many.in_processes, processes=processes)
+    console = Console(stderr=as_json)
+    ledger = ReplayLedger(out) if out else None
+    with open_runs(order) as catalogue:
+        chosen = choose_runs(
+            catalogue, runs or [], parse_where(where or []), every=every
+        )
+        orders = [
+            replace(order, number=n, uid=uid or asked)
+            for n, (asked, uid) in enumerate(chosen)
+        ]
+        if not orders:
+            raise ReplayError("no run of the catalogue matches: nothing was replayed")
+        answers = _known(orders, ledger)
+        if answers:
+            console.print(f"{len(answers)} of {len(orders)} runs were done before.")
+        due = [each for each in orders if each.number not in answers]
+        fresh = (
+            _elsewhere(due, spread, console)
+            if spread
+            else _here(due, catalogue, console, quiet=as_json)
+        )
+        try:
+            for each, answer in fresh:
+                answers[each.number] = answer
+                if ledger is not None and "error" not in answer:
+                    ledger.add(each, answer)
+        except KeyboardInterrupt:
+            _tell_interrupted(console, len(answers), len(orders), out, store=store)
+            raise typer.Exit(INTERRUPTED) from None
+    told = [answers[each.number] for each in orders]
+    if as_json:
+        shown = [json_object(answer) for answer in told]
+        sys.stdout.write(json.dumps(shown, indent=2) + "\n")
+    raise typer.Exit(_status(told, compared=order.diff))
 
 
-def _next_attempt(tiled: str, key: str | None, container: str, uid: str) -> int:
-    """One more than the newest derived run that is stored for this raw run."""
-    root = connect(tiled, key)
+def _address(tiled: str | None, profile: str | None) -> str:
+    """Address without its secret, which goes where children find it and no file has it.
+
+    Orders are written to ledgers and travel to other processes.
+    """
+    if tiled is None:
+        return "" if profile else LOCAL
+    for key in keys_in(tiled):
+        os.environ.setdefault("TILED_API_KEY", key)
+    return public(tiled)
+
+
+class _HeadedTape(VerdictTape):
+    """Names its columns once there is something to put below them."""
+
+    _headed = False
+
+    def __call__(self, name: str, doc: Answer) -> None:
+        if name == "event" and not self._headed:
+            self._headed = True
+            self.heading()
+        super().__call__(name, doc)
+
+
+def _known(orders: list[Order], ledger: ReplayLedger | None) -> dict[int, Answer]:
+    """Answers of runs that are done; looks up the analysis id only where it counts."""
+    if not ledger or not orders:
+        return {}
+    settings = orders[0].read_settings()
+    identity = Analysis(settings, load_classifier(settings)).analysis_id
+    found = ((order.number, ledger.answer(order, identity)) for order in orders)
+    return {number: answer for number, answer in found if answer is not None}
+
+
+def _here(
+    orders: list[Order], catalogue: Any, console: Console, *, quiet: bool
+) -> Iterator[tuple[Order, Answer]]:
+    """One run after the other in this process, frame by frame on a tape."""
+    for order in orders:
+        tape = None if quiet else _HeadedTape(console)
+        try:
+            answer = replay_one(order, catalogue, console, listener=tape)
+        except RingwatchError as error:
+            answer = {"run": order.uid, "error": str(error)}
+        _tell(console, answer, with_name=False)
+        yield order, answer
+
+
+def _elsewhere(
+    orders: list[Order], spread: Any, console: Console
+) -> Iterator[tuple[Order, Answer]]:
+    """Runs in other processes, told as they end."""
+    by_text = {order.to_text(): order for order in orders}
+    answers = spread(replay_order, list(by_text))
     try:
-        if container not in root:
-            return 1  # nothing was ever stored there
-        derived = root[container].search(Key("raw_uid") == uid).values()
-        attempts = [int(run.metadata["start"]["attempt"]) for run in derived]
-        return max(attempts, default=0) + 1
+        for done, (text, said) in enumerate(answers, 1):
+            answer = json.loads(said)
+            console.print(f"{done}/{len(orders)}  ", end="", highlight=False)
+            _tell(console, answer, with_name=True)
+            yield by_text[text], answer
     finally:
-        disconnect(root)
+        answers.close()
+
+
+def _tell(console: Console, answer: Answer, *, with_name: bool) -> None:
+    if "error" in answer:
+        tell_failure(console, answer["run"], answer["error"])
+        return
+    tell_run(console, answer, with_name=with_name)
+    if "diff" in answer:
+        tell_diff(console, answer)
+
+
+def _tell_interrupted(
+    console: Console, done: int, of: int, out: Path | None, *, store: bool
+) -> None:
+    go_on = (
+        "the same command goes on with the others"
+        if out
+        else "the same command begins again; with --out FOLDER it would go on"
+    )
+    stored = " The broken-off pass is marked abandoned in Tiled." if store else ""
+    console.print(
+        f"Interrupted: {done} of {of} runs are done; {go_on}.{stored}", highlight=False
+    )
+
+
+def _status(answers: list[Answer], *, compared: bool) -> int:
+    """0; 1 where a run failed or differs; 2 where one failed that was to be compared.
+
+    As diff(1) has it: trouble is not a difference.
+    """
+    if any("error" in answer for answer in answers):
+        return 2 if compared else 1
+    return int(any(answer["diff"]["differ"] for answer in answers if "diff" in answer))

@@ -1,14 +1,14 @@
-"""Stored documents through an agent: as fast as it takes them, and all of them."""
+"""Stored documents through an agent: at some pace, and all of them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-from rich.progress import TimeElapsedColumn as Elapsed
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn
+from rich.text import Text
 
 from ringwatch.agent.agent import Agent
 from ringwatch.agent.errors import ReplayError
@@ -24,6 +24,7 @@ setting. There is no limit on the whole: a long run takes long.
 """
 
 _POLL_S = 0.5
+_DRAW_S = 0.1
 
 
 def analyse_stored(
@@ -32,10 +33,12 @@ def analyse_stored(
     *,
     console: Console,
     patience_s: float = PATIENCE_S,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> None:
     """Feed documents to an agent until their verdicts are out, and close it.
 
-    Nothing is shed: a full queue makes the reading wait. A terminal gets a bar.
+    Nothing is shed: a full queue makes the reading wait. A terminal gets a bar with the
+    frames done of all, where the source knows (``StoredDocuments``) how many there are.
 
     Parameters
     ----------
@@ -46,6 +49,8 @@ def analyse_stored(
         Where the bar goes.
     patience_s : float
         See ``PATIENCE_S``.
+    stopped : callable
+        Asked between documents: whether somebody wants the replay to end.
 
     Raises
     ------
@@ -54,25 +59,26 @@ def analyse_stored(
     AgentClosedError
         If the agent was closed, or its worker died.
     """
-    columns = (
-        SpinnerColumn(),
-        BarColumn(),
-        TextColumn("{task.description}"),
-        Elapsed(),
-    )
+    frames: int | None = getattr(documents, "frames", None)
     drained = False
     try:
         with Progress(
-            *columns,
+            SpinnerColumn(),
+            BarColumn(),
+            TextColumn("{task.description}"),
+            _Left(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         ) as progress:
-            bar = _Bar(agent, progress)
+            bar = _Bar(agent, progress, frames)
             for name, doc in documents:
+                if stopped():
+                    raise ReplayError("the replay was interrupted")
                 agent.feed(name, doc)
-                bar.fed()
-            bar.end_is_known()
+                bar.draw()
+            if stopped():
+                raise ReplayError("the replay was interrupted")
             drained = _wait(agent, bar, patience_s)
     finally:
         drained = agent.close() and drained
@@ -86,31 +92,52 @@ def analyse_stored(
         )
 
 
-class _Bar:
-    """Documents worked off of those fed, and frames done of those announced."""
+class _Left(TextColumn):
+    """Seconds left, at the rate since the first verdict."""
 
-    def __init__(self, agent: Agent, progress: Progress) -> None:
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Task) -> Text:
+        left = task.fields.get("left")
+        if left is None:
+            return Text("")
+        minutes, seconds = divmod(round(left), 60)
+        return Text(f"{minutes}:{seconds:02d} left", style="dim")
+
+
+class _Bar:
+    """Frames done of all, their rate, and the time left."""
+
+    def __init__(self, agent: Agent, progress: Progress, frames: int | None) -> None:
         self._agent = agent
         self._progress = progress
-        self._fed = 0
-        self._task = progress.add_task("reading", total=None)
-
-    def fed(self) -> None:
-        self._fed += 1
-        if self._fed % 10 == 0:  # a run of small documents costs less than its bar
-            self.draw()
-
-    def end_is_known(self) -> None:
-        self._progress.update(self._task, total=self._fed)
-        self.draw()
+        self._frames = frames
+        self._drawn = 0.0
+        self._first: tuple[float, int] | None = None  # when verdicts began to come
+        self._task = progress.add_task("loading", total=frames or None)
 
     def draw(self) -> None:
+        """Bring the bar up to date, a few times a second."""
+        now = time.monotonic()
+        if now - self._drawn < _DRAW_S:  # a run of small documents costs less
+            return
+        self._drawn = now
         counters = self._agent.counters
         done = counters.analysed + counters.unknown
+        if not done:
+            return
+        total = max(self._frames or 0, counters.announced)
+        self._first = self._first or (now, done)
+        began, before = self._first
+        said, left = f"{done} of {total} frames", None
+        if done > before:
+            rate = (done - before) / (now - began)
+            said += f", {rate:.1f} frames/s"
+            left = (total - done) / rate
+        known = total if self._frames else None
         self._progress.update(
-            self._task,
-            completed=self._fed - self._agent.pending,
-            description=f"{done} of {counters.announced} frames",
+            self._task, completed=done, total=known, description=said, left=left
         )
 
 

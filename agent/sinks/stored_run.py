@@ -53,6 +53,7 @@ class StoredRun:
     """
 
     def __init__(self, catalogue: Any, start: dict[str, Any]) -> None:
+        self.uid = str(start["uid"])
         self._node = find_or_create(
             catalogue,
             start["uid"],
@@ -62,12 +63,38 @@ class StoredRun:
         self._streams: dict[str, _Stream] = {}  # by descriptor uid
 
     def add_stream(self, descriptor: dict[str, Any]) -> None:
-        """Make the container of a stream."""
+        """Make the container of a stream, or open it where it is there already."""
+        for stream in self._streams.values():
+            if stream.name == descriptor["name"]:  # described once more
+                self._streams[descriptor["uid"]] = stream
+                return
         self._streams[descriptor["uid"]] = _Stream(self._node, descriptor)
 
     def append(self, events: list[dict[str, Any]]) -> None:
-        """Append events of one descriptor; repeat the call if it fails."""
+        """Append events of one descriptor; repeat the call if it fails.
+
+        Those that are there already, from this process or another, are left out.
+        """
         self._streams[events[0]["descriptor"]].append(events)
+
+    def count(self) -> int:
+        """Events that a reader sees, each counted once."""
+        return sum(len(set(s.stored())) for s in set(self._streams.values()))
+
+    @property
+    def doubled(self) -> bool:
+        """Whether at the last look a reader saw an event twice.
+
+        Rows that were given up when a server did not answer can still arrive, later
+        than their second copy; Tiled cannot refuse them.
+        """
+        return any(stream.doubled for stream in self._streams.values())
+
+    def drop_doubled(self) -> None:
+        """Remove the rows of streams that hold some twice; append all of them again."""
+        for stream in set(self._streams.values()):
+            if stream.doubled:
+                stream.drop()
 
     def stop(self, document: dict[str, Any]) -> None:
         """Store the stop document."""
@@ -82,6 +109,7 @@ class _Stream:
             for key, value in descriptor.items()
             if key not in {"name", "object_keys", "run_start"}
         }
+        self.name = str(descriptor["name"])
         self._keys: dict[str, dict[str, Any]] = described["data_keys"]
         for name, keys in descriptor.get("object_keys", {}).items():
             for key in keys:
@@ -98,15 +126,46 @@ class _Stream:
         self._small = [k for k in self._keys if k not in self._large]
         self._table: Any = None
         self._arrays: dict[str, Any] = {}
-        self._rows = 0
+        self._rows = 0  # that a reader sees
         self._doubt = False  # whether rows may have arrived unacknowledged
+        self.doubled = False  # whether rows were seen twice at the last look
+
+    def stored(self) -> list[int]:
+        """Numbers of the events in the table, in its order."""
+        if self._table is None:
+            try:
+                self._table = self._node["internal"]
+            except KeyError:
+                return []
+            self._doubt = True
+        stored = [int(n) for n in self._table.read(["seq_num"])["seq_num"]]
+        self.doubled = len(set(stored)) < len(stored)
+        return stored
 
     def append(self, events: list[dict[str, Any]]) -> None:
+        if self._table is None:
+            self._find_or_create_table()
+        if self._doubt:
+            stored = self.stored()
+            self._rows = len(set(stored))
+            events = _without(events, stored)
+        if not events:
+            self._doubt = False
+            return
+        # Before the rows: who sees a row finds its pattern. An array's place is that of
+        # its row in the table, whatever the numbers of the events.
+        self._doubt = True
         for key in self._large:
             rows = np.array([event["data"][key] for event in events])
             self._write_array(key, rows.astype(self._keys[key]["dtype_numpy"]))
         self._write_rows(events)
         self._rows += len(events)
+        self._doubt = False
+
+    def drop(self) -> None:
+        """Remove the table, so that all events are written anew."""
+        self._node.delete_contents("internal", external_only=False)
+        self._table, self._rows, self.doubled = None, 0, False
 
     def _write_array(self, key: str, rows: np.ndarray[Any, Any]) -> None:
         if key not in self._arrays:
@@ -136,37 +195,29 @@ class _Stream:
         what another has not committed yet.
         """
         schema = self._schema()
-        if self._table is None:
-            self._table = self._find_or_create_table(schema)
-        missing = self._not_stored(events) if self._doubt else events
+        missing = events
         for _ in range(MOST_TRIES):
-            if not missing:
-                break
             table = pa.Table.from_pylist([self._row(e) for e in missing], schema=schema)
-            self._doubt = True
             self._table.append_partition(0, table)
-            missing = self._not_stored(events)
-        if missing:
-            raise RuntimeError(
-                f"the server acknowledges rows but does not keep them: "
-                f"{len(missing)} of {len(events)} are missing"
-            )
-        self._doubt = False
+            missing = _without(events, self.stored())
+            if not missing:
+                return
+        raise RuntimeError(
+            f"the server acknowledges rows but does not keep them: "
+            f"{len(missing)} of {len(events)} are missing"
+        )
 
-    def _not_stored(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        stored = set(self._table.read(["seq_num"])["seq_num"])
-        return [event for event in events if event["seq_num"] not in stored]
-
-    def _find_or_create_table(self, schema: pa.Schema) -> Any:
+    def _find_or_create_table(self) -> None:
         metadata = {key: self._keys[key] for key in self._small}
         try:
-            return self._node.create_appendable_table(
-                schema=schema, key="internal", metadata=metadata
+            self._table = self._node.create_appendable_table(
+                schema=self._schema(), key="internal", metadata=metadata
             )
         except ClientError as error:
             if error.response.status_code != httpx.codes.CONFLICT:
                 raise
-            return self._node["internal"]
+            self._table = self._node["internal"]
+            self._doubt = True
 
     def _row(self, event: dict[str, Any]) -> dict[str, Any]:
         row = {"seq_num": event["seq_num"], "time": event["time"]}
@@ -178,6 +229,12 @@ class _Stream:
         for key in self._small:
             columns[key] = _cell_type(self._keys[key])
         return pa.schema(columns | {f"ts_{key}": pa.float64() for key in self._keys})
+
+
+def _without(events: list[dict[str, Any]], stored: list[int]) -> list[dict[str, Any]]:
+    """Events that are not stored yet."""
+    known = set(stored)
+    return [event for event in events if event["seq_num"] not in known]
 
 
 def _cell_type(data_key: dict[str, Any]) -> pa.DataType:

@@ -6,25 +6,15 @@ import logging
 import time
 from collections import deque
 from typing import Any
-from urllib.parse import urlsplit
 
-from ringwatch.agent.errors import SinkError
 from ringwatch.agent.results import NamedDocument
+from ringwatch.agent.sinks.archive import FAILURES, Archive
 from ringwatch.agent.sinks.queued import QueuedSink
 from ringwatch.agent.sinks.stored_run import StoredRun
-from ringwatch.agent.tiled_client import (
-    CATALOG_SPEC,
-    connect,
-    disconnect,
-    find_or_create,
-    is_transient,
-    keys_in,
-    public,
-)
+from ringwatch.agent.tiled_client import is_transient, public
 
 # isort: split
 import httpx
-import pyarrow as pa
 
 __all__ = ["TiledSink"]
 
@@ -32,16 +22,6 @@ LONGEST_BACKOFF_S = 10.0
 HURRIED_BACKOFF_S = 0.5
 MOST_ROWS = 500
 MOST_TRIES = 5
-# What a call to Tiled can end in: transport and status, files, bad data, a lost node.
-FAILURES: tuple[type[Exception], ...] = (
-    httpx.HTTPError,
-    OSError,
-    ValueError,
-    TypeError,
-    LookupError,
-    RuntimeError,
-    pa.ArrowException,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -86,15 +66,8 @@ class TiledSink(QueuedSink):
         limit: int = 4000,
     ) -> None:
         super().__init__(f"Tiled sink {public(uri)}", limit)
-        if urlsplit(uri).scheme not in {"http", "https"} or not urlsplit(uri).hostname:
-            raise SinkError(
-                f"{public(uri)!r} is no address of a Tiled server; expected "
-                "http://host:port"
-            )
-        self._uri, self._api_key = uri, api_key
-        self._container, self._batch, self._interval = container, batch, interval
-        self._root: Any = None
-        self._catalogue: Any = None
+        self._archive = Archive(uri, api_key=api_key, container=container)
+        self._batch, self._interval = batch, interval
         self._runs: dict[str, StoredRun] = {}  # by run uid
         self._of_descriptor: dict[str, str] = {}  # run uid by descriptor uid
         self._broken: set[str] = set()  # uids of runs that are given up
@@ -121,8 +94,7 @@ class TiledSink(QueuedSink):
         return self._interval
 
     def _end(self) -> None:
-        if self._root is not None:
-            disconnect(self._root)
+        self._archive.close()
 
     def _due(self, now: float) -> bool:
         """Whether to write now: hurried, enough, long enough, or more than events."""
@@ -173,14 +145,8 @@ class TiledSink(QueuedSink):
         return str(doc["run_start"])
 
     def _write(self, name: str, uid: str, docs: list[dict[str, Any]]) -> None:
-        if self._catalogue is None:
-            if self._root is None:
-                self._root = connect(self._uri, self._api_key)
-            self._catalogue = find_or_create(
-                self._root, self._container, specs=[CATALOG_SPEC]
-            )
         if name == "start":
-            self._runs[uid] = StoredRun(self._catalogue, docs[0])
+            self._runs[uid] = self._archive.open(docs[0])
         elif name == "descriptor":
             self._runs[uid].add_stream(docs[0])
         elif name == "event":
@@ -193,14 +159,14 @@ class TiledSink(QueuedSink):
         # A server that answers 500 to the same documents again and again will go on so.
         poison = isinstance(error, httpx.HTTPStatusError) and self._tries >= MOST_TRIES
         # Without a catalogue nothing is known of this run: whatever it was, try again.
-        if self._catalogue is None or (is_transient(error) and not poison):
+        if not self._archive.ready or (is_transient(error) and not poison):
             delay = min(0.5 * 2**self._tries, LONGEST_BACKOFF_S)
             self._retry_at = time.monotonic() + delay
             if not self._tries:
                 logger.warning(
                     "%s: %s; documents wait in memory (%d of at most %d)",
                     self.name,
-                    self._told(error),
+                    self._archive.told(error),
                     self.pending,
                     self.limit,
                 )
@@ -210,7 +176,7 @@ class TiledSink(QueuedSink):
             "%s refused a %s document: %s; the rest of run %s is given up",
             self.name,
             head[0][0],
-            self._told(error),
+            self._archive.told(error),
             uid or "(unknown)",
         )
         if uid:
@@ -234,12 +200,3 @@ class TiledSink(QueuedSink):
             for descriptor, run in self._of_descriptor.items()
             if run != uid
         }
-
-    def _told(self, error: Exception) -> str:
-        """What happened, without an address that may hold a key."""
-        if isinstance(error, httpx.HTTPStatusError):
-            return f"{type(error).__name__} {error.response.status_code}"
-        text = f"{type(error).__name__}: {error}"
-        for secret in {self._api_key, *keys_in(self._uri)} - {None}:
-            text = text.replace(str(secret), "***")
-        return text

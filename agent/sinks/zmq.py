@@ -10,24 +10,24 @@ The sink binds and listeners connect: no proxy is needed for one agent.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import threading
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
-import msgpack
-import numpy as np
 import zmq
 
 from ringwatch.agent.errors import SinkError
 from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.sinks.queued import QueuedSink
+from ringwatch.agent.wire import encode
+from ringwatch.agent.zmq_events import Connections, SocketWatch, keep_alive
+from ringwatch.agent.zmq_security import CurveServer, ZmqSecurityError, refuse_remote
 
 __all__ = ["DEFAULT_ADDRESS", "ZmqSink", "encode"]
 
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5578"
 POLL_S = 0.1
+_LARGEST_REQUEST = 1024
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +37,9 @@ class ZmqSink(QueuedSink):
 
     A late subscriber is not sent what it missed: repeating the start document would
     confuse those who have it. It ignores events of unknown descriptors, or reads start
-    and descriptors from Tiled by ``raw_uid``; a handshake comes with a later version.
-    A subscriber further behind than ``high_water_mark`` messages loses messages, which
-    it sees as a gap in ``seq_num`` and in ``num_events`` of the stop document.
+    and descriptors from Tiled by ``raw_uid``. A subscriber further behind than
+    ``high_water_mark`` messages loses messages, which it sees as a gap in ``seq_num``
+    and in ``num_events`` of the stop document, and we count.
 
     Parameters
     ----------
@@ -54,14 +54,30 @@ class ZmqSink(QueuedSink):
     linger_ms : int
         How long closing waits for subscribers to take what was sent, milliseconds.
     allow_remote : bool
-        Whether addresses beyond this machine are allowed. Nothing is encrypted.
+        Whether addresses beyond this machine are allowed without ``curve``.
     limit : int
         Most documents waiting in the sink.
+    curve : CurveServer, optional
+        Encrypts, and lets only those listen whose keys it knows. Not for ``inproc``.
+
+    Attributes
+    ----------
+    address : str
+        Where it is bound.
+    connections : Connections
+        How many listeners came, went and were refused.
+    subscribers : int
+        Subscriptions that stand now.
+    unheard : int
+        Documents sent while nobody was subscribed.
+    overrun : int
+        Documents that a slow subscriber did not get: one at least.
 
     Raises
     ------
     SinkError
-        If the address is malformed, taken, or remote without ``allow_remote``.
+        If the address is malformed, taken, or remote without ``curve`` or
+        ``allow_remote``, or a key unusable.
     """
 
     def __init__(
@@ -73,6 +89,7 @@ class ZmqSink(QueuedSink):
         linger_ms: int = 1000,
         allow_remote: bool = False,
         limit: int = 2000,
+        curve: CurveServer | None = None,
     ) -> None:
         super().__init__(f"0MQ sink {address}", limit)
         if b" " in prefix:
@@ -80,16 +97,38 @@ class ZmqSink(QueuedSink):
         port = address.rpartition(":")[2]
         if address.startswith("tcp://") and port.isdigit() and int(port) > 65535:
             raise SinkError(f"0MQ address {address!r}: ports end at 65535")
-        if not allow_remote:
-            _refuse_remote(address)
+        try:
+            refuse_remote(address, secured=curve is not None, allowed=allow_remote)
+        except ZmqSecurityError as error:
+            raise SinkError(str(error)) from error
         self._prefix = prefix
         self._subscribed = threading.Event()
+        self.subscribers = self.unheard = self.overrun = 0
+        # A context has one CURVE server at most, and inproc needs the common one.
+        self._own = None if curve is None else zmq.Context[zmq.Socket[bytes]]()
+        context = self._own or zmq.Context.instance()
         # XPUB is PUB that also hands us the subscriptions: see `wait_for_subscriber`.
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
+        self._socket: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         self._socket.setsockopt(zmq.SNDHWM, high_water_mark)
         self._socket.setsockopt(zmq.LINGER, linger_ms)
-        self.address = _bind(self._socket, address)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _LARGEST_REQUEST)
+        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # each comes and goes by itself
+        keep_alive(self._socket)
+        self._watch = SocketWatch(self._socket, self.name)
+        self._take_down_gate: Callable[[], None] = _nothing
+        try:
+            if curve is not None:
+                self._take_down_gate = curve.secure(self._socket)
+            self.address = _bind(self._socket, address)
+        except (SinkError, ZmqSecurityError) as error:
+            self._end()
+            raise SinkError(str(error)) from error
         self._begin()
+
+    @property
+    def connections(self) -> Connections:
+        """Listeners that came, went and were refused."""
+        return self._watch.connections
 
     def wait_for_subscriber(self, timeout: float) -> bool:
         """Whether somebody has subscribed, waiting up to ``timeout`` seconds.
@@ -100,12 +139,11 @@ class ZmqSink(QueuedSink):
         return self._subscribed.wait(timeout)
 
     def _work(self, taken: list[NamedDocument]) -> float:
-        while self._socket.poll(0, zmq.POLLIN):
-            if self._socket.recv(zmq.NOBLOCK)[:1] == b"\x01":
-                self._subscribed.set()
+        self._watch.look()
+        self._note_subscriptions()
         for name, doc in taken:
             try:
-                self._socket.send(encode(name, doc, self._prefix), zmq.NOBLOCK)
+                self._send(encode(name, doc, self._prefix))
             except (zmq.ZMQError, TypeError, ValueError, OverflowError) as error:
                 logger.error("%s: a %s document failed: %s", self.name, name, error)
                 self._settle(failed=1)
@@ -113,44 +151,42 @@ class ZmqSink(QueuedSink):
                 self._settle(sent=1)
         return POLL_S
 
+    def _note_subscriptions(self) -> None:
+        while self._socket.poll(0, zmq.POLLIN):
+            request = self._socket.recv(zmq.NOBLOCK)[:1]
+            if request == b"\x01":
+                self.subscribers += 1
+                self._subscribed.set()
+            elif request == b"\x00":
+                self.subscribers = max(0, self.subscribers - 1)
+
+    def _send(self, message: bytes) -> None:
+        """Send to all who have room for it; count where somebody had none."""
+        self.unheard += not self.subscribers
+        self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+        try:
+            self._socket.send(message, zmq.NOBLOCK)
+        except zmq.Again:
+            self._socket.setsockopt(zmq.XPUB_NODROP, 0)
+            self._socket.send(message, zmq.NOBLOCK)
+            self.overrun += 1
+            if self.overrun == 1:
+                logger.warning(
+                    "%s: a subscriber is too slow and loses documents; the next "
+                    "losses are only counted",
+                    self.name,
+                )
+
     def _end(self) -> None:
+        self._take_down_gate()
+        self._watch.close()
         self._socket.close()
+        if self._own is not None:
+            self._own.term()
 
 
-def encode(name: str, doc: dict[str, Any], prefix: bytes = b"ringwatch") -> bytes:
-    """The message for one document: prefix, name and msgpack, joined by spaces.
-
-    Arrays become lists, numpy scalars plain numbers. NaN stays NaN: msgpack carries
-    IEEE doubles.
-
-    Raises
-    ------
-    TypeError
-        If the document holds something that msgpack has no word for.
-    """
-    return b" ".join([prefix, name.encode(), msgpack.packb(doc, default=_listed)])
-
-
-def _listed(value: object) -> object:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot go into a document; use plain data")
-
-
-def _refuse_remote(address: str) -> None:
-    parts = urlsplit(address)
-    if parts.scheme in {"ipc", "inproc"}:
-        return
-    host = parts.hostname or ""
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
-        raise SinkError(
-            f"0MQ address {address!r} is not on the loopback interface; use "
-            f"{DEFAULT_ADDRESS}, or set allow_remote on a network you trust"
-        )
+def _nothing() -> None:
+    """Without CURVE there is no gate to take down."""
 
 
 def _bind(socket: zmq.Socket[bytes], address: str) -> str:
@@ -161,7 +197,6 @@ def _bind(socket: zmq.Socket[bytes], address: str) -> str:
         else:
             socket.bind(address)
     except zmq.ZMQError as error:
-        socket.close(0)
         raise SinkError(
             f"cannot publish at {address!r}: {error}; is another agent running? Choose "
             "a free port, or port 0 for any"

@@ -37,7 +37,8 @@ def moments(stream: StoredStream, run_uid: str) -> Iterator[Moment]:
         while updates and updates[0]["time"] <= row["time"]:
             descriptor = updates.pop(0)
             yield descriptor["time"], [("descriptor", descriptor)]
-        extra = {key: np.asarray(node[number]) for key, node in large.items()}
+        stored = {key: next(rows, None) for key, rows in large.items()}
+        extra = {key: array for key, array in stored.items() if array is not None}
         event = _event(descriptor, row, extra)
         documents: list[NamedDocument] = []
         for feed in feeds:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,29 @@ from ringwatch.agent.tiled_client import connect, disconnect, public
 # isort: split
 import httpx
 
-__all__ = ["catalog", "find_run", "replay", "with_dark_run"]
+__all__ = ["StoredDocuments", "catalog", "find_run", "replay", "with_dark_run"]
 
 DARK_KEY = "sc_dk_field_uid"
 """Key of a start document that names the run with the dark frame (xpdAcq's word)."""
 
 logger = logging.getLogger(__name__)
+
+
+class StoredDocuments(Iterator[NamedDocument]):
+    """Documents of stored runs, and how many frames they will announce.
+
+    Attributes
+    ----------
+    frames : int
+        As the catalogue counts them; points of a broken scan may change it a little.
+    """
+
+    def __init__(self, documents: Iterator[NamedDocument], frames: int) -> None:
+        self._documents = documents
+        self.frames = frames
+
+    def __next__(self) -> NamedDocument:
+        return next(self._documents)
 
 
 def catalog(uri: str, api_key: str | None = None, *, container: str = "raw") -> Any:
@@ -70,11 +88,15 @@ def find_run(runs: Any, uid: str) -> Any:
     """
     try:
         return runs[uid]
-    except (KeyError, ValueError) as error:
+    except KeyError as error:
         raise ReplayError(
-            f"no run {uid!r} in the catalogue ({error}); check the uid, the container, "
-            "and that the run was written to this server"
+            f"no run {uid!r} in the catalogue: check the uid, the container, and that "
+            "the run was written to this server"
         ) from error
+    except ValueError as error:  # too short, or more than one
+        raise ReplayError(f"{error} Give more of the uid {uid!r}.") from error
+    except (httpx.HTTPError, OSError) as error:
+        raise _failed(error) from error
 
 
 def with_dark_run(
@@ -83,7 +105,7 @@ def with_dark_run(
     *,
     detector: str | None = None,
     roots: tuple[Path, ...] = (Path("/"),),
-) -> Iterator[NamedDocument]:
+) -> StoredDocuments:
     """Documents of the dark run that ``run`` names, if any, then those of ``run``.
 
     Raises
@@ -92,18 +114,29 @@ def with_dark_run(
         As ``replay`` does. A dark run that is not in the catalogue is only logged.
     """
     uid = run.metadata["start"].get(DARK_KEY)
-    documents = replay(run, detector=detector, roots=roots)
-    if uid is not None:
-        try:
-            yield from replay(find_run(runs, str(uid)), detector=detector, roots=roots)
-        except ReplayError as error:
-            logger.warning("the dark run cannot be replayed: %s", error)
-    yield from documents
+    light = replay(run, detector=detector, roots=roots)
+    if uid is None:
+        return light
+    try:
+        dark = replay(find_run(runs, str(uid)), detector=detector, roots=roots)
+    except ReplayError as error:
+        logger.warning("the dark run cannot be replayed: %s", error)
+        return light
+    return StoredDocuments(
+        chain(_logging_failure(dark), light), dark.frames + light.frames
+    )
+
+
+def _logging_failure(documents: Iterator[NamedDocument]) -> Iterator[NamedDocument]:
+    try:
+        yield from documents
+    except ReplayError as error:
+        logger.warning("the dark run cannot be replayed: %s", error)
 
 
 def replay(
     run: Any, *, detector: str | None = None, roots: tuple[Path, ...] = (Path("/"),)
-) -> Iterator[NamedDocument]:
+) -> StoredDocuments:
     """Documents of a stored run: start, descriptors, frames with their events, stop.
 
     Frames in HDF5 files that can be read here are announced as they were (Datum or
@@ -142,7 +175,11 @@ def replay(
             f"run {run.metadata['start']['uid']} has no image {detector!r}; it has "
             f"{seen or 'no images at all'}"
         )
-    return _documents(run, streams)
+    try:
+        frames = sum(stream.frame_count(detector) for stream in streams)
+    except (httpx.HTTPError, KeyError) as error:
+        raise _failed(error) from error
+    return StoredDocuments(_documents(run, streams), frames)
 
 
 def _documents(run: Any, streams: list[StoredStream]) -> Iterator[NamedDocument]:

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ringwatch.agent.cli.compare import differences, final_verdicts
+from ringwatch.agent.cli.compare import (
+    compare_verdicts,
+    condensed,
+    differences,
+    final_verdicts,
+    verdict_digest,
+)
 from ringwatch.agent.nouns import FrameRef, LostLocator
 from ringwatch.agent.results import DerivedRun
 from ringwatch.agent.run_analysis import unknown_verdict
@@ -88,3 +94,56 @@ def test_a_frame_without_its_one_final_verdict_is_a_difference() -> None:
     twice = derived("run", [0, 1, 1, 2])
     (double,) = differences(twice, twice)  # they agree, and are wrong
     assert (double.frame.index, double.first, double.second) == (1, 2, 2)
+
+
+def test_words_that_changed_are_counted() -> None:
+    old, new = derived("run", range(4)), derived("run", range(4))
+    for number in (1, 3):
+        data_of(new, number).update(verdict="good", reason="all clear")
+    data_of(new, 2)["revision"] = 7  # how it came about, not what it says
+    data_of(new, 2)["latency_ms"] = 1e6
+    found = compare_verdicts(final_verdicts(old), final_verdicts(new))
+    assert (found.frames, len(found.unlike)) == (4, 2)
+    assert found.words == {("unknown", "good"): 2}
+    assert found.fields == {"verdict": 2, "reason": 2}
+    assert [unlike.frame.index for unlike in found.unlike] == [1, 3]
+    assert found.not_compared == ()
+
+
+def test_frames_of_one_pass_only_differ() -> None:
+    whole = final_verdicts(derived("run", range(3)))
+    found = compare_verdicts(whole, final_verdicts(derived("run", range(2))))
+    assert (found.frames, found.words) == (3, {("unknown", "(none)"): 1})
+    assert compare_verdicts({}, whole).words == {("(none)", "unknown"): 3}
+
+
+def test_fields_that_another_version_did_not_know_are_told_apart() -> None:
+    old, new = derived("run", range(2)), derived("run", range(2))
+    for number in range(2):
+        data_of(new, number)["z_brand_new"] = 1.0
+    found = compare_verdicts(final_verdicts(old), final_verdicts(new))
+    assert found.unlike == []
+    assert found.not_compared == ("z_brand_new",)
+
+
+def test_a_long_array_is_compared_by_its_hash() -> None:
+    old, new = derived("run", range(1)), derived("run", range(1))
+    pattern = np.linspace(0, 1, 2000)
+    data_of(old, 0)["intensity"] = pattern
+    data_of(new, 0)["intensity"] = pattern.copy()
+    digests = []
+    for step in range(2):
+        sides = [
+            {
+                frame: [condensed(data) for data in found]
+                for frame, found in side.items()
+            }
+            for side in (final_verdicts(old), final_verdicts(new))
+        ]
+        found = compare_verdicts(*sides)
+        assert found.fields == ({"intensity": 1} if step else {})
+        digests += [verdict_digest(side) for side in sides]
+        data_of(new, 0)["intensity"][1234] = math.nextafter(pattern[1234], 2)
+    assert digests[0] == digests[1] == digests[2] != digests[3]
+    (data,) = next(iter(sides[0].values()))
+    assert isinstance(data["intensity"], str)

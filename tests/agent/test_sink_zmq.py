@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
@@ -184,3 +184,65 @@ def test_prefix_without_spaces() -> None:
 def test_it_is_a_sink(sink: ZmqSink) -> None:
     checked: Sink = sink
     assert checked.pending == 0
+
+
+def test_listeners_come_and_go(sink: ZmqSink) -> None:
+    """Who was not there is counted: nothing is lost in silence."""
+    sink.put("event", {})
+    assert sink.flush(5)
+    assert (sink.subscribers, sink.unheard) == (0, 1)
+    sockets = [subscriber(sink.address) for _ in range(3)]
+    wait_for(lambda: sink.subscribers == 3)
+    sink.put("event", {"n": 1})
+    assert [s.recv()[:15] for s in sockets] == [b"ringwatch event"] * 3
+    assert sink.unheard == 1
+    for socket in sockets:
+        socket.close()
+    wait_for(lambda: sink.subscribers == 0)
+    wait_for(lambda: sink.connections.lost == 3)
+
+
+def test_slow_listener_loses_and_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """The other one gets everything."""
+    sink = ZmqSink("tcp://127.0.0.1:0", high_water_mark=50, limit=5000)
+    slow = zmq.Context.instance().socket(zmq.SUB)
+    slow.setsockopt(zmq.RCVHWM, 1)
+    slow.setsockopt(zmq.SUBSCRIBE, b"")
+    slow.connect(sink.address)
+    quick = subscriber(sink.address)
+    wait_for(lambda: sink.subscribers == 2)
+    filling = "x" * 50_000
+    for number in range(1000):
+        sink.put("event", {"n": number, "filling": filling})
+        assert msgpack.loads(quick.recv().split(b" ", 2)[2])["n"] == number
+    assert sink.flush(10)
+    assert sink.sent == 1000
+    assert 0 < sink.overrun < 1000
+    assert caplog.text.count("is too slow") == 1
+    for socket in (slow, quick):
+        socket.close(0)
+    assert sink.close(5)
+
+
+def test_garbage_from_a_listener_is_no_harm(sink: ZmqSink) -> None:
+    socket = zmq.Context.instance().socket(zmq.XSUB)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.connect(sink.address)
+    for message in (b"", b"nonsense", b"\x00", b"\x01", b"x" * 100_000):
+        socket.send(message)
+    quick = subscriber(sink.address)
+    wait_for(lambda: sink.subscribers >= 1)
+    wait_for(lambda: sink.connections.lost >= 1)  # 100 kB are no subscription
+    wait_for(lambda: sink.connections.standing == 2)
+    sink.put("event", {"n": 1})
+    assert quick.recv()
+    assert (sink.sent, sink.failed) == (1, 0)
+    quick.close()
+    socket.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ringwatch.agent.quality.geometry.displacement import (
     Harmonics,
     Pair,
@@ -24,8 +26,8 @@ __all__ = [
     "EXACT",
     "Step",
     "fit_rings",
-    "is_off",
     "named_fit",
+    "offset_of",
     "refine",
     "stands_out",
     "take_step",
@@ -40,6 +42,7 @@ _NOISE = 4.0  # sigma; less is not followed: refined, noise of few sectors runs 
 _SHARP = 2.5  # bins; narrower rings are blurred before they are measured
 _FOLLOWED = 2.0  # on the variance: refined on spotty rings, a fit follows their noise
 _EVEN = 0.7  # share of the azimuth that rings of a true powder fill at least
+_LEAK = 0.2  # of what strain moves: where azimuth is missing it reads as a tilt
 _TIGHT = 0.15  # FWHM; arcs of wrong rings scatter more about their best centre
 
 
@@ -80,10 +83,22 @@ def tilt_per_px(fit: CenterFit) -> tuple[float, float]:
     return fit.tilt.x / fit.distance, fit.tilt.y / fit.distance
 
 
-def is_off(fit: CenterFit) -> bool:
-    """Whether a linear fit about the geometry's own centre would not be exact."""
-    tilt = 0.0 if fit.tilt is None else fit.tilt.length * fit.radius**2 / fit.distance
-    return max(math.hypot(fit.dx, fit.dy), tilt) > EXACT * fit.fwhm
+def offset_of(fit: CenterFit) -> tuple[float, float, tuple[float, float]] | None:
+    """Centre (pixels) and tilt (1/px) about which the next frame is to be fitted.
+
+    None where the geometry's own are as good: only what stands out of the noise is
+    carried from frame to frame, or the frames would follow each other's noise.
+    """
+    dx = dy = 0.0
+    tilt = 0.0, 0.0
+    off = False
+    if fit.center.length > EXACT * fit.fwhm and stands_out(fit.center):
+        dx, dy, off = fit.dx, fit.dy, True
+    if fit.tilt is not None and stands_out(fit.tilt):
+        moved = fit.tilt.length * fit.radius**2 / fit.distance
+        if moved > EXACT * fit.fwhm:
+            tilt, off = tilt_per_px(fit), True
+    return (dx, dy, tilt) if off else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +119,8 @@ class Step:
         The same, 1/px.
     left : float
         How far that is from what was assumed, pixels.
+    apart : float
+        How far what was found is from what was assumed, noise or not, pixels.
     """
 
     fit: CenterFit | None
@@ -113,6 +130,7 @@ class Step:
     dy: float
     tilt: tuple[float, float]
     left: float
+    apart: float
 
 
 def take_step(
@@ -122,7 +140,7 @@ def take_step(
     moved = recentre(profiles, dx, dy, tilt)
     rings = find_rings(moved)
     found, even = fit_rings(moved, rings)
-    fit, left, leaning = None, 0.0, tilt
+    fit, left, apart, leaning = None, 0.0, math.inf, tilt
     if found is not None and found.center.length <= 3 * rings.width:
         # Without a place among the columns a tilt is not followed, nor believed.
         further = tilt_of(found) if even else (0.0, 0.0)
@@ -134,12 +152,22 @@ def take_step(
             dy=dy + found.center.y,
             tilt=_moved_to(named.tilt, both, profiles.distance),
         )
+        apart = found.center.length
+        if found.tilt is not None:
+            apart = max(apart, found.tilt.length)
         if not even or stands_out(found.center):
             dx, dy, left = fit.dx, fit.dy, found.center.length
         if even and found.tilt is not None and stands_out(found.tilt):
             leaning, left = both, max(left, found.tilt.length)
     return Step(
-        fit=fit, even=even, width=rings.width, dx=dx, dy=dy, tilt=leaning, left=left
+        fit=fit,
+        even=even,
+        width=rings.width,
+        dx=dx,
+        dy=dy,
+        tilt=leaning,
+        left=left,
+        apart=apart,
     )
 
 
@@ -181,6 +209,9 @@ def named_fit(
     """
     tilt, center = fit.tilt, fit.center
     if tilt is not None and even and math.isfinite(distance):
+        sure = max(fit.strain.length - 2 * fit.strain.sigma, 0.0)
+        leak = (_LEAK * sure * fit.scale) ** 2 * np.eye(2)
+        tilt = replace(tilt, covariance=tilt.covariance + leak)
         tilt = tilt.times(distance / fit.scale**2)
     else:
         tilt = None

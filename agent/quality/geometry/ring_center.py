@@ -14,8 +14,8 @@ from ringwatch.agent.nouns import SECTORS
 from ringwatch.agent.quality.geometry.center_steps import (
     EXACT,
     fit_rings,
-    is_off,
     named_fit,
+    offset_of,
     refine,
     stands_out,
     take_step,
@@ -73,9 +73,10 @@ def locate_center(
     azimuth = int(count_lit(profiles.norm))
     if azimuth < _LEAST_AZIMUTH:
         return _narrow(profiles, azimuth)
-    if before is not None and before.even and is_off(before):
-        there = take_step(profiles, before.dx, before.dy, tilt_per_px(before))
-        if there.fit and there.even and there.left < EXACT * there.width:
+    offset = offset_of(before) if before is not None and before.even else None
+    if offset is not None:
+        there = take_step(profiles, *offset)
+        if there.fit and there.even and there.apart < EXACT * there.width:
             return CenterSearch(fit=there.fit)
     fit, even = fit_rings(profiles, rings)
     if fit is not None and even:

@@ -1,0 +1,194 @@
+"""Many orders at once: in this process, in several, or on Dask workers.
+
+An order and its answer are JSON texts, so that nothing but text crosses between
+processes, and an order can be written down. What is ordered is named by a function that
+the other process imports.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+from ringwatch.agent.errors import ReplayError, SettingsError
+
+__all__ = ["Job", "in_processes", "on_dask", "one_by_one"]
+
+Job = Callable[[str], str]
+"""Carries out an order; a function of a module, known by its name everywhere."""
+
+_THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+_stop: Any = None  # in a process of the pool: set when the work is to end
+
+
+def is_stopped() -> bool:
+    """Whether the pool of this process is to end; for a job to ask now and then."""
+    return _stop is not None and bool(_stop.is_set())
+
+
+def one_by_one(job: Job, orders: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Carry out orders in turn; yields each with its answer."""
+    for order in orders:
+        yield order, job(order)
+
+
+def in_processes(
+    job: Job, orders: Sequence[str], processes: int
+) -> Iterator[tuple[str, str]]:
+    """Carry out orders in processes of this machine, one thread each.
+
+    Yields each order with its answer as it comes. Where the iterator is closed before
+    its end, running orders are asked to stop and are waited for.
+
+    Raises
+    ------
+    ReplayError
+        If a process died. What was yielded before stands.
+    """
+    # Started afresh: a forked process would share numba's and OpenMP's locks.
+    context = get_context("spawn")
+    stop = context.Event()
+    with (
+        _single_threaded(),
+        ProcessPoolExecutor(
+            min(processes, max(1, len(orders))),
+            mp_context=context,
+            initializer=_begin,
+            initargs=(stop,),
+        ) as pool,
+    ):
+        waiting = iter(orders)
+        running: dict[Future[str], str] = {}
+        try:
+            while True:
+                for order in waiting:
+                    running[pool.submit(job, order)] = order
+                    if len(running) >= 2 * processes:
+                        break
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield running.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise ReplayError(
+                "a process died (out of memory, or killed): give fewer --processes, "
+                "then go on with the same command"
+            ) from error
+        finally:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def on_dask(
+    job: Job,
+    orders: Sequence[str],
+    *,
+    address: str | None = None,
+    workers: int = 0,
+) -> Iterator[tuple[str, str]]:
+    """Carry out orders on Dask workers; yields each with its answer as it comes.
+
+    Parameters
+    ----------
+    job, orders
+    address : str, optional
+        Of the scheduler of a cluster. Its workers need this package, the same files and
+        ``TILED_API_KEY`` in their environment; start them with ``--nthreads 1``.
+    workers : int
+        Without an address: a cluster of so many processes on this machine, one thread
+        each.
+
+    Raises
+    ------
+    SettingsError
+        If the package ``distributed`` is not installed.
+    ReplayError
+        If the cluster cannot be reached, or lost a worker again and again.
+    """
+    distributed = _distributed()
+    cluster = None
+    with _single_threaded():
+        if address is None:
+            cluster = distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+            )
+        try:
+            client = distributed.Client(cluster or address, timeout="10s")
+        except (OSError, TimeoutError, ValueError) as error:
+            if cluster is not None:
+                cluster.close()
+            raise ReplayError(
+                f"no Dask scheduler answers at {address}: check the address, such as "
+                "tcp://127.0.0.1:8786, and that `dask scheduler` runs"
+            ) from error
+    try:
+        yield from _gathered(distributed, client, job, orders)
+    finally:
+        client.close()
+        if cluster is not None:
+            cluster.close()
+
+
+def _gathered(
+    distributed: Any, client: Any, job: Job, orders: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Submit all orders; futures that nobody waits for any more are cancelled."""
+    # Not pure: the same order may be given again, and is to be carried out again.
+    futures = {client.submit(job, order, pure=False): order for order in orders}
+    try:
+        for future in distributed.as_completed(list(futures)):
+            try:
+                answer = future.result()
+            except distributed.KilledWorker as error:
+                raise ReplayError(
+                    f"a Dask worker died again and again ({error}): give its workers "
+                    "more memory, then go on with the same command"
+                ) from error
+            yield futures.pop(future), answer
+    finally:
+        client.cancel(list(futures))
+
+
+def _distributed() -> Any:
+    try:
+        return importlib.import_module("distributed")
+    except ImportError as error:
+        raise SettingsError(
+            "replay on Dask needs the package distributed: pip install "
+            "'ringwatch[dask]', or use --processes on this machine"
+        ) from error
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Have child processes compute in one thread each: they are many already."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _begin(stop: Any) -> None:
+    """Set up a process of the pool: Ctrl-C goes to the parent, which asks it to end."""
+    global _stop  # noqa: PLW0603 - handed over once, before the first order
+    _stop = stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

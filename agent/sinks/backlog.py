@@ -1,0 +1,146 @@
+"""What the threads of a spooled sink share: derived runs, counters, one lock."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from ringwatch.agent.sinks.queued import State
+from ringwatch.agent.sinks.spooled_run import SpooledRun, Waiting
+
+__all__ = ["Backlog"]
+
+MOST_REMEMBERED = 10_000  # raw runs whose stored events are remembered
+
+logger = logging.getLogger(__name__)
+
+
+class Backlog:
+    """Derived runs that are not in Tiled yet.
+
+    Everything here, and the bookkeeping of each run, changes under ``cond`` only.
+
+    Parameters
+    ----------
+    name : str
+        For the log.
+    max_bytes : int
+        Bound of the documents in memory. Other documents than events may take as much
+        again: without its start a run could not be stored at all.
+    """
+
+    def __init__(self, name: str, max_bytes: int) -> None:
+        self.name, self.max_bytes = name, max_bytes
+        self.cond = threading.Condition()
+        self.runs: dict[str, SpooledRun] = {}  # by uid of the derived run
+        self.state = State.OPEN
+        self.waiters = 0  # who wait for Tiled
+        self.deadline = float("inf")  # of closing, on the monotonic clock
+        self.sent = self.failed = self.bytes = 0
+        self._of_descriptor: dict[str, SpooledRun] = {}
+        self._stored: dict[str, int] = {}  # events of runs that are done, by raw uid
+        self._told: set[str] = set()
+
+    @property
+    def hurried(self) -> bool:
+        """Whether somebody waits for Tiled."""
+        return self.waiters > 0 or self.state is State.CLOSING
+
+    @property
+    def late(self) -> bool:
+        """Whether the time given to close is up."""
+        return time.monotonic() > self.deadline
+
+    @property
+    def unsaved(self) -> int:
+        """Documents in memory."""
+        return sum(len(run.memory) for run in self.runs.values())
+
+    def accept(self, waiting: Waiting) -> str:
+        """Take a document; if it cannot be taken, why."""
+        name, doc, size = waiting
+        if self.state is not State.OPEN:
+            return f"the sink is {self.state}"
+        if name == "start":
+            return self._begin(waiting)
+        run = self._of_descriptor.get(doc.get("descriptor", ""))
+        if name != "event":
+            run = self.runs.get(doc.get("run_start", ""))
+        if run is None or run.stopped or (name == "descriptor" and not doc.get("uid")):
+            return "its start document or descriptor was not put, or its run is stopped"
+        if name == "descriptor" and self._of_descriptor.get(doc["uid"]) is run:
+            return ""  # known, from a former process
+        if self._full(name, size):
+            return "too much waits in memory for the disk"
+        if name == "descriptor":
+            run.descriptors.append(doc)
+            self._of_descriptor[doc["uid"]] = run
+        self._append(run, waiting)
+        run.stopped = name == "stop"
+        return ""
+
+    def adopt(self, run: SpooledRun) -> None:
+        """Go on with a run of a former process."""
+        run.since = time.monotonic()
+        self.runs[run.uid] = run
+        for doc in run.descriptors:
+            self._of_descriptor[doc["uid"]] = run
+        self.cond.notify_all()
+
+    def pop(self, run: SpooledRun, documents: int) -> None:
+        """The oldest documents of a run leave the memory."""
+        for _ in range(documents):
+            self.bytes -= run.memory.popleft().size
+        self.cond.notify_all()
+
+    def finish(self, run: SpooledRun) -> None:
+        """All of a run is in Tiled."""
+        del self.runs[run.uid]
+        for doc in run.descriptors:
+            self._of_descriptor.pop(doc["uid"], None)
+        known = self._stored.pop(run.raw_uid, 0)
+        self._stored[run.raw_uid] = known + run.events  # the newest last
+        while len(self._stored) > MOST_REMEMBERED:
+            del self._stored[next(iter(self._stored))]
+
+    def stored(self, raw_uid: str) -> int:
+        """Events of all derived runs of a raw run that are known to be in Tiled."""
+        going = [r.events for r in self.runs.values() if r.raw_uid == raw_uid]
+        return self._stored.get(raw_uid, 0) + sum(going)
+
+    def lose(self, name: str, why: str) -> None:
+        """Count a document that is given up; the first of a kind is named."""
+        self.failed += 1
+        if why not in self._told:
+            self._told.add(why)
+            logger.error(
+                "%s lost a %s document: %s; the next such losses are only counted",
+                self.name,
+                name,
+                why,
+            )
+
+    def _begin(self, waiting: Waiting) -> str:
+        uid = waiting.doc.get("uid")
+        if not uid:
+            return "it has no uid"
+        if uid in self.runs:
+            return ""  # known, from a former process
+        if self._full(waiting.name, waiting.size):
+            return "too much waits in memory for the disk"
+        self.runs[uid] = SpooledRun(waiting.doc)
+        self._append(self.runs[uid], waiting)
+        return ""
+
+    def _full(self, name: str, size: int) -> bool:
+        bound = self.max_bytes * (1 if name == "event" else 2)
+        return self.bytes + size > bound
+
+    def _append(self, run: SpooledRun, waiting: Waiting) -> None:
+        if not run.left:
+            run.since = time.monotonic()
+        run.others += waiting.name != "event"
+        run.memory.append(waiting)
+        self.bytes += waiting.size
+        self.cond.notify_all()

@@ -1,0 +1,251 @@
+"""Results into a spool on disk first, and to Tiled from there: nothing is lost.
+
+Two threads serve the sink. One (``spooler``) appends what was put to the file of its
+derived run, within a millisecond or so; from then on a killed process costs nothing.
+The other (``delivery``) reads the files back and stores the documents in Tiled, in the
+order of each run, however long Tiled is away. A file goes once its stop document is
+stored.
+
+Files are synced to the disk with each document that is not an event, every second, and
+before anything of them goes to Tiled; so a power cut takes a second of results that
+Tiled does not have either.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ringwatch.agent.sinks.archive import Archive
+from ringwatch.agent.sinks.backlog import Backlog
+from ringwatch.agent.sinks.delivery import Delivery
+from ringwatch.agent.sinks.queued import State
+from ringwatch.agent.sinks.spooled_run import Waiting
+from ringwatch.agent.sinks.spooler import Spooler
+from ringwatch.agent.spool_contents import Contents
+from ringwatch.agent.tiled_client import public
+
+__all__ = ["SpooledSink"]
+
+DOCUMENT_BYTES = 4096  # of a document beside its arrays, about
+FIELD_BYTES = 100
+
+logger = logging.getLogger(__name__)
+
+
+class SpooledSink:
+    """Stores derived runs in Tiled by way of files that outlive this process.
+
+    Parameters
+    ----------
+    folder : path
+        The spool; agents on one machine may share it. Files of processes that are gone
+        are taken over and delivered.
+    uri, api_key, container
+        As for ``Archive``.
+    batch : int
+        Events that are stored at once; more where many wait.
+    interval : float
+        Seconds after which fewer are stored.
+    max_memory_bytes : int
+        Bound of what waits in memory for the disk. Beyond it events are refused and
+        counted in ``failed``.
+    max_spool_bytes : int
+        Bound of the files of this process; at it the disk counts as full.
+
+    Raises
+    ------
+    SinkError
+        If ``uri`` is not an address of a Tiled server.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        uri: str,
+        *,
+        api_key: str | None = None,
+        container: str = "analysis",
+        batch: int = 25,
+        interval: float = 1.0,
+        max_memory_bytes: int = 256 << 20,
+        max_spool_bytes: int = 64 << 30,
+    ) -> None:
+        self.name = f"spool {folder}"
+        archive = Archive(uri, api_key=api_key, container=container)
+        self._backlog = Backlog(self.name, max_memory_bytes)
+        self._spooler = Spooler(self._backlog, Path(folder), max_spool_bytes)
+        to = f"Tiled {public(uri)}"
+        self._delivery = Delivery(self._backlog, archive, to, batch, interval)
+        works = (self._spooler.work, self._delivery.work)
+        self._threads = [
+            threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
+            for work, name in zip(works, (self.name, to), strict=True)
+        ]
+        self._alive = len(self._threads)
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def sent(self) -> int:
+        """Documents stored in Tiled, those of former processes included."""
+        return self._backlog.sent
+
+    @property
+    def failed(self) -> int:
+        """Documents given up: no room in memory, of no known run, not to be packed."""
+        return self._backlog.failed
+
+    @property
+    def pending(self) -> int:
+        """Documents that are neither in Tiled nor given up; most are in the spool."""
+        with self._backlog.cond:
+            return sum(run.left for run in self._backlog.runs.values())
+
+    @property
+    def held(self) -> int:
+        """Those of ``pending`` that Tiled refuses; tried again now and then."""
+        with self._backlog.cond:
+            return sum(run.left for run in self._backlog.runs.values() if run.aside)
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the disk or with Tiled, in a sentence; '' if nothing."""
+        held = self.held
+        told = (
+            self._spooler.trouble,
+            self._delivery.trouble,
+            f"Tiled refuses {held} documents; they stay in the spool" if held else "",
+        )
+        return "; ".join(text for text in told if text)
+
+    @property
+    def state(self) -> State:
+        """Open, closing or closed."""
+        return self._backlog.state
+
+    def stored(self, raw_uid: str) -> int:
+        """Events of all derived runs of a raw run that are known to be in Tiled."""
+        with self._backlog.cond:
+            return self._backlog.stored(raw_uid)
+
+    def unfinished(self) -> list[Contents]:
+        """Derived runs that a former process did not stop.
+
+        To go on with one, put further documents: events of its descriptors with the
+        next numbers, new descriptors, the stop. Its start and its descriptors need not
+        be put again, and do no harm if they are.
+        """
+        with self._backlog.cond:
+            runs = [run for run in self._backlog.runs.values() if not run.stopped]
+            return [run.found for run in runs if run.found is not None]
+
+    def put(self, name: str, doc: dict[str, Any]) -> None:
+        """Accept a document. Never blocks, never raises; the document is not copied."""
+        waiting = Waiting(name, doc, _size(doc))
+        with self._backlog.cond:
+            if why := self._backlog.accept(waiting):
+                self._backlog.lose(name, why)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until all is in Tiled, or refused by it; whether all is in Tiled."""
+        backlog = self._backlog
+        with backlog.cond:
+            backlog.waiters += 1
+            self._delivery.hurry()
+            backlog.cond.notify_all()
+            backlog.cond.wait_for(
+                lambda: (
+                    backlog.state is State.CLOSED
+                    or all(run.aside or not run.left for run in backlog.runs.values())
+                ),
+                timeout,
+            )
+            backlog.waiters -= 1
+        return not self.pending
+
+    def save(self, timeout: float) -> bool:
+        """Wait until nothing is in memory only; whether it is so."""
+        with self._backlog.cond:
+            return self._backlog.cond.wait_for(
+                lambda: not self._backlog.unsaved, timeout
+            )
+
+    def close(self, timeout: float) -> bool:
+        """Store what is pending, then stop; whether all of it is in Tiled.
+
+        What is left when the time is up stays in the spool for the next process. Only
+        what could not be written there counts as failed. Closing twice is harmless.
+        """
+        backlog = self._backlog
+        with backlog.cond:
+            if backlog.state is State.OPEN:
+                backlog.state = State.CLOSING
+                backlog.deadline = time.monotonic() + timeout
+                self._delivery.hurry()
+            backlog.cond.notify_all()
+        end = time.monotonic() + timeout + 0.5
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return self._account() and not self._alive
+
+    def _account(self) -> bool:
+        """Say what is left at the end; whether nothing is."""
+        backlog = self._backlog
+        with backlog.cond:
+            lost = backlog.unsaved
+            for run in backlog.runs.values():
+                if not run.owner:
+                    run.memory.clear()
+            backlog.failed += lost
+            kept = sum(run.in_file for run in backlog.runs.values())
+        if lost:
+            logger.error(
+                "%s closed; %d documents were neither written nor stored: they are "
+                "lost",
+                self.name,
+                lost,
+            )
+        if kept:
+            logger.warning(
+                "%s closed; %d documents are not in Tiled yet: they stay in the spool "
+                "and go there when it is opened again",
+                self.name,
+                kept,
+            )
+        return not lost and not kept
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            with self._backlog.cond:
+                self._alive -= 1
+                last = not self._alive
+            if last:
+                self._end()
+
+    def _end(self) -> None:
+        """Let go of files and folder: the last thread does, so that no two deliver."""
+        for run in self._backlog.runs.values():
+            run.close()
+        if self._spooler.folder is not None:
+            self._spooler.folder.release()
+        with self._backlog.cond:
+            self._backlog.state = State.CLOSED
+            self._backlog.cond.notify_all()
+
+
+def _size(doc: dict[str, Any]) -> int:
+    """About how many bytes a document takes."""
+    data = doc.get("data")
+    if not isinstance(data, dict):
+        return DOCUMENT_BYTES
+    arrays = sum(v.nbytes for v in data.values() if isinstance(v, np.ndarray))
+    return DOCUMENT_BYTES + FIELD_BYTES * len(data) + arrays
