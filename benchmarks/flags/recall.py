@@ -157,7 +157,8 @@ class _Bench:
             return self.stage.facts(cake, index, readbacks), None
         frame = self.stage.frame(lit.light)
         if isinstance(fault, SaturatedPixel) and wrong:
-            frame.reshape(-1)[rng.choice(self._on_rings)] = fault.value
+            full = self.stage.experiment.geometry.detector.saturation_value
+            frame.reshape(-1)[rng.choice(self._on_rings)] = full
         elif wrong and fault.in_force(index):
             frame = fault.corrupt(frame, before, rng)
         cake = self.stage.reduction.cake(frame, self.dark)
