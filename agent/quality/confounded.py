@@ -45,7 +45,10 @@ Causes before their looks: what is itself only a look takes nothing back. (The o
 
 def settled(findings: list[Finding]) -> list[Finding]:
     """One finding per flag, those taken back that only look like a fault."""
-    return _unconfounded(_latest(findings))
+    findings = _latest(findings)
+    if all(finding.state is not FlagState.RAISED for finding in findings):
+        return findings  # nothing to take back
+    return _unconfounded(findings)
 
 
 def _unconfounded(findings: list[Finding]) -> list[Finding]:

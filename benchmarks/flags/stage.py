@@ -232,7 +232,8 @@ class Stage:
         """
         ref = FrameRef.without_pixels("bench", index, readbacks, time=0.1 * index)
         dtype = np.dtype(self.experiment.geometry.detector.dtype)
-        more.setdefault("pattern", self.reduction.pattern(cake, dark))
+        if "pattern" not in more:
+            more["pattern"] = self.reduction.pattern(cake, dark)
         more.setdefault("distance_m", self.experiment.geometry.dist)
         if dark is not None:
             more.setdefault("dark_frames", dark.frames)

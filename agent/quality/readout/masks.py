@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.nouns import EdgeSums, Flag, FlagState
+from ringwatch.agent.nouns import EdgeSums, Flag
 from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.settings import QualitySettings
@@ -39,16 +39,14 @@ class EdgeHistory:
         row = self._last[self._taken % _REMEMBERED]
         row[0], row[1], row[2] = edges.seen, edges.expected, edges.variance
         self._taken += 1
-        alone = judge_mask_mismatch(edges, settings)
-        if self._taken == 1 or alone.state is FlagState.RAISED:
-            return alone  # sound frames before would dilute it
-        return judge_mask_mismatch(edges, settings, self._last[: self._taken])
+        return judge_mask_mismatch(edges, settings, self._last[: self._taken], row)
 
 
 def judge_mask_mismatch(
     edges: EdgeSums | None,
     settings: QualitySettings,
     last: NDArray[np.float64] | None = None,
+    newest: NDArray[np.float64] | None = None,
 ) -> Finding:
     """Raise where open pixels along one side of the mask lack the counts they should.
 
@@ -68,16 +66,21 @@ def judge_mask_mismatch(
     last : (frames, 3, 2, 4) float64, optional
         Counts seen, expected and their variance of the frames to be judged together; by
         default of this one alone.
+    newest : (3, 2, 4) float64, optional
+        Those of this frame. It is judged alone first: sound ones would dilute it.
     """
     flag = Flag.MASK_MISMATCH
     if edges is None:
         return not_evaluated(flag, "no mask, or no geometry that says what to expect")
+    if newest is None:
+        newest = np.stack([edges.seen, edges.expected, edges.variance])
     if last is None:
-        last = np.stack([[edges.seen, edges.expected, edges.variance]])
+        last = newest[None]
     bad = np.zeros(len(_SIDES), np.bool_)
     known, share, ratio, z, shifted = _compare_sides(
         edges.pixels,
         edges.marked,
+        newest,
         last,
         settings.mask_tolerance,
         settings.threshold,
@@ -113,21 +116,38 @@ def judge_mask_mismatch(
 def _compare_sides(
     pixels: NDArray[np.int64],
     marked: NDArray[np.int64],
+    newest: NDArray[np.float64],
     last: NDArray[np.float64],
     tolerance: float,
     threshold: float,
     bad: NDArray[np.bool_],
 ) -> tuple[bool, float, float, float, bool]:
-    """Sum frames up (frames, 3, 2, 4) and compare the sides of the mask.
+    """Compare the sides in the newest frame and, where none is bad, over ``last``."""
+    found = _look_at_sides(pixels, marked, newest, tolerance, threshold, bad)
+    if bad.any() or last.shape[0] < 2:
+        return found
+    sums = np.zeros(newest.shape)
+    for row in last:
+        sums += row
+    return _look_at_sides(pixels, marked, sums, tolerance, threshold, bad)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _look_at_sides(
+    pixels: NDArray[np.int64],
+    marked: NDArray[np.int64],
+    sums: NDArray[np.float64],
+    tolerance: float,
+    threshold: float,
+    bad: NDArray[np.bool_],
+) -> tuple[bool, float, float, float, bool]:
+    """Compare the sides of the mask in the sums (3, 2, 4) of some frames.
 
     Gives whether any side can be judged, the share that masked pixels hold, the share
     that open ones do, significance, whether the mask is shifted: one that is leaves
     signal inside on the side to which it moved. ``bad`` (4,) gets the sides that lack
     counts; without any the share of open pixels is the least.
     """
-    sums = np.zeros(last.shape[1:])
-    for row in last:
-        sums += row
     seen, expected, variance = sums
     masked = expected[1].sum()
     share = seen[1].sum() / masked if masked > 0.0 else math.nan
