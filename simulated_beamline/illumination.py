@@ -26,7 +26,8 @@ from ringwatch.simulated_beamline.sample import Sample
 
 __all__ = ["Illumination"]
 
-_PIXEL_MAPS_KEPT = 4
+_pixel_map = lru_cache(maxsize=4)(PixelMap)
+"""Made once for all experiments that stand alike: slow, and large."""
 
 
 class Illumination:
@@ -62,28 +63,10 @@ class Illumination:
         temperature: float,
     ) -> None:
         self._detector = geometry.detector
-        self._polarization = instrument.polarization
-        self._beamstop = beamstop
         self._dark = dark
         self._rings = PowderRings(sample, instrument, geometry)
-        self._pixel_map = lru_cache(_PIXEL_MAPS_KEPT)(self._map)
+        self._seen_as = self._rings.grid, instrument.polarization, beamstop
         self._scale(geometry, counts_per_s, background, temperature)
-
-    def _map(
-        self,
-        geometry: Geometry,
-        dead_shift_px: tuple[int, int],
-        plate_height: float = 0.0,
-    ) -> PixelMap:
-        grid = self._rings.grid
-        return PixelMap(
-            geometry,
-            grid,
-            self._polarization,
-            self._beamstop,
-            dead_shift_px,
-            plate_height,
-        )
 
     def _scale(
         self,
@@ -93,7 +76,7 @@ class Illumination:
         temperature: float,
     ) -> None:
         """Fix once how bright the source is: the only arbitrary constants."""
-        pixels = self._pixel_map(geometry, (0, 0))
+        pixels = _pixel_map(geometry, *self._seen_as, (0, 0), 0.0)
         gain = np.clip(pixels.gain, 0.0, None).ravel()
         cells = pixels.position.ravel().astype(np.int64)
         weight = np.bincount(cells, gain, minlength=self._rings.grid.n_bins)
@@ -108,7 +91,9 @@ class Illumination:
     def pixels(self, conditions: Conditions) -> PixelMap:
         """What each pixel sees."""
         height = conditions.plate_height_um * 1e-6
-        return self._pixel_map(conditions.geometry, conditions.dead_shift_px, height)
+        return _pixel_map(
+            conditions.geometry, *self._seen_as, conditions.dead_shift_px, height
+        )
 
     def expected(
         self,
