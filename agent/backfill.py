@@ -57,6 +57,9 @@ class Frames(Protocol):
     def poll(self) -> FrameRef | None:
         """Next frame; None where there is none yet, or none any more."""
 
+    def hurry(self, patience_s: float) -> None:
+        """Wait no longer than that, seconds, for what is not stored yet."""
+
     def close(self) -> None:
         """Stop looking for more."""
 
@@ -81,6 +84,9 @@ class ReferredFrames:
         """Next frame."""
         ref, self._next = self._next, next(self._refs, None)
         return ref
+
+    def hurry(self, patience_s: float) -> None:
+        """Nothing is waited for."""
 
     def close(self) -> None:
         """Nothing to stop."""
@@ -135,6 +141,10 @@ class StoredFrames:
             return None
         self._finished = ref is None
         return ref
+
+    def hurry(self, patience_s: float) -> None:
+        """Wait no longer than that, seconds, for what is not stored yet."""
+        self._deadline = min(self._deadline, time.monotonic() + patience_s)
 
     def close(self) -> None:
         """Stop looking; a call that hangs is left to itself."""

@@ -12,9 +12,17 @@ import math
 import time
 from dataclasses import replace
 
-from event_model import DocumentRouter
+from event_model import DocumentNames, DocumentRouter
 
+from ringwatch.agent.announced_assets import AnnouncedAssets
 from ringwatch.agent.assets import Asset, asset_of_resource, asset_of_stream_resource
+from ringwatch.agent.document_bounds import (
+    MOST_FRAMES_AT_ONCE,
+    check_frame_count,
+    check_shape,
+    text_of,
+    whole_number,
+)
 from ringwatch.agent.errors import DocumentError, RingwatchError
 from ringwatch.agent.nouns import FrameRef, Locator, LostLocator
 from ringwatch.agent.streams import (
@@ -37,10 +45,17 @@ SHED_KEY = "_ringwatch_shed"
 MOST_OPEN_RUNS = 64
 """Runs without a stop document beyond this are taken for abandoned, oldest first."""
 
-MOST_FRAMES_AT_ONCE = 1_000_000
-"""A StreamDatum that announces more is malformed."""
+MOST_DESCRIPTORS = 10_000
+"""A run with more is malformed."""
 
-_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+_MALFORMED = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 class Announcer(DocumentRouter):
@@ -65,8 +80,7 @@ class Announcer(DocumentRouter):
         self._detector = detector
         self._runs: dict[str, OpenRun] = {}
         self._streams: dict[str, Stream | None] = {}
-        self._resources: dict[str, Asset | LostLocator] = {}
-        self._datums: dict[str, Document] = {}
+        self._assets = AnnouncedAssets()
         self._arrived = 0.0
 
     def feed(self, name: str, doc: Document, arrived: float | None = None) -> None:
@@ -85,15 +99,25 @@ class Announcer(DocumentRouter):
             Where it is malformed or unknown. Later documents can still be fed.
         """
         self._arrived = time.monotonic() if arrived is None else arrived
+        if name not in DocumentNames.__members__:
+            raise DocumentError(
+                f"{str(name)[:40]!r} is no kind of document: it was left out"
+            )
         try:
             self(name, doc)
         except RingwatchError:
             raise
         except _MALFORMED as error:
             raise DocumentError(
-                f"malformed {name!r} document ({type(error).__name__}: {error}): it "
-                "was left out; check the device or plan that made it"
+                f"malformed {name!r} document ({type(error).__name__}: "
+                f"{str(error)[:200]}): it was left out; check the device or plan that "
+                "made it"
             ) from error
+
+    def lose(self, uid: str) -> None:
+        """Note that documents of a run were lost, before the next one that is fed."""
+        if uid in self._runs:
+            self._runs[uid].torn = True
 
     def release_held(self, before: float = math.inf) -> None:
         """Let frames go that have waited for their event since ``before``.
@@ -124,57 +148,61 @@ class Announcer(DocumentRouter):
 
     def start(self, doc: Document) -> None:
         """Open a run."""
+        uid = text_of(doc["uid"])
+        if uid in self._runs:
+            raise DocumentError(f"a second start of run {uid}: it was left out")
         self.abandon_runs(keep=MOST_OPEN_RUNS - 1)
-        self._runs[doc["uid"]] = OpenRun()
+        self._runs[uid] = OpenRun()
         self._listener.run_started(doc)
 
     def descriptor(self, doc: Document) -> None:
         """Note which image of the stream is wanted, if any."""
-        run = self._runs.get(doc["run_start"])
+        uid, run_uid = text_of(doc["uid"]), text_of(doc["run_start"])
+        run = self._runs.get(run_uid)
         if run is None:
             raise DocumentError(
-                f"descriptor {doc['uid']} belongs to run {doc['run_start']}, whose "
+                f"descriptor {uid} belongs to run {run_uid}, whose "
                 "start never came: subscribe the agent before the run begins"
             )
+        if uid in self._streams or len(run.descriptors) >= MOST_DESCRIPTORS:
+            raise DocumentError(f"a second descriptor {uid}, or too many of them")
         images = image_keys(doc)
         run.images_seen |= set(images)
         key = self._choose(images, doc)
         stream = None if key is None else Stream.from_descriptor(doc, key)
-        run.descriptors.append(doc["uid"])
-        self._streams[doc["uid"]] = stream
+        if stream is not None:
+            text_of(stream.name), text_of(stream.data_key)
+            check_shape(stream.shape)
+        run.descriptors.append(uid)
+        self._streams[uid] = stream
 
     def resource(self, doc: Document) -> None:
         """Note where the frames of a classic resource lie."""
-        self._resources[doc["uid"]] = asset_of_resource(doc)
-        self._remember(doc)
+        self._remember(doc, asset_of_resource(doc))
 
     def datum(self, doc: Document) -> Document:
         """Note a classic datum until its event comes."""
-        self._datums[doc["datum_id"]] = doc
+        self._assets.add_datum(doc)
         return doc
 
     def stream_resource(self, doc: Document) -> None:
         """Note where the frames of a stream resource lie."""
-        self._resources[doc["uid"]] = asset_of_stream_resource(doc)
-        self._remember(doc)
+        self._remember(doc, asset_of_stream_resource(doc))
 
     def stream_datum(self, doc: Document) -> None:
         """Announce a range of frames."""
-        stream = self._streams[doc["descriptor"]]
-        resource = self._resources.get(doc["stream_resource"])
+        stream = self._stream_of(doc)
+        resource = self._assets.find(text_of(doc["stream_resource"]))
         if stream is None or (
             isinstance(resource, Asset)
             and resource.data_key not in ("", stream.data_key)
         ):
             return
-        if resource is None:
-            resource = LostLocator(
-                reason=f"stream resource {doc['stream_resource']} was never announced"
-            )
-        first_seq = int(doc["seq_nums"]["start"])
-        indices = range(int(doc["indices"]["start"]), int(doc["indices"]["stop"]))
-        if len(indices) > MOST_FRAMES_AT_ONCE:
-            raise ValueError(f"{len(indices)} frames at once")
+        first_seq = whole_number(doc["seq_nums"]["start"])
+        first, end = (whole_number(doc["indices"][n]) for n in ("start", "stop"))
+        indices = range(first, end)
+        check_frame_count(max(0, end - first) * stream.frames_per_point)
+        whole_number(first_seq + len(indices))
         for step, index in enumerate(indices):
             for locator in stream.locate(resource, index, stream.frames_per_point):
                 ref = self._ref(stream, first_seq + step, locator)
@@ -182,10 +210,10 @@ class Announcer(DocumentRouter):
 
     def event(self, doc: Document) -> Document:
         """Announce the frames of an event, and let those go that waited for it."""
-        stream = self._streams[doc["descriptor"]]
+        stream = self._stream_of(doc)
         if stream is None:
             return doc
-        seq_num, when = int(doc["seq_num"]), float(doc["time"])
+        seq_num, when = whole_number(doc["seq_num"]), float(doc["time"])
         readbacks = readbacks_of(doc)
         while stream.held and stream.held[0].seq_num <= seq_num:
             ref = stream.held.pop(0)
@@ -200,9 +228,9 @@ class Announcer(DocumentRouter):
 
     def stop(self, doc: Document) -> None:
         """Close a run: nothing of it is held any longer."""
-        run = self._runs.pop(doc["run_start"], None)
+        uid = text_of(doc["run_start"])
+        run = self._runs.pop(uid, None)
         if run is None:
-            uid = doc["run_start"]
             raise DocumentError(f"stop of run {uid}, whose start never came")
         found = False
         for uid in run.descriptors:
@@ -210,11 +238,7 @@ class Announcer(DocumentRouter):
             if stream is not None:
                 found = True
                 self._release(stream)
-        for uid in run.assets:
-            self._resources.pop(uid, None)
-        unused = [d for d, doc in self._datums.items() if doc["resource"] in run.assets]
-        for datum_id in unused:
-            del self._datums[datum_id]
+        self._assets.forget(run.assets)
         if run.images_seen and not found:
             logger.error(
                 "detector %r is not in run %s; its images are: %s",
@@ -234,17 +258,31 @@ class Announcer(DocumentRouter):
         owned = descriptor.get("object_keys", {}).get(self._detector, [])
         return next((key for key in images if key in owned), None)
 
-    def _remember(self, resource: Document) -> None:
-        newest = next(reversed(self._runs), "")
-        run = self._runs.get(resource.get("run_start") or newest)
+    def _remember(self, doc: Document, asset: Asset | LostLocator) -> None:
+        uid, newest = text_of(doc["uid"]), next(reversed(self._runs), "")
+        run = self._runs.get(text_of(doc.get("run_start") or newest))
         if run is not None:
-            run.assets.append(resource["uid"])
+            run.assets.append(uid)
+        self._assets.add(uid, asset)
+
+    def _stream_of(self, doc: Document) -> Stream | None:
+        """Stream of an event or StreamDatum; None where it has no wanted image."""
+        uid = doc["descriptor"]
+        if uid not in self._streams:
+            raise DocumentError(
+                f"descriptor {uid:.40} never came, so its events say nothing: they are "
+                "left out; subscribe the agent before the run begins"
+            )
+        return self._streams[uid]
 
     def _ref(self, stream: Stream, seq_num: int, locator: Locator) -> FrameRef:
-        counters = self._runs[stream.run_uid].counters
-        key = (stream.name, stream.data_key)
-        index = counters.get(key, 0)
-        counters[key] = index + 1
+        run, key = self._runs[stream.run_uid], (stream.name, stream.data_key)
+        index = run.counters.get(key, 0)
+        if run.torn:  # a rewound event never came twice here: its number may say less
+            numbered = (seq_num - 1) * stream.frames_per_point
+            near = numbered < index + MOST_FRAMES_AT_ONCE
+            index = max(index, numbered) if near else index
+        run.counters[key] = index + 1
         return FrameRef(
             run_uid=stream.run_uid,
             stream=stream.name,
@@ -281,15 +319,9 @@ class Announcer(DocumentRouter):
         return locate_pixels(value)
 
     def _locators_of_datum(self, stream: Stream, datum_id: str) -> list[Locator]:
-        datum = self._datums.pop(datum_id, None)
-        if datum is None:
-            return stream.lost(f"datum {datum_id} was never announced")
-        uid = datum["resource"]
-        resource = self._resources.get(uid)
-        if resource is None:
-            return stream.lost(f"resource {uid} of {datum_id} was never announced")
-        point = int(datum["datum_kwargs"].get("point_number", 0))
+        resource, point = self._assets.take(datum_id)
         per_point = stream.frames_per_point
         if isinstance(resource, Asset) and resource.frames_per_point:
             per_point = resource.frames_per_point
+        check_frame_count(per_point)
         return stream.locate(resource, point, per_point)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.backfill import FetchRun, Frames, ReferredFrames, StoredFrames
@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 class Publisher(Protocol):
     """Who judges and publishes for the second pass: the worker."""
+
+    def announced(self, run: OpenRun, ref: FrameRef) -> None:
+        """Count a frame, once."""
 
     def judged(self, judge: Callable[[], Verdict], ref: FrameRef) -> Verdict:
         """Verdict of a frame, ``unknown`` where judging fails."""
@@ -69,9 +72,13 @@ class SecondPass:
         self._runs: dict[str, OpenRun] = {}
         self.filled_in = 0
 
-    def __len__(self) -> int:
-        """Runs that wait for their end."""
-        return len(self._runs)
+    @property
+    def can_end(self) -> bool:
+        """Whether any run here can come to its end: it stopped, or its frames come."""
+        return any(
+            run.stop is not None or run.second is not None
+            for run in self._runs.values()
+        )
 
     @property
     def can_fetch(self) -> bool:
@@ -95,6 +102,19 @@ class SecondPass:
         if run.uid not in self._runs:
             self._runs[run.uid] = run
             run.frames = self._frames_of(run, stored_soon=stored_soon)
+
+    def stopped(self, uid: str, stop: dict[str, Any]) -> bool:
+        """Note that a run stopped; whether it waits here.
+
+        From now on it should be stored to its end before long.
+        """
+        run = self._runs.get(uid)
+        if run is None:
+            return False
+        run.stop = stop
+        assert run.frames is not None
+        run.frames.hurry(self._analysis.settings.backfill_patience_s)
+        return True
 
     def step(self) -> bool:
         """Deal with one frame; whether there may be more at once."""
@@ -130,6 +150,7 @@ class SecondPass:
             )
             darks = DarkBook(self._fetch_dark)
             run.second = RunAnalysis(self._analysis, run.start, reader, darks)
+        self._publisher.announced(run, ref)
         judge = partial(run.second.judge, ref, time.monotonic())
         verdict = self._publisher.judged(judge, ref)
         if not run.ledger.is_final(ref):

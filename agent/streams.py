@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ringwatch.agent.assets import Asset
+from ringwatch.agent.document_bounds import MOST_FRAMES_AT_ONCE
 from ringwatch.agent.nouns import FrameRef, Locator, LostLocator, MemoryLocator
 
 __all__ = [
@@ -103,12 +104,17 @@ class Stream:
 
 @dataclass(slots=True)
 class OpenRun:
-    """What is known of a run that has not stopped."""
+    """What is known of a run that has not stopped.
+
+    ``torn`` says that documents of it were lost: its frames are no longer counted one
+    by one but by the numbers of their events.
+    """
 
     descriptors: list[str] = field(default_factory=list)
     images_seen: set[str] = field(default_factory=set)
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     assets: list[str] = field(default_factory=list)
+    torn: bool = False
 
 
 def image_keys(descriptor: Document) -> list[str]:
@@ -130,6 +136,8 @@ def locate_pixels(value: Any) -> list[Locator]:
         shape = f"shape {pixels.shape} and type {pixels.dtype}"
         return [LostLocator(reason=f"the event holds no image but an array of {shape}")]
     images = pixels.reshape(-1, *pixels.shape[-2:])
+    if len(images) > MOST_FRAMES_AT_ONCE:
+        return [LostLocator(reason=f"the event holds {len(images)} images: too many")]
     return [MemoryLocator(frame=image) for image in images]
 
 
@@ -143,7 +151,7 @@ def readbacks_of(event: Document) -> dict[str, float]:
     return {
         key: _finite(value)
         for key, value in event["data"].items()
-        if isinstance(value, bool | int | float | np.number)
+        if isinstance(value, bool | int | float | np.number) and isinstance(key, str)
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -33,6 +34,9 @@ __all__ = ["Worker"]
 logger = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.05
+_REMEMBERED = 256
+"""Finished runs, of which a late gap says nothing new; errors, each logged once."""
+
 _LAST_S = 0.5  # for the frame at hand, when the time to close is over
 T = TypeVar("T")
 
@@ -81,6 +85,8 @@ class Worker:
         self._second = SecondPass(
             analysis, self, fetch_dark=fetch_dark, fetch_run=fetch_run
         )
+        self._finished: deque[str] = deque(maxlen=_REMEMBERED)
+        self._told: deque[str] = deque(maxlen=_REMEMBERED)
         self._arrived, self._patient = time.monotonic(), True
         self.counters = Counters()
         self._given_up = threading.Event()
@@ -119,7 +125,7 @@ class Worker:
     @property
     def waits(self) -> bool:
         """Whether frames wait for readbacks, or for a second pass after a stop."""
-        return self._announcer.holds_frames or bool(len(self._second))
+        return self._announcer.holds_frames or self._second.can_end
 
     def _work(self) -> None:
         self._attempt_to(self._analysis.warm_up)
@@ -142,7 +148,7 @@ class Worker:
                 self._abandon(time.monotonic())
         self._attempt_to(self._announcer.release_held)
         self._attempt_to(self._announcer.abandon_runs)
-        while len(self._second) and not self._given_up.is_set():
+        while self._second.can_end and not self._given_up.is_set():
             if not self._fill_in():
                 self._given_up.wait(_IDLE_POLL_S)
         self._second.close()
@@ -156,17 +162,27 @@ class Worker:
     def _feed(self, item: Item) -> None:
         if item.name == GAP:
             self._documents_lost(item.doc["run"], item.doc["why"])
+        elif item.name == "stop" and self._stopped_unseen(item.doc):
+            pass
         else:
             self._announcer.feed(item.name, item.doc, item.arrived)
 
     def _documents_lost(self, uid: str, why: str) -> None:
         """Note that documents of a run were lost on the way here."""
+        if uid in self._finished:
+            return  # found out at its end: it was all there
         logger.warning("run %s: documents were lost (%s)", uid, why)
+        self._announcer.lose(uid)
         known = self._runs.get(uid) or self._second.find(uid)
         run = known or self._opened({"uid": uid})
         run.ledger.lose_documents(why)
         if known is None:  # joined late: all that is known of it is that it is there
             self._second.add(run, stored_soon=False)
+
+    def _stopped_unseen(self, stop: dict[str, Any]) -> bool:
+        """Whether this ends a run of which only the second pass knows."""
+        uid = str(stop.get("run_start"))
+        return uid not in self._runs and self._second.stopped(uid, stop)
 
     def _opened(self, start: dict[str, Any]) -> OpenRun:
         fold = RunAnalysis(self._analysis, start, self._reader, self._darks)
@@ -192,7 +208,7 @@ class Worker:
         """Give a frame its verdict, whatever happens."""
         run = self._runs[ref.run_uid]
         run.seen = self._arrived
-        self.counters.announced += run.ledger.announce(ref)
+        self.announced(run, ref)
         behind = 0.0 if self._patient else time.monotonic() - self._arrived
         late, why = what_to_leave_out(
             ref, behind, self._settings, stored=self._second.can_fetch
@@ -214,12 +230,18 @@ class Worker:
         self._darks.close_run(run.uid)
         self._reader.close()
         run.stop = stop
+        if self._second.stopped(run.uid, stop):
+            return  # its agent died, or a document was lost: it ends there
         if run.ledger.provisional or not run.ledger.whole:
             self._second.add(run)
         else:
             self.finish(run)
 
     # What the second pass asks for.
+
+    def announced(self, run: OpenRun, ref: FrameRef) -> None:
+        """Count a frame, once."""
+        self.counters.announced += run.ledger.announce(ref)
 
     def judged(self, judge: Callable[[], Verdict], ref: FrameRef) -> Verdict:
         """Verdict of a frame, ``unknown`` where judging fails."""
@@ -228,7 +250,6 @@ class Worker:
 
     def publish(self, run: OpenRun, verdict: Verdict) -> None:
         """Publish one revision of a verdict."""
-        self.counters.announced += run.ledger.announce(verdict.frame)
         verdict = run.ledger.take(verdict)
         ref = verdict.frame
         documents, failure = self._attempt_to(partial(self._compose, run, verdict), ref)
@@ -241,6 +262,7 @@ class Worker:
 
     def finish(self, run: OpenRun) -> None:
         """Publish the stop document of a run."""
+        self._finished.append(run.uid)
         if run.derived is not None:
             status = str((run.stop or {}).get("exit_status") or "unknown")
             self._hand_over(run.derived.stop(raw_exit_status=status))
@@ -280,8 +302,11 @@ class Worker:
         try:
             return action(), ""
         except RingwatchError as error:
-            logger.error("%s", error)
-            return None, str(error)
+            told = str(error)
+            if told not in self._told:  # else each of a thousand events says it
+                self._told.append(told)
+                logger.error("%s", told)
+            return None, told
         except Exception as error:
             where = (
                 f"run {frame.run_uid} frame {frame.index}" if frame else "a document"
