@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy.stats import chi2
 
+from ringwatch.agent.quality import QualitySettings
 from ringwatch.benchmarks.flags.cases import CASES
+from ringwatch.benchmarks.flags.tally import FRAME_RATE_HZ
 
 __all__ = [
     "curve_name",
@@ -28,6 +31,9 @@ Row = Mapping[str, Any]
 
 _COLOURS = {1e4: "#c2571a", 1e6: "#1f6f8b", 1e8: "#4b3f72"}
 _GREY = "#555555"
+_BASELINES = {"total counts": ("D", "#c2571a"), "I0 suspender": ("s", "#4b3f72")}
+_FRAMES_AN_HOUR = 3600.0 * FRAME_RATE_HZ
+_ACCEPTED = QualitySettings().false_alarms_per_hour
 
 
 def curve_name(case: str) -> str:
@@ -118,25 +124,49 @@ def _finish(axes: Axes, case: str) -> None:
 
 
 def draw_alarms(summary: Row, path: Path) -> Path:
-    """False alarms per hour by story, with their upper limits at 95 %."""
-    rows = summary["by"]["story"]
-    names = list(rows)
-    hours = np.array([rows[n]["frames"] / 36_000.0 for n in names])
-    alarms = np.array([rows[n]["alarms"] for n in names], np.float64)
+    """False alarms per hour of all frames, by story, and those of the baselines.
+
+    A bar reaches to the upper limit at 95 %, a dot is the rate where there were any.
+    The baselines' rates stand beside: what people would hear without flags.
+    """
+    stories = summary["by"]["story"]
+    rows = {"all": _together(summary, stories)} | dict(stories)
+    hours = np.array([row["frames"] / _FRAMES_AN_HOUR for row in rows.values()])
+    alarms = np.array([row["alarms"] for row in rows.values()], np.float64)
     limit = chi2.ppf(0.95, 2 * (alarms + 1)) / 2 / hours
-    figure = Figure(figsize=(6.5, 3.4), layout="constrained")
+    figure = Figure(figsize=(6.8, 3.8), layout="constrained")
     axes = figure.subplots()
-    place = np.arange(len(names))
-    axes.barh(place, alarms / hours, color="#1f6f8b", height=0.55)
-    axes.plot(limit, place, "|", color=_GREY, markersize=14)
+    place = np.arange(len(rows))
+    axes.barh(place, limit, color="#cfe0e6", height=0.55, label="flags: at most (95 %)")
+    seen = alarms > 0
+    if seen.any():
+        rate = (alarms / hours)[seen]
+        axes.plot(rate, place[seen], "o", color="#1f6f8b", label="flags")
+    for name, (mark, colour) in _BASELINES.items():
+        told = [row["baselines"].get(name, 0) for row in rows.values()]
+        rate = np.array(told, np.float64) / hours
+        if rate.any():
+            axes.plot(rate[rate > 0], place[rate > 0], mark, color=colour, label=name)
+    axes.axvline(_ACCEPTED, color=_GREY, linewidth=0.8, linestyle=":")
+    axes.set_xscale("log")
+    axes.set_xlim(left=min(1e-2, limit.min() / 2))
     axes.set_yticks(
-        place, [f"{n} ({h:.1f} h)" for n, h in zip(names, hours, strict=True)]
+        place, [f"{n} ({h:.1f} h)" for n, h in zip(rows, hours, strict=True)]
     )
     axes.invert_yaxis()
-    axes.set_xlabel("false alarms an hour at 10 Hz; ticks: upper limit at 95 %")
+    axes.set_xlabel("false alarms an hour at 10 Hz; dotted: what the user accepts")
     axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=4)
     save_figure(figure, path, dots=110)
     return path
+
+
+def _together(summary: Row, stories: Row) -> Row:
+    """The row of all frames."""
+    complaints = sum((Counter(row["baselines"]) for row in stories.values()), Counter())
+    return {key: summary[key] for key in ("frames", "alarms")} | {
+        "baselines": complaints
+    }
 
 
 def draw_causes(rows: Sequence[Row], path: Path) -> Path:
