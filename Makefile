@@ -4,6 +4,8 @@ SHELL  := bash
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?=
+# Tests run in so many processes, each with one thread.
+PROCESSES ?= 2
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed$(EXTRAS)
 FOLDERS := agent benchmarks models plans simulated_beamline
@@ -12,13 +14,17 @@ FOLDERS := agent benchmarks models plans simulated_beamline
 export OMP_NUM_THREADS ?= 1
 export NUMBA_NUM_THREADS ?= 1
 
-.PHONY: demo test lint types imports bench lock clean
+.PHONY: demo test endure lint types imports bench lock clean
 
 demo: $(STAMP)
 	$(BIN)/ringwatch demo
 
 test: $(STAMP) lint types imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
+
+# Crashes, outages, bursts, fuzz and a soak at full length; quick forms are in `test`.
+endure: $(STAMP)
+	RINGWATCH_ENDURE=full $(BIN)/python -m pytest tests/endure --durations=30
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -9,9 +9,9 @@ from typing import Any
 
 from ringwatch.agent.analysis import Analysis, Classifies
 from ringwatch.agent.assembly import (
+    fetches,
     load_classifier,
     make_sinks,
-    stored_runs,
     unfinished,
 )
 from ringwatch.agent.counters import Counters
@@ -104,12 +104,14 @@ class Agent:
             max_bytes=settings.max_pending_bytes,
             max_items=settings.max_pending_documents,
         )
+        fetch = fetches(settings, api_key, fetch_dark)
         self._worker = Worker(
             self.analysis,
             self._inbox,
             self._sinks,
             attempt=attempt,
-            **stored_runs(settings, api_key, fetch_dark),
+            fetch_dark=fetch.dark,
+            fetch_run=fetch.run,
         )
         for left in unfinished(own, self.analysis.analysis_id):
             self._worker.resume(left)
@@ -120,7 +122,7 @@ class Agent:
         """Take one Bluesky document. Never blocks, never raises."""
         try:
             accepted = self._inbox.put(name, doc)
-        except (TypeError, KeyError, AttributeError, ValueError):
+        except (TypeError, LookupError, AttributeError, ValueError):
             logger.error("malformed %r document left out: %.200r", name, doc)
             return
         if not accepted and not self._warned:
@@ -129,6 +131,8 @@ class Agent:
 
     def wait_idle(self, timeout: float = 30.0) -> bool:
         """Wait until the verdicts of all frames so far are out; whether they are.
+
+        False early where Tiled takes nothing: a spool keeps what waits for it.
 
         Before the first frame: until compiled code is loaded (on the very first use it
         is compiled, which takes about a minute).

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from ringwatch.agent.analysis import Classifies
+from ringwatch.agent.backfill import FetchRun
 from ringwatch.agent.darks import Fetch
 from ringwatch.agent.errors import RingwatchError, SettingsError
 from ringwatch.agent.ledger import FrameKey
 from ringwatch.agent.results import DerivedRun
 from ringwatch.agent.settings import Settings
-from ringwatch.agent.sinks import Sink
+from ringwatch.agent.sinks import KeepsRuns, Sink
 
-__all__ = ["Unfinished", "load_classifier", "make_sinks", "stored_runs", "unfinished"]
+if TYPE_CHECKING:
+    from ringwatch.agent.zmq_security import Curve
+
+__all__ = [
+    "Fetches",
+    "Unfinished",
+    "curve_of",
+    "fetches",
+    "load_classifier",
+    "make_sinks",
+    "unfinished",
+]
 
 
 def load_classifier(settings: Settings) -> Classifies | None:
@@ -49,11 +62,11 @@ def make_sinks(settings: Settings, api_key: str | None) -> list[Sink]:
                 ZmqSink(
                     settings.publish,
                     allow_remote=settings.allow_remote,
-                    curve=_curve_of(settings),
+                    curve=curve_of(settings, binds=True),
                 )
             )
         if settings.tiled:
-            sinks.append(_tiled_sink(settings, api_key))
+            sinks.append(_tiled_sink(settings, api_key, sinks))
     except RingwatchError:
         for sink in sinks:
             sink.close(0.1)
@@ -61,19 +74,36 @@ def make_sinks(settings: Settings, api_key: str | None) -> list[Sink]:
     return sinks
 
 
-def _curve_of(settings: Settings) -> Any:
-    """Keys with which results are published; None without."""
-    if settings.curve_key is None or settings.curve_clients is None:
+def curve_of(settings: Settings, *, binds: bool) -> Curve | None:
+    """Keys for one of our 0MQ sockets; None where the settings name none.
+
+    Parameters
+    ----------
+    settings : Settings
+        Which has seen to it that keys of the others are named where ours is.
+    binds : bool
+        Whether others connect to the socket: it is the server then.
+    """
+    # Imported here: an agent that talks to nobody needs no 0MQ.
+    from ringwatch.agent.zmq_security import CurveClient, CurveServer  # noqa: PLC0415
+
+    own = settings.curve_key
+    if own is None:
         return None
-    from ringwatch.agent.zmq_security import CurveServer  # noqa: PLC0415
+    if binds:
+        assert settings.curve_clients is not None
+        return CurveServer(secret_key=own, allowed_keys=settings.curve_clients)
+    assert settings.curve_server is not None
+    return CurveClient(secret_key=own, server_key=settings.curve_server)
 
-    return CurveServer(
-        secret_key=settings.curve_key, allowed_keys=settings.curve_clients
-    )
 
+def _tiled_sink(
+    settings: Settings, api_key: str | None, listened_to: list[Sink]
+) -> Sink:
+    """The way to Tiled: by a spool on disk where there is a folder for it.
 
-def _tiled_sink(settings: Settings, api_key: str | None) -> Sink:
-    """The way to Tiled: by a spool on disk where there is a folder for it."""
+    What goes wrong there is told to those ``listened_to``.
+    """
     assert settings.tiled is not None
     key = api_key or os.environ.get("TILED_API_KEY")
     if settings.state is None:
@@ -82,6 +112,7 @@ def _tiled_sink(settings: Settings, api_key: str | None) -> Sink:
         return TiledSink(
             settings.tiled, container=settings.tiled_container, api_key=key
         )
+    from ringwatch.agent.sinks.service_alarms import ServiceAlarms  # noqa: PLC0415
     from ringwatch.agent.sinks.spooled import SpooledSink  # noqa: PLC0415
 
     return SpooledSink(
@@ -89,6 +120,9 @@ def _tiled_sink(settings: Settings, api_key: str | None) -> Sink:
         settings.tiled,
         container=settings.tiled_container,
         api_key=key,
+        max_memory_bytes=settings.spool_max_memory_bytes,
+        max_spool_bytes=settings.spool_max_bytes,
+        look=ServiceAlarms(listened_to[0]).look if listened_to else None,
     )
 
 
@@ -120,7 +154,9 @@ def unfinished(sinks: list[Sink], analysis_id: str) -> Iterator[Unfinished]:
     its frames is for the next attempt.
     """
     for sink in sinks:
-        for left in getattr(sink, "unfinished", list)():
+        if not isinstance(sink, KeepsRuns):
+            continue
+        for left in sink.unfinished():
             derived: DerivedRun | None = DerivedRun.resumed(
                 left.start, left.descriptors, left.next_seq_num
             )
@@ -138,12 +174,28 @@ def unfinished(sinks: list[Sink], analysis_id: str) -> Iterator[Unfinished]:
             yield Unfinished(left.raw_uid, frozenset(left.final), derived, attempt)
 
 
-def stored_runs(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetches:
+    """What the worker may fetch.
+
+    Attributes
+    ----------
+    dark : Fetch or None
+        Frames of a dark run.
+    run : FetchRun or None
+        A whole run once more, for its second pass.
+    """
+
+    dark: Fetch | None = None
+    run: FetchRun | None = None
+
+
+def fetches(
     settings: Settings, api_key: str | None, fetch_dark: Fetch | None
-) -> dict[str, Any]:
-    """What the worker may fetch from Tiled: dark runs, and whole runs once more."""
+) -> Fetches:
+    """What may be fetched from Tiled; ``fetch_dark`` goes before it."""
     if not settings.tiled:
-        return {"fetch_dark": fetch_dark}
+        return Fetches(dark=fetch_dark)
     from ringwatch.agent.sources.dark_runs import StoredDarkRuns  # noqa: PLC0415
     from ringwatch.agent.sources.stored_runs import StoredRuns  # noqa: PLC0415
 
@@ -155,8 +207,5 @@ def stored_runs(
         detector=detector,
         roots=roots,
     )
-    darks = StoredDarkRuns(runs, detector=detector, roots=roots)
-    return {
-        "fetch_dark": fetch_dark or darks,
-        "fetch_run": runs,
-    }
+    darks = fetch_dark or StoredDarkRuns(runs, detector=detector, roots=roots)
+    return Fetches(dark=darks, run=runs)

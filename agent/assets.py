@@ -19,6 +19,8 @@ _HDF5_SPECS = {"AD_HDF5", "AD_HDF5_SWMR", "AD_HDF5_GERM", "HDF5", "XSP3"}
 _IMAGE_SPECS = {"AD_TIFF": "image/tiff", "AD_CBF": "application/x-cbf"}
 _AD_TEMPLATE = "%s%s_%6.6d.tiff"
 _NUMBERS = 1 << 63
+_LONGEST_PATH = 4096  # of Linux
+_LONGEST_NAME = 300  # of a dataset, groups included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,7 @@ class Asset:
             )
         if number:
             return LostLocator(
-                reason=f"{self.path} is a single image, but frame {number} of it was "
+                reason=f"{self.path!s:.200} is one image, but frame {number} of it was "
                 "announced: a series needs a template"
             )
         return FileLocator(path=self.path, mimetype=self.mimetype)
@@ -81,22 +83,28 @@ def asset_of_stream_resource(doc: dict[str, Any]) -> Asset | LostLocator:
     uri = urlparse(str(doc["uri"]))
     if uri.scheme not in ("file", ""):
         return LostLocator(
-            reason=f"only file:// is read, not {uri.scheme!r} ({doc['uri']})"
+            reason=f"only file:// is read, not {uri.scheme[:20]!r} "
+            f"({str(doc['uri'])[:200]})"
         )
     path = unquote(uri.path)
     data_key = str(doc.get("data_key", ""))
     template = str(parameters.get("template") or "")
     if mimetype == HDF5 and not template:
         dataset = str(parameters.get("dataset") or parameters.get("path") or "")
-        return Asset(path=Path(path), mimetype=HDF5, data_key=data_key, dataset=dataset)
+        return _checked(
+            Asset(path=Path(path), mimetype=HDF5, data_key=data_key, dataset=dataset)
+        )
     image = re.search(r"image/[a-z0-9.+-]+|application/x-cbf", mimetype)
     if image is None:
+        many = " in many files" * bool(template)
         return LostLocator(
-            reason=f"frames of type {mimetype!r}{' in many files' * bool(template)} "
-            "are not known: HDF5, TIFF and CBF are"
+            reason=f"frames of type {mimetype[:80]!r}{many} are not known: HDF5, TIFF "
+            "and CBF are"
         )
     if not template:
-        return Asset(path=Path(path), mimetype=image.group(), data_key=data_key)
+        return _checked(
+            Asset(path=Path(path), mimetype=image.group(), data_key=data_key)
+        )
     folder, prefix = path, ""
     if not path.endswith("/") and not template.startswith("/"):
         # Bluesky's consolidators put address and name together as they are.
@@ -104,11 +112,13 @@ def asset_of_stream_resource(doc: dict[str, Any]) -> Asset | LostLocator:
     names = ImageNames.from_template(template, str(parameters.get("filename", "")))
     if names is None:
         return _unknown_template(template)
-    return Asset(
-        path=Path(folder or "/"),
-        mimetype=image.group(),
-        data_key=data_key,
-        names=replace(names, before=prefix + names.before),
+    return _checked(
+        Asset(
+            path=Path(folder or "/"),
+            mimetype=image.group(),
+            data_key=data_key,
+            names=replace(names, before=prefix + names.before),
+        )
     )
 
 
@@ -122,22 +132,44 @@ def asset_of_resource(doc: dict[str, Any]) -> Asset | LostLocator:
         dataset = (
             arguments.get("dataset") or arguments.get("path") or "/entry/data/data"
         )
-        return Asset(
-            path=path, mimetype=HDF5, dataset=str(dataset), frames_per_point=frames
+        return _checked(
+            Asset(
+                path=path, mimetype=HDF5, dataset=str(dataset), frames_per_point=frames
+            )
         )
     if spec in _IMAGE_SPECS:
         template = str(arguments.get("template", _AD_TEMPLATE))
         names = ImageNames.from_template(template, str(arguments.get("filename", "")))
         if names is None:
             return _unknown_template(template)
-        return Asset(
-            path=path,
-            mimetype=_IMAGE_SPECS[spec],
-            names=names,
-            frames_per_point=frames,
+        return _checked(
+            Asset(
+                path=path,
+                mimetype=_IMAGE_SPECS[spec],
+                names=names,
+                frames_per_point=frames,
+            )
         )
     known = ", ".join(sorted(_HDF5_SPECS | set(_IMAGE_SPECS)))
-    return LostLocator(reason=f"resources of spec {spec!r} are not known: {known} are")
+    return LostLocator(
+        reason=f"resources of spec {spec[:80]!r} are not known: {known} are"
+    )
+
+
+def _checked(asset: Asset) -> Asset | LostLocator:
+    """The asset, where its names are of a length that names have."""
+    before = asset.names.before if asset.names else ""
+    for name, longest in (
+        (str(asset.path), _LONGEST_PATH),
+        (asset.dataset, _LONGEST_NAME),
+        (before, _LONGEST_NAME),
+    ):
+        if len(name) > longest:
+            return LostLocator(
+                reason=f"the name {name[:80]!r}... has {len(name)} letters: there is "
+                "no such file"
+            )
+    return asset
 
 
 def _unknown_template(template: str) -> LostLocator:

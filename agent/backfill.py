@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from ringwatch.agent.documents import Announcer
-from ringwatch.agent.errors import ReplayError, RingwatchError
+from ringwatch.agent.errors import ReplayError, RingwatchError, TiledAwayError
 from ringwatch.agent.nouns import FrameRef
 from ringwatch.agent.results import NamedDocument
 
@@ -54,6 +54,10 @@ class Frames(Protocol):
     def failure(self) -> str:
         """Why the rest cannot be had; empty where all could."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether what comes next is not stored yet, or Tiled is away."""
+
     def poll(self) -> FrameRef | None:
         """Next frame; None where there is none yet, or none any more."""
 
@@ -68,6 +72,7 @@ class ReferredFrames:
     """Frames of which the references are still known, their pixels in files."""
 
     failure = ""
+    waits = False
     start: dict[str, Any] | None = None
     stop: dict[str, Any] | None = None
 
@@ -115,6 +120,7 @@ class StoredFrames:
         self.failure = ""
         self.start: dict[str, Any] | None = None
         self.stop: dict[str, Any] | None = None
+        self.waits = False
         self._uid, self._fetch, self._detector = uid, fetch, detector
         self._deadline = time.monotonic() + patience_s
         self._queue: queue.Queue[FrameRef | None] = queue.Queue(_AHEAD)
@@ -165,13 +171,20 @@ class StoredFrames:
     def _documents(self) -> Iterator[NamedDocument]:
         """Documents of the run, once it is stored to its end."""
         while True:
-            late = time.monotonic() > self._deadline
+            began = time.monotonic()
+            late = began > self._deadline
             try:
-                yield from self._fetch(self._uid, whole=not late)
-            except ReplayError:
-                if self._stopping.is_set() or late:
+                for named in self._fetch(self._uid, whole=not late):
+                    self.waits = False
+                    yield named
+            except ReplayError as error:
+                away = isinstance(error, TiledAwayError)
+                if self._stopping.is_set() or (late and not away):
                     raise
+                self.waits = True
                 self._stopping.wait(_RETRY_S)
+                if away:  # time in which Tiled could not be asked does not count
+                    self._deadline += time.monotonic() - began
             else:
                 return
 

@@ -19,6 +19,7 @@ from ringwatch.agent.assets import Asset, asset_of_resource, asset_of_stream_res
 from ringwatch.agent.document_bounds import (
     MOST_FRAMES_AT_ONCE,
     check_frame_count,
+    check_lengths,
     check_shape,
     text_of,
     whole_number,
@@ -166,6 +167,7 @@ class Announcer(DocumentRouter):
             )
         if uid in self._streams or len(run.descriptors) >= MOST_DESCRIPTORS:
             raise DocumentError(f"a second descriptor {uid}, or too many of them")
+        check_lengths(doc["data_keys"])
         images = image_keys(doc)
         run.images_seen |= set(images)
         key = self._choose(images, doc)

@@ -48,6 +48,8 @@ class EmbeddedTiled:
         Secret that clients need, letters and digits; by default a fresh one.
     port : int
         0 takes a free one.
+    streams : bool
+        Whether clients may subscribe to what is being written, by websocket.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class EmbeddedTiled:
         readable_storage: Sequence[str | Path] = (),
         api_key: str | None = None,
         port: int = 0,
+        streams: bool = True,
     ) -> None:
         self.directory = Path(directory)
         self.api_key = api_key or secrets.token_hex(16)
@@ -72,6 +75,7 @@ class EmbeddedTiled:
             )
         self._storage = [str(Path(folder).resolve()) for folder in readable_storage]
         self._port = port
+        self.streams = streams
         self._process: subprocess.Popen[str] | None = None
         self._client: Any = None
         self.uri = ""
@@ -99,6 +103,7 @@ class EmbeddedTiled:
             "directory": str(self.directory.resolve()),
             "readable_storage": self._storage,
             "port": self._port,
+            "streams": self.streams,
         }
         # The key goes through the environment: other users can read a command line.
         with log.open("a") as stream:

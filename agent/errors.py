@@ -17,6 +17,7 @@ __all__ = [
     "RingwatchError",
     "SettingsError",
     "SinkError",
+    "TiledAwayError",
 ]
 
 
@@ -58,6 +59,10 @@ class SinkError(RingwatchError):
 
 class ReplayError(RingwatchError):
     """A stored run could not be replayed."""
+
+
+class TiledAwayError(ReplayError):
+    """Tiled does not answer, or fails: asked again later it may have the run."""
 
 
 class AgentClosedError(RingwatchError):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.assets import HDF5
+from ringwatch.agent.block_headers import count_blocks
 from ringwatch.agent.data_roots import DataRoots
 from ringwatch.agent.errors import (
     ForbiddenFrameError,
@@ -52,6 +53,7 @@ class FrameReader:
         self._max_frame_bytes = max_frame_bytes
         self._timeout_s = timeout_s
         self._files = HDF5Files(self._roots)
+        count_blocks(b"", 0, 1, 0)  # compiled now, not for the first frame
         self._given_up: set[Path] = set()
 
     def read(self, ref: FrameRef) -> NDArray[np.generic]:
@@ -120,9 +122,7 @@ class FrameReader:
             time.sleep(_POLL_S)
 
     def _read_image(self, path: Path) -> NDArray[np.generic]:
-        if path.is_file():
-            self._check_size(path.stat().st_size, path)
-        return read_image(path)
+        return read_image(path, most_bytes=self._max_frame_bytes, announced=True)
 
     def _read_hdf5(self, path: Path, locator: FileLocator) -> NDArray[np.generic]:
         try:
@@ -159,7 +159,9 @@ class FrameReader:
                 f"{path}: frame {locator.start} was announced but the file holds "
                 f"{math.prod(leading)}"
             )
-        return np.asarray(dataset[np.unravel_index(locator.start, leading)])
+        place = tuple(int(n) for n in np.unravel_index(locator.start, leading))
+        self._files.check_frame(dataset, place, self._max_frame_bytes)
+        return np.asarray(dataset[place])
 
     def _check_size(self, size: int, path: Path) -> None:
         if size > self._max_frame_bytes:

@@ -8,6 +8,7 @@ step by step, and each file is looked at before HDF5 gets it.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,14 +16,24 @@ from typing import Self
 import h5py
 import hdf5plugin
 
+from ringwatch.agent.chunk_bounds import (
+    Place,
+    check_chunk,
+    chunks_of_frame,
+    stored_chunks,
+)
 from ringwatch.agent.chunk_cache import with_room_for_chunks
 from ringwatch.agent.data_roots import DataRoots
 from ringwatch.agent.errors import FrameReadError
+from ringwatch.agent.swmr_access import open_beside_writer
+from ringwatch.agent.virtual_layout import check_layout
+from ringwatch.agent.virtual_sources import frame_in_source
 
 __all__ = ["HDF5Files"]
 
 _FILES_KEPT = 8
 _DATASETS_KEPT = 64
+_CHUNKS_KEPT = 10_000  # remembered to be sound
 _LINKS = 16  # followed on the way to one dataset; more is a circle
 _LAYERS = 4  # virtual datasets over virtual datasets
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -50,6 +61,9 @@ class HDF5Files:
         self._layers = layers
         self._files: OrderedDict[Path, h5py.File] = OrderedDict()
         self._datasets: dict[tuple[Path, str], h5py.Dataset] = {}
+        self._sources: dict[h5py.Dataset, list[h5py.VDSmap]] = {}
+        self._below: HDF5Files | None = None  # of sources of virtual datasets
+        self._sound: set[tuple[h5py.Dataset, Place]] = set()  # chunks
 
     def __enter__(self) -> Self:
         return self
@@ -65,6 +79,10 @@ class HDF5Files:
     def close(self) -> None:
         """Close all files; they can be opened again."""
         self._datasets.clear()
+        self._sources.clear()
+        self._sound.clear()
+        if self._below is not None:
+            self._below.close()
         while self._files:
             self._files.popitem()[1].close()
 
@@ -94,6 +112,66 @@ class HDF5Files:
         self._datasets[path, name] = found
         return found
 
+    def check_frame(
+        self, dataset: h5py.Dataset, leading: Place, most_bytes: int
+    ) -> None:
+        """Look at the packed chunks of one frame before HDF5 unpacks them.
+
+        Parameters
+        ----------
+        dataset : h5py.Dataset
+            Of this object; frames, (..., y, x).
+        leading : tuple of int
+            Indices of the frame.
+        most_bytes : int
+            See ``check_chunk``, also for the errors.
+        """
+        if not dataset.is_virtual:
+            self._check_chunks(dataset, chunks_of_frame(dataset, leading), most_bytes)
+            return
+        if dataset not in self._sources:
+            self._sources[dataset] = _sources(dataset)
+        for source in self._sources[dataset]:
+            shown, place = frame_in_source(source, leading)
+            if not shown:
+                continue
+            below, found = self._source(dataset, source.file_name, source.dset_name)
+            if place is not None and len(place) == found.ndim - 2:
+                below.check_frame(found, place, most_bytes)
+            else:
+                below.check_all(found, most_bytes)
+
+    def check_all(self, dataset: h5py.Dataset, most_bytes: int) -> None:
+        """Look at all chunks of a dataset of any shape; as ``check_frame``."""
+        if not dataset.is_virtual:
+            self._check_chunks(dataset, stored_chunks(dataset), most_bytes)
+            return
+        for source in _sources(dataset):
+            below, found = self._source(dataset, source.file_name, source.dset_name)
+            below.check_all(found, most_bytes)
+
+    def _check_chunks(
+        self, dataset: h5py.Dataset, places: Iterable[Place], most_bytes: int
+    ) -> None:
+        for place in places:
+            if (dataset, place) not in self._sound:
+                check_chunk(dataset, place, most_bytes)
+                if len(self._sound) >= _CHUNKS_KEPT:
+                    self._sound.clear()
+                self._sound.add((dataset, place))
+
+    def _source(
+        self, dataset: h5py.Dataset, file: str, name: str
+    ) -> tuple[HDF5Files, h5py.Dataset]:
+        """Open a source of a virtual dataset; kept open, frame after frame."""
+        path = Path(dataset.file.filename)
+        if not self._layers:
+            raise FrameReadError(f"{path}: too many virtual datasets over each other")
+        if self._below is None:
+            self._below = HDF5Files(self._roots, layers=self._layers - 1)
+        origin = path if file == "." else self._linked(path, file)
+        return self._below, self._below.dataset(origin, name)
+
     def _follow(self, path: Path, name: str) -> h5py.Dataset:
         """Walk to a dataset, and from file to file where links lead there."""
         place, ahead, links = self._file(path)["/"], deque(_parts(name)), 0
@@ -101,7 +179,7 @@ class HDF5Files:
             step = ahead.popleft()
             link = _link(place, step)
             if isinstance(link, h5py.HardLink):
-                place = place[step]
+                place = _opened(place, step)
                 continue
             links += 1
             if links > _LINKS:
@@ -118,21 +196,19 @@ class HDF5Files:
 
     def _check_sources(self, dataset: h5py.Dataset) -> None:
         """Look at all files from which HDF5 would take the pixels itself."""
+        path = Path(dataset.file.filename)
         for name, *_ in dataset.external or ():
-            self._roots.checked(Path(name))  # relative to the working folder
+            # Relative to the working folder. A pipe would block for ever.
+            if not self._roots.checked(Path(name)).is_file():
+                raise FileNotFoundError(f"{path} refers to {name}, which is no file")
         if not dataset.is_virtual:
             return
-        path = Path(dataset.file.filename)
-        if not self._layers:
-            raise FrameReadError(f"{path}: too many virtual datasets over each other")
         for file, source in {(s.file_name, s.dset_name) for s in _sources(dataset)}:
             if "%b" in file or "%b" in source:
                 raise FrameReadError(
                     f"{path}: its sources are named by a pattern ({file!r}): list them"
                 )
-            origin = path if file == "." else self._linked(path, file)
-            with HDF5Files(self._roots, layers=self._layers - 1) as files:
-                files.dataset(origin, source)
+            self._source(dataset, file, source)
 
     def _linked(self, path: Path, name: str) -> Path:
         """Find a file that another one names, in all the places where HDF5 looks.
@@ -171,6 +247,12 @@ def _link(place: object, name: str) -> h5py.HardLink:
     return link
 
 
+def _opened(place: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
+    # Even to ask what kind of object it is would have HDF5 go over its list.
+    check_layout(Path(place.file.filename), place.id.links.get_info(name.encode()).u)
+    return place[name]
+
+
 def _sources(dataset: h5py.Dataset) -> list[h5py.VDSmap]:
     return list(dataset.virtual_sources())
 
@@ -179,8 +261,13 @@ def _open(path: Path) -> h5py.File:
     if not path.is_file():  # a pipe would block
         raise FileNotFoundError(f"{path} is not there, or no regular file")
     if _is_written_for_swmr(path):
-        return h5py.File(path, "r", libver="latest", swmr=True)
-    return h5py.File(path, "r", locking=False)
+        return open_beside_writer(path)
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError:
+        # Open elsewhere in this process since it was written: HDF5 then wants locks
+        # from all or from none.
+        return h5py.File(path, "r")
 
 
 def _is_written_for_swmr(path: Path) -> bool:

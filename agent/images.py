@@ -2,37 +2,60 @@
 
 from __future__ import annotations
 
+import math
 import struct
+import tokenize
 import zlib
 from pathlib import Path
 
 import fabio
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from ringwatch.agent.errors import FrameReadError, FrameShapeError, MissingFrameError
-from ringwatch.agent.whole_images import check_whole
+from ringwatch.agent.errors import (
+    ForbiddenFrameError,
+    FrameReadError,
+    FrameShapeError,
+    MissingFrameError,
+)
+from ringwatch.agent.whole_images import KNOWN, check_size, check_whole
 
 __all__ = ["read_image"]
 
-# What readers of image formats end in on damaged files; fabio asserts its checksums.
+_MOST_BYTES = 1 << 30
+_LONGEST_HEADER = 10_000  # of .npy; room is made for it before it is read
+_NPY = b"\x93NUMPY"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+# What readers of image formats end in on damaged files; fabio asserts its checksums,
+# and leaves names without a value.
 _DAMAGED = (
     OSError,
     EOFError,
     ValueError,
     TypeError,
     LookupError,
+    NameError,
     AttributeError,
     ArithmeticError,
     AssertionError,
     RuntimeError,
+    SyntaxError,
     MemoryError,
     struct.error,
+    tokenize.TokenError,
     zlib.error,
 )
 
 
-def read_image(path: Path, *, what: str = "frame") -> NDArray[np.generic]:
+def read_image(
+    path: Path,
+    *,
+    what: str = "frame",
+    most_bytes: int = _MOST_BYTES,
+    announced: bool = False,
+) -> NDArray[np.generic]:
     """Read one image, shape (y, x); of a file with several the first.
 
     Parameters
@@ -41,6 +64,11 @@ def read_image(path: Path, *, what: str = "frame") -> NDArray[np.generic]:
         ``.npy``, or any format of fabio.
     what : str
         Names it in errors: "mask", "dark".
+    most_bytes : int
+        An image that announces more is not read; the file unpacked has no more either.
+    announced : bool
+        Whether a document named it, not the user: then only TIFF, CBF and EDF are read.
+        Others of fabio's formats lead to further files, or are not looked at first.
 
     Raises
     ------
@@ -48,20 +76,15 @@ def read_image(path: Path, *, what: str = "frame") -> NDArray[np.generic]:
         Where there is no such file.
     FrameShapeError
         Where it holds something else than an image.
+    ForbiddenFrameError
+        Where it may not be read.
     FrameReadError
         Where it cannot be read.
     """
     if not path.is_file():
         raise MissingFrameError(f"no {what} at {path}")
     try:
-        if path.suffix == ".npy":
-            image = np.asarray(np.load(path, allow_pickle=False))
-        else:
-            check_whole(path)
-            with fabio.open(str(path)) as opened:
-                if opened.data is None:  # what it makes of some damaged TIFFs
-                    raise EOFError("no pixels in it")
-                image = np.asarray(opened.data)
+        image = _read(path, most_bytes, announced=announced)
     except _DAMAGED as error:
         raise FrameReadError(
             f"the {what} {path} cannot be read: it is truncated, damaged or of an "
@@ -73,3 +96,62 @@ def read_image(path: Path, *, what: str = "frame") -> NDArray[np.generic]:
             "two-dimensional image of numbers is expected"
         )
     return image
+
+
+def _read(path: Path, most_bytes: int, *, announced: bool) -> NDArray[np.generic]:
+    with path.open("rb") as file:
+        signature = file.read(len(_HDF5))
+    if signature.startswith(_NPY) and not announced:
+        return _read_npy(path, most_bytes)
+    if signature.lstrip().startswith(b"<"):
+        raise ValueError("XML is not read: it may lead to other files")
+    form = check_whole(path, most_bytes)
+    if announced and form not in KNOWN:
+        raise ForbiddenFrameError(
+            f"{path} is no TIFF, CBF or EDF: others are not read because a document "
+            "says so; classify it by hand"
+        )
+    try:
+        return _read_by_fabio(path, form, most_bytes, is_hdf5=signature == _HDF5)
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        # Fabio wraps what it meets into bare ones: those, and no others.
+        raise ValueError(str(error)[:200]) from error
+
+
+def _read_by_fabio(
+    path: Path, form: str, most_bytes: int, *, is_hdf5: bool
+) -> NDArray[np.generic]:
+    if form != "tiff" and not is_hdf5:  # HDF5 looks at its own header
+        header = fabio.openheader(str(path))
+        check_size(math.prod(header.shape or (0,)), most_bytes, path)
+    with fabio.open(str(path)) as opened:
+        if opened.data is None:  # what it makes of some damaged TIFFs
+            raise EOFError("no pixels in it")
+        return np.asarray(opened.data)
+
+
+def _read_npy(path: Path, most_bytes: int) -> NDArray[np.generic]:
+    """Read an array of numbers, after a look at its header (NumPy's NEP 1)."""
+    with path.open("rb") as file:
+        version = npy.read_magic(file)
+        width = 2 if version == (1, 0) else 4
+        if int.from_bytes(file.read(width), "little") > _LONGEST_HEADER:
+            raise ValueError("a header of such a length")
+        file.seek(-width, 1)
+        read_header = (
+            npy.read_array_header_1_0
+            if version == (1, 0)
+            else npy.read_array_header_2_0
+        )
+        shape, _, dtype = read_header(file)
+        size = math.prod(shape) * dtype.itemsize
+        check_size(size, most_bytes, path)
+        if dtype.hasobject or any(n < 0 for n in shape):
+            raise ValueError("no array of numbers")
+        rest = path.stat().st_size - file.tell()
+        if rest < size:
+            raise EOFError(f"{rest} bytes of {size} are there")
+        file.seek(0)
+        return np.asarray(npy.read_array(file, allow_pickle=False))

@@ -22,6 +22,10 @@ MOST_REFS = 1_000_000
 """References kept of one run, some 300 bytes each; longer runs are read from Tiled."""
 
 
+MOST_VERDICTS = 10_000
+"""Provisional verdicts kept of one run, some 6 kB each."""
+
+
 def key_of(ref: FrameRef) -> FrameKey:
     """Identity of a frame within its run."""
     return ref.stream, ref.data_key, ref.index
@@ -61,7 +65,7 @@ class FrameLedger:
         self._announced: dict[tuple[str, str], int] = {}
         self._refs: list[FrameRef] | None = []
         self._finals: dict[tuple[str, str], _Finals] = {}
-        self._provisional: dict[FrameKey, Verdict] = {}
+        self._provisional: dict[FrameKey, tuple[int, Verdict | FrameRef]] = {}
         for stream, data_key, index in final:
             self._of(stream, data_key).add(index)
             series = stream, data_key
@@ -106,11 +110,13 @@ class FrameLedger:
         key = key_of(ref)
         earlier = self._provisional.pop(key, None)
         if earlier is not None:
-            verdict = replace(verdict, revision=earlier.revision + 1)
+            verdict = replace(verdict, revision=earlier[0] + 1)
         if verdict.final:
             self._of(ref.stream, ref.data_key).add(ref.index)
         else:  # without its arrays: it may have to stand in for a final one
-            self._provisional[key] = replace(verdict, pattern=None, corrected=None)
+            whole = len(self._provisional) < MOST_VERDICTS
+            kept = replace(verdict, pattern=None, corrected=None) if whole else ref
+            self._provisional[key] = verdict.revision, kept
         return verdict
 
     def is_final(self, ref: FrameRef) -> bool:
@@ -123,9 +129,12 @@ class FrameLedger:
         return sum(len(finals) for finals in self._finals.values())
 
     @property
-    def provisional(self) -> tuple[Verdict, ...]:
-        """Newest verdicts of the frames without a final one, arrays left out."""
-        return tuple(self._provisional.values())
+    def provisional(self) -> tuple[Verdict | FrameRef, ...]:
+        """Newest verdicts of the frames without a final one, arrays left out.
+
+        Beyond ``MOST_VERDICTS`` of them the frames alone.
+        """
+        return tuple(kept for _, kept in self._provisional.values())
 
     def refs(self) -> Iterator[FrameRef] | None:
         """All frames in order, if none is missing and all pixels lie in files."""

@@ -19,8 +19,10 @@ __all__ = ["PATTERN_SUFFIXES", "is_pattern_file", "read_axis", "read_pattern"]
 
 PATTERN_SUFFIXES = frozenset({".xy", ".xye", ".chi", ".dat", ".csv", ".txt"})
 
-_MAX_BYTES = 1 << 28
+_MAX_BYTES = 1 << 24  # half a million points
 _HEADER_BYTES = 1 << 16
+_PIECE = 1 << 16
+_LONGEST_LINE = 2000  # what is longer costs some expressions its length squared
 _LEAST_ROWS = 10
 _COMMENT = re.compile(r"^\s*([#!;'\"/*].*)?$")
 
@@ -109,11 +111,14 @@ def _bytes(path: Path, most: int) -> bytes:
     if not path.is_file():
         raise FrameReadError(f"{path} is not there")
     try:
-        if path.suffix.lower() == ".gz":
-            with gzip.open(path) as packed:
-                return packed.read(most)
-        with path.open("rb") as plain:
-            return plain.read(most)
+        packed = path.suffix.lower() == ".gz"
+        with gzip.open(path) if packed else path.open("rb") as file:
+            # In pieces: a file makes room for all that it is asked for.
+            pieces, left = [], most
+            while left and (piece := file.read(min(_PIECE, left))):
+                pieces.append(piece)
+                left -= len(piece)
+            return b"".join(pieces)
     except (OSError, EOFError, zlib.error) as error:
         raise FrameReadError(f"{path} cannot be read: {error}") from error
 
@@ -123,7 +128,9 @@ def _columns(text: str, path: Path) -> NDArray[np.float64]:
     rows: list[list[float]] = []
     single = 0  # lines of one number, as the header of .chi has one
     for number, line in enumerate(text.splitlines(), start=1):
-        if _COMMENT.match(line):
+        if len(line) > _LONGEST_LINE and rows:
+            raise FrameReadError(f"{path}, line {number}: {len(line)} letters long")
+        if len(line) > _LONGEST_LINE or _COMMENT.match(line):
             continue
         if _DECIMAL_COMMA.match(line):
             raise FrameReadError(
@@ -141,7 +148,7 @@ def _columns(text: str, path: Path) -> NDArray[np.float64]:
                 single += bool(row)
                 continue  # still in the header
             raise FrameReadError(f"{path}, line {number}: one column where two belong")
-        rows.append(row)
+        rows.append(row[:3])
     # A header may hold numbers too: the table is what the last rows look like.
     width = min(len(rows[-1]), 3) if rows else 0
     table = [row[:width] for row in rows if len(row) >= width]

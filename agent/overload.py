@@ -25,7 +25,12 @@ class Late(Enum):
 
 
 def what_to_leave_out(
-    ref: FrameRef, behind_s: float, settings: Settings, *, stored: bool
+    ref: FrameRef,
+    behind_s: float,
+    settings: Settings,
+    *,
+    stored: bool,
+    labelled: bool = True,
 ) -> tuple[Late, str]:
     """What to leave out of a frame, and why.
 
@@ -37,6 +42,8 @@ def what_to_leave_out(
     settings : Settings
     stored : bool
         Whether its run can be fetched from Tiled.
+    labelled : bool
+        Whether frames get labels at all.
     """
     if isinstance(ref.locator, LostLocator):
         dropped = ref.locator.shed and stored
@@ -46,6 +53,6 @@ def what_to_leave_out(
     why = f"left out for now: the agent is {behind_s:.1f} s behind"
     if behind_s > settings.shed_frames_after_s:
         return Late.FRAME, why
-    if behind_s > settings.shed_labels_after_s:
+    if labelled and behind_s > settings.shed_labels_after_s:
         return Late.LABEL, why
     return Late.NOTHING, ""

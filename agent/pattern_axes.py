@@ -34,6 +34,7 @@ _NAMED = re.compile(
 )
 _WAVELENGTH = re.compile(r'^[\s#]*"wavelength":\s*([-+.\deE]+),?\s*$')
 """pyFAI's, in metres."""
+_LONGEST_LINE = 200  # the expressions take its length squared, or worse
 _ROW = re.compile(r"^\s*[-+]?\.?\d\S*?[\s,;]+[-+]?\.?\d")
 
 
@@ -122,7 +123,8 @@ def axis_of(
 
 def _header(text: str) -> Iterator[str]:
     """Lines above the first row of numbers."""
-    return takewhile(lambda line: not _ROW.match(line), text.splitlines())
+    lines = (line[:_LONGEST_LINE] for line in text.splitlines())
+    return takewhile(lambda line: not _ROW.match(line), lines)
 
 
 def _number(word: str) -> float | None:

@@ -94,6 +94,7 @@ def on_dask(
     *,
     address: str | None = None,
     workers: int = 0,
+    patience_s: float = 10.0,
 ) -> Iterator[tuple[str, str]]:
     """Carry out orders on Dask workers; yields each with its answer as it comes.
 
@@ -106,6 +107,8 @@ def on_dask(
     workers : int
         Without an address: a cluster of so many processes on this machine, one thread
         each.
+    patience_s : float
+        How long a scheduler may take to answer, seconds.
 
     Raises
     ------
@@ -126,7 +129,7 @@ def on_dask(
                 dashboard_address=None,
             )
         try:
-            client = distributed.Client(cluster or address, timeout="10s")
+            client = distributed.Client(cluster or address, timeout=patience_s)
         except (OSError, TimeoutError, ValueError) as error:
             if cluster is not None:
                 cluster.close()

@@ -22,7 +22,7 @@ from ringwatch.agent.darks import DarkBook, Fetch
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.nouns import FrameRef, Verdict
 from ringwatch.agent.open_run import OpenRun
-from ringwatch.agent.run_analysis import RunAnalysis
+from ringwatch.agent.run_analysis import RunAnalysis, unknown_verdict
 
 __all__ = ["SecondPass"]
 
@@ -75,10 +75,11 @@ class SecondPass:
     @property
     def can_end(self) -> bool:
         """Whether any run here can come to its end: it stopped, or its frames come."""
-        return any(
-            run.stop is not None or run.second is not None
-            for run in self._runs.values()
-        )
+        return any(run.stop or run.second is not None for run in self._waiting)
+
+    @property
+    def _waiting(self) -> tuple[OpenRun, ...]:
+        return tuple(self._runs.values())  # others may ask while it changes
 
     @property
     def can_fetch(self) -> bool:
@@ -103,6 +104,11 @@ class SecondPass:
             self._runs[run.uid] = run
             run.frames = self._frames_of(run, stored_soon=stored_soon)
 
+    @property
+    def only_waits(self) -> bool:
+        """Whether nothing can be done for any run here until Tiled has more of it."""
+        return all(run.frames is not None and run.frames.waits for run in self._waiting)
+
     def stopped(self, uid: str, stop: dict[str, Any]) -> bool:
         """Note that a run stopped; whether it waits here.
 
@@ -118,7 +124,7 @@ class SecondPass:
 
     def step(self) -> bool:
         """Deal with one frame; whether there may be more at once."""
-        return any(self._step(run) for run in tuple(self._runs.values()))
+        return any(self._step(run) for run in self._waiting)
 
     def close(self) -> None:
         """Fetch no more; what is not through stays as it is."""
@@ -178,8 +184,15 @@ class SecondPass:
                 len(left),
                 failure or "neither files nor Tiled have them",
             )
-        for verdict in left:
+        for kept in left:
+            verdict = kept if isinstance(kept, Verdict) else _lost(kept, self._analysis)
             self._publisher.publish(run, replace(verdict, final=True))
         assert run.frames is not None
         run.stop = run.stop or run.frames.stop
         self._publisher.finish(run)
+
+
+def _lost(ref: FrameRef, analysis: Analysis) -> Verdict:
+    """Last word on a frame whose provisional verdict was too many to keep."""
+    reason = "it cannot be had again, and its provisional verdict was not kept"
+    return unknown_verdict(ref, reason, analysis.analysis_id, time.monotonic())

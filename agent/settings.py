@@ -74,6 +74,12 @@ class Settings(BaseModel):
         ``natural`` (class frequencies of known inorganic structures) or ``balanced``.
     publish : str or None
         0MQ address to bind, such as ``tcp://127.0.0.1:5578``.
+    documents_from : {'zmq', 'tiled'}
+        Where ``ringwatch serve`` takes documents from: off 0MQ, as they are emitted, or
+        out of ``tiled``, as others write them to ``raw_container``, a second or so
+        later; for beamlines that publish nothing.
+    tiled_poll_s : float
+        How often to look for news in a Tiled server that has no websockets, seconds.
     documents : tuple of str
         0MQ addresses of publishers or proxies from which documents come; for
         ``ringwatch serve``.
@@ -81,6 +87,15 @@ class Settings(BaseModel):
         Only documents published under this prefix; empty for all.
     documents_bind : bool
         Whether publishers connect to us.
+    documents_max_waiting_bytes : int
+        Documents that have come and wait for the agent, at most. Beyond it nothing is
+        received, and once the publisher has no more room it drops; frames of dropped
+        documents are found in Tiled.
+    documents_high_water_mark : int
+        Messages that 0MQ holds before those bytes are counted; of inline frames a few
+        are much.
+    message_bytes : int
+        Largest message. A larger one closes its connection before memory is taken.
     allow_remote : bool
         Whether ``publish`` and ``documents`` may be addresses beyond this machine
         without CURVE. Nothing is encrypted then: whoever reaches the port can listen.
@@ -94,6 +109,11 @@ class Settings(BaseModel):
     state : Path or None
         Folder of this agent's own files: results go to a spool there first, and to
         Tiled from there. None: they wait in memory.
+    spool_max_memory_bytes : int
+        Results that wait for the disk, at most; for when it is full and Tiled is away.
+        Beyond it events are lost, counted and named in the log.
+    spool_max_bytes : int
+        Files of the spool, at most; beyond it the disk counts as full.
     tiled : str or None
         Address of a Tiled server; the API key is read from ``TILED_API_KEY``.
     tiled_container, raw_container : str
@@ -127,18 +147,37 @@ class Settings(BaseModel):
     weights: Path | None = None
     prior: Literal["natural", "balanced"] = "natural"
     publish: str | None = None
+    documents_from: Literal["zmq", "tiled"] = "zmq"
+    tiled_poll_s: float = Field(default=1.0, gt=0, le=60)
     documents: tuple[str, ...] = ()
     documents_prefix: str = ""
     documents_bind: bool = False
+    documents_max_waiting_bytes: int = Field(default=1 << 28, ge=1 << 16)
+    documents_high_water_mark: int = Field(default=100, ge=1, le=1_000_000)
+    message_bytes: int = Field(default=1 << 28, ge=1 << 16, le=1 << 32)
     allow_remote: bool = False
     curve_key: Path | None = None
     curve_clients: Path | None = None
     curve_server: Path | None = None
     state: Path | None = None
+    spool_max_memory_bytes: int = Field(default=256 << 20, ge=1 << 20)
+    spool_max_bytes: int = Field(default=64 << 30, ge=1 << 20)
     tiled: str | None = None
     tiled_container: str = "analysis"
     raw_container: str = "raw"
     quality: QualitySettings = QualitySettings()
+
+    @model_validator(mode="after")
+    def _documents_come_from_one_place(self) -> Self:
+        """Each frame would get two verdicts, or none."""
+        if self.documents_from == "tiled" and not self.tiled:
+            raise ValueError("documents_from is 'tiled': name the server with 'tiled'")
+        if self.documents_from == "tiled" and self.documents:
+            raise ValueError(
+                "documents_from is 'tiled', but 'documents' names 0MQ addresses: leave "
+                "out one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _keys_are_whole(self) -> Self:

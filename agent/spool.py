@@ -46,11 +46,12 @@ logger = logging.getLogger(__name__)
 
 
 class Record(NamedTuple):
-    """A document and the place in the file just behind it."""
+    """A document, the place in the file just behind it, and where it begins."""
 
     end: int
     name: str
     doc: dict[str, Any]
+    begin: int
 
 
 def pack(name: str, doc: dict[str, Any]) -> bytes:
@@ -110,11 +111,24 @@ class SpoolFile:
             If the disk is full or gone.
         """
         try:
-            _write_all(self._fd, records, self.end)
+            _write_all(self._at_hand(), records, self.end)
         except OSError:
-            os.ftruncate(self._fd, self.end)
+            os.ftruncate(self._at_hand(), self.end)
             raise
         self.end += len(records)
+
+    def probe(self, size: int) -> None:
+        """See whether there is room for so many bytes more; takes them back.
+
+        Raises
+        ------
+        OSError
+            If there is not.
+        """
+        try:
+            _write_all(self._at_hand(), bytes(size), self.end)
+        finally:
+            os.ftruncate(self._at_hand(), self.end)
 
     def sync(self) -> None:
         """Make what was appended safe from a power cut.
@@ -126,11 +140,16 @@ class SpoolFile:
         """
         end = self.end
         if end > self._synced:
-            os.fdatasync(self._fd)
+            os.fdatasync(self._at_hand())
             self._synced = end
 
+    def _at_hand(self) -> int:
+        if self._fd < 0:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        return self._fd
+
     def close(self) -> None:
-        """Close the file; harmless when closed."""
+        """Close the file; it opens again when it is written. Harmless when closed."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -214,7 +233,7 @@ def _record(fd: int, at: int, size: int) -> Record | None:
         name, doc = _unpack(payload)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
         return None
-    return Record(end, name, doc)
+    return Record(end, name, doc, at)
 
 
 def _next_record(fd: int, at: int, size: int) -> int | None:

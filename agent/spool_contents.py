@@ -36,6 +36,8 @@ class Contents:
         Documents in the file.
     stopped : bool
         Whether the stop document is there.
+    damaged : bool
+        Whether a part in the middle cannot be read: what was there may be in Tiled.
     incomplete : bool
         Whether documents were delivered that are not in the file (the disk was full):
         numbers and frames beyond it are known to Tiled only, so the run cannot be
@@ -51,6 +53,7 @@ class Contents:
     events: int = 0
     documents: int = 0
     stopped: bool = False
+    damaged: bool = False
     incomplete: bool = False
 
     @property
@@ -76,7 +79,8 @@ def contents(path: Path) -> Contents:
     """
     found = Contents(path)
     streams: dict[str, str] = {}  # by descriptor
-    for end, name, doc in read_records(path):
+    for end, name, doc, begin in read_records(path):
+        found.damaged = found.damaged or begin != found.end
         found.end = end
         found.documents += 1
         try:

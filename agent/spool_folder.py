@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import struct
+import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,11 +55,11 @@ class Position:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.offset, self.events, self.passed_by = len(HEADER), 0, False
         self._count = 0
-        for slot in range(2):
-            data = os.pread(self._fd, SLOT.size, slot * SLOT_BYTES)
+        with self._open() as fd:
+            slots = [os.pread(fd, SLOT.size, slot * SLOT_BYTES) for slot in range(2)]
+        for data in slots:
             if len(data) == SLOT.size and SLOT.unpack(data)[-1] == zlib.crc32(
                 data[:-4]
             ):
@@ -67,12 +68,8 @@ class Position:
                     self._count, self.offset, self.events = count, offset, events
                     self.passed_by = bool(flags & PASSED_BY)
         if not self._count:
-            try:
-                self.save()  # both slots get their place on the disk now
-                self.save()
-            except OSError:
-                os.close(self._fd)
-                raise
+            self.save()  # both slots get their place on the disk now
+            self.save()
 
     def save(self) -> None:
         """Write down the present values.
@@ -86,12 +83,17 @@ class Position:
         flags = PASSED_BY if self.passed_by else 0
         data = SLOT.pack(self._count, self.offset, self.events, flags, 0)[:-4]
         data += struct.pack("<I", zlib.crc32(data))
-        os.pwrite(self._fd, data.ljust(SLOT_BYTES, b"\0"), self._count % 2 * SLOT_BYTES)
+        with self._open() as fd:
+            place = self._count % 2 * SLOT_BYTES
+            os.pwrite(fd, data.ljust(SLOT_BYTES, b"\0"), place)
 
-    def close(self) -> None:
-        """Close the file; harmless when closed."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[int]:
+        """Open for a moment: hundreds of runs may wait while Tiled is away."""
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            yield fd
+        finally:
             os.close(fd)
 
 
@@ -152,6 +154,18 @@ class SpoolFolder:
             If it cannot be opened or made.
         """
         return Position(file.with_suffix(POSITION))
+
+    def probe(self, size: int) -> None:
+        """See whether files of so many bytes can be made here.
+
+        Raises
+        ------
+        OSError
+            If they cannot.
+        """
+        with tempfile.TemporaryFile(dir=self.path) as file:
+            file.write(bytes(size))
+            file.flush()
 
     def sync(self) -> None:
         """Make the names of new files safe from a power cut.

@@ -53,6 +53,9 @@ def serve() -> None:
         port=order["port"],
         readable_storage=order["readable_storage"],
     )
+    if not order["streams"]:
+        # A server as most still are: notices are neither kept nor sent.
+        server.catalog.context.streaming_cache = None
     print(f"port {server.port}", flush=True)
     sys.stdin.read()
     server.close()

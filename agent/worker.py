@@ -9,15 +9,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.assembly import Unfinished
+from ringwatch.agent.attempts import Attempts
 from ringwatch.agent.backfill import FetchRun
 from ringwatch.agent.counters import Counters
 from ringwatch.agent.darks import DarkBook, Fetch
 from ringwatch.agent.documents import Announcer
-from ringwatch.agent.errors import RingwatchError
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.inbox import GAP, Inbox, Item
 from ringwatch.agent.ledger import FrameLedger
@@ -27,18 +27,16 @@ from ringwatch.agent.overload import Late, what_to_leave_out
 from ringwatch.agent.results import DerivedRun, NamedDocument
 from ringwatch.agent.run_analysis import RunAnalysis, unknown_verdict
 from ringwatch.agent.second_pass import SecondPass
-from ringwatch.agent.sinks import Sink
+from ringwatch.agent.sinks import KeepsRuns, Sink
 
 __all__ = ["Worker"]
 
 logger = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.05
-_REMEMBERED = 256
-"""Finished runs, of which a late gap says nothing new; errors, each logged once."""
-
+_REMEMBERED = 256  # finished runs, of which a late gap says nothing new
+_VAIN_S = 5.0  # that nothing came from Tiled, when we are to end
 _LAST_S = 0.5  # for the frame at hand, when the time to close is over
-T = TypeVar("T")
 
 
 class Worker:
@@ -86,8 +84,9 @@ class Worker:
             analysis, self, fetch_dark=fetch_dark, fetch_run=fetch_run
         )
         self._finished: deque[str] = deque(maxlen=_REMEMBERED)
-        self._told: deque[str] = deque(maxlen=_REMEMBERED)
+        self._attempt_to = Attempts()
         self._arrived, self._patient = time.monotonic(), True
+        self._ready = self._arrived
         self.counters = Counters()
         self._given_up = threading.Event()
         self._thread = threading.Thread(
@@ -129,6 +128,7 @@ class Worker:
 
     def _work(self) -> None:
         self._attempt_to(self._analysis.warm_up)
+        self._ready = time.monotonic()
         moved = False  # whether the second pass has more to do at once
         while True:
             item = self._inbox.get(0.0 if moved else _IDLE_POLL_S)
@@ -148,11 +148,24 @@ class Worker:
                 self._abandon(time.monotonic())
         self._attempt_to(self._announcer.release_held)
         self._attempt_to(self._announcer.abandon_runs)
-        while self._second.can_end and not self._given_up.is_set():
-            if not self._fill_in():
-                self._given_up.wait(_IDLE_POLL_S)
+        self._fill_in_the_rest()
         self._second.close()
         self._reader.close()
+
+    def _fill_in_the_rest(self) -> None:
+        """Bring runs to their end, unless the next process can as well."""
+        kept = any(isinstance(sink, KeepsRuns) for sink in self._sinks)
+        moved = time.monotonic()
+        while self._second.can_end and not self._given_up.is_set():
+            if self._fill_in():
+                moved = time.monotonic()
+                continue
+            if not self._second.only_waits:
+                moved = time.monotonic()
+            elif kept and time.monotonic() - moved > _VAIN_S:
+                logger.warning("runs are left to the next start: Tiled has no more yet")
+                return
+            self._given_up.wait(_IDLE_POLL_S)
 
     def _fill_in(self) -> bool:
         moved, _ = self._attempt_to(self._second.step)
@@ -171,7 +184,7 @@ class Worker:
         """Note that documents of a run were lost on the way here."""
         if uid in self._finished:
             return  # found out at its end: it was all there
-        logger.warning("run %s: documents were lost (%s)", uid, why)
+        logger.warning("run %s: verdicts are provisional from here on: %s", uid, why)
         self._announcer.lose(uid)
         known = self._runs.get(uid) or self._second.find(uid)
         run = known or self._opened({"uid": uid})
@@ -209,9 +222,14 @@ class Worker:
         run = self._runs[ref.run_uid]
         run.seen = self._arrived
         self.announced(run, ref)
-        behind = 0.0 if self._patient else time.monotonic() - self._arrived
+        # What came while compiled code was loaded is not late.
+        since = max(self._arrived, self._ready)
         late, why = what_to_leave_out(
-            ref, behind, self._settings, stored=self._second.can_fetch
+            ref,
+            0.0 if self._patient else time.monotonic() - since,
+            self._settings,
+            stored=self._second.can_fetch,
+            labelled=self._analysis.classifier is not None,
         )
         if late is Late.FRAME:
             run.ledger.tear(why)
@@ -290,26 +308,3 @@ class Worker:
         for name, doc in documents:
             for sink in self._sinks:
                 self._attempt_to(partial(sink.put, name, doc))
-
-    def _attempt_to(
-        self, action: Callable[[], T], frame: FrameRef | None = None
-    ) -> tuple[T | None, str]:
-        """Do it; the result, or None and what failed, which is logged.
-
-        The one broad ``except`` of the house: a scan must not suffer because analysis
-        failed, and one frame's failure must not cost the next one its verdict.
-        """
-        try:
-            return action(), ""
-        except RingwatchError as error:
-            told = str(error)
-            if told not in self._told:  # else each of a thousand events says it
-                self._told.append(told)
-                logger.error("%s", told)
-            return None, told
-        except Exception as error:
-            where = (
-                f"run {frame.run_uid} frame {frame.index}" if frame else "a document"
-            )
-            logger.exception("analysis of %s failed", where)
-            return None, f"analysis failed: {type(error).__name__}: {error}"

@@ -27,6 +27,10 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "demo": "Heat BaTiO3 through its transition while things go wrong, and watch.",
         "serve": "Watch the runs that others publish over 0MQ, and hand verdicts back.",
+        "keys": (
+            "Make a pair of keys, so that only those you name talk to the agent over "
+            "0MQ."
+        ),
         "classify": (
             "Say of measured files whether they can be trusted and what symmetry they "
             "show."

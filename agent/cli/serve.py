@@ -9,17 +9,19 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from ringwatch.agent.agent import Agent
+from ringwatch.agent.assembly import curve_of
 from ringwatch.agent.errors import ReplayError, SettingsError
 from ringwatch.agent.settings import Settings, load_settings
 from ringwatch.agent.sources.missed_runs import LastSeen, missed_runs
+from ringwatch.agent.sources.tiled_live import TiledSource
 from ringwatch.agent.sources.zmq import ZmqSource
-from ringwatch.agent.zmq_security import Curve, CurveClient, CurveServer
+from ringwatch.agent.wire import Limits
 
 __all__ = ["serve"]
 
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 _REPORT_S = 60.0
 _MARK_S = 5.0
 _RETRY_S = 30.0
+_KEPT = ": what is in the spool goes to Tiled after the next start"
 
 
 def serve(
@@ -42,19 +45,21 @@ def serve(
 ) -> None:
     """Watch the runs that others publish over 0MQ, and hand verdicts back.
 
-    Documents come from `documents` (publishers or a `bluesky-0MQ-proxy`), verdicts go
+    Documents come from `documents` (publishers or a `bluesky-0MQ-proxy`), or with
+    `documents_from = "tiled"` out of the raw runs there while they grow; verdicts go
     to `publish` and, by way of a spool in the folder `state`, to `tiled`; frames that
     were missed are looked for in the raw runs there. Stops on SIGTERM or Ctrl-C, works
     off what waits and exits 0; what does not go out in time waits in the spool for the
-    next start.
+    next start. `ringwatch keys --help` says how to let only those in whom you know.
 
     For example: `ringwatch serve --config agent.toml`.
     """
     settings = load_settings(config)
-    if not settings.documents:
+    if settings.documents_from == "zmq" and not settings.documents:
         raise SettingsError(
             f"{config} has no 'documents': name the 0MQ addresses of the publishers or "
-            'proxies, such as documents = ["tcp://127.0.0.1:5577"]'
+            'proxies, such as documents = ["tcp://127.0.0.1:5577"], or write '
+            'documents_from = "tiled" to watch the runs that are written there'
         )
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
@@ -65,7 +70,9 @@ def serve(
         signal.signal(number, lambda _, __: ending.set())
     out = Console(stderr=True, highlight=False, soft_wrap=True)
     agent = Agent(settings)
-    source = _source(settings, agent)
+    source = (_in_tiled if settings.documents_from == "tiled" else _off_the_wire)(
+        settings, agent
+    )
     source.begin()
     told = [f"documents from {', '.join(source.addresses)}"]
     told += [f"verdicts at {agent.address}"] if agent.address else []
@@ -77,11 +84,15 @@ def serve(
         look = partial(_catch_up, settings, agent, since, ending)
         threading.Thread(target=look, name="ringwatch-catch-up", daemon=True).start()
     _watch(ending, agent, out, seen)
+    if seen is not None:
+        seen.mark()  # now: what begins while we work off the rest is not for us
     began = time.monotonic()
     drained = source.close(close_after)
     left = max(1.0, close_after - (time.monotonic() - began))
     finished = agent.close(left)
-    out.print(_counts(agent) + ("" if drained and finished else "; not all went out"))
+    left_over = "" if drained and finished else "; not all went out"
+    kept = _KEPT if left_over and settings.state else ""
+    out.print(_counts(agent) + left_over + kept)
 
 
 def _watch(
@@ -130,7 +141,22 @@ def _counts(agent: Agent) -> str:
     return f"{done} of {counters.announced} frames have their final verdict"
 
 
-def _source(settings: Settings, agent: Agent) -> ZmqSource:
+def _in_tiled(settings: Settings, agent: Agent) -> TiledSource:
+    return TiledSource(
+        str(settings.tiled),
+        agent.feed,
+        container=settings.raw_container,
+        api_key=os.environ.get("TILED_API_KEY"),
+        gap=agent.documents_lost,
+        detector=settings.detector,
+        roots=settings.data_roots,
+        derived=settings.tiled_container,
+        poll_s=settings.tiled_poll_s,
+        abandon_after_s=settings.abandon_after_s,
+    )
+
+
+def _off_the_wire(settings: Settings, agent: Agent) -> ZmqSource:
     def gap(uid: str, why: str) -> None:
         for run in (uid,) if uid else source.open_runs:
             agent.documents_lost(run, why)
@@ -141,19 +167,12 @@ def _source(settings: Settings, agent: Agent) -> ZmqSource:
         prefix=settings.documents_prefix.encode(),
         gap=gap,
         bind=settings.documents_bind,
-        curve=_curve_of(settings),
+        high_water_mark=settings.documents_high_water_mark,
+        max_waiting_bytes=settings.documents_max_waiting_bytes,
+        limits=Limits(
+            message_bytes=settings.message_bytes, array_bytes=settings.message_bytes
+        ),
+        curve=curve_of(settings, binds=settings.documents_bind),
         allow_remote=settings.allow_remote,
     )
     return source
-
-
-def _curve_of(settings: Settings) -> Curve | None:
-    """Keys with which documents are received; None without."""
-    if settings.curve_key is None:
-        return None
-    wanted: dict[str, Any] = {"secret_key": settings.curve_key}
-    if settings.documents_bind and settings.curve_clients is not None:
-        return CurveServer(**wanted, allowed_keys=settings.curve_clients)
-    if settings.curve_server is not None:
-        return CurveClient(**wanted, server_key=settings.curve_server)
-    return None

@@ -6,11 +6,12 @@ that an agent without Tiled never imports Tiled.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ringwatch.agent.sinks.queued import QueuedSink, State
+from ringwatch.agent.spool_contents import Contents
 
-__all__ = ["QueuedSink", "Sink", "State"]
+__all__ = ["KeepsRuns", "QueuedSink", "Sink", "State"]
 
 
 class Sink(Protocol):
@@ -43,3 +44,11 @@ class Sink(Protocol):
 
     def close(self, timeout: float) -> bool:
         """Hand over what is pending, then stop; whether all of it went out in time."""
+
+
+@runtime_checkable
+class KeepsRuns(Protocol):
+    """A sink that outlives its process: it knows what a former one left."""
+
+    def unfinished(self) -> list[Contents]:
+        """Derived runs that a former process did not stop."""

@@ -11,6 +11,7 @@ from ringwatch.agent.sinks.spooled_run import SpooledRun, Waiting
 
 __all__ = ["Backlog"]
 
+_NO_ROOM = "too much waits in memory for the disk"
 MOST_REMEMBERED = 10_000  # raw runs whose stored events are remembered
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Backlog:
         self.waiters = 0  # who wait for Tiled
         self.deadline = float("inf")  # of closing, on the monotonic clock
         self.sent = self.failed = self.bytes = 0
+        self.overflowed = 0  # of those failed: there was no room in memory
         self._of_descriptor: dict[str, SpooledRun] = {}
         self._stored: dict[str, int] = {}  # events of runs that are done, by raw uid
         self._told: set[str] = set()
@@ -72,7 +74,7 @@ class Backlog:
         if name == "descriptor" and self._of_descriptor.get(doc["uid"]) is run:
             return ""  # known, from a former process
         if self._full(name, size):
-            return "too much waits in memory for the disk"
+            return _NO_ROOM
         if name == "descriptor":
             run.descriptors.append(doc)
             self._of_descriptor[doc["uid"]] = run
@@ -112,6 +114,7 @@ class Backlog:
     def lose(self, name: str, why: str) -> None:
         """Count a document that is given up; the first of a kind is named."""
         self.failed += 1
+        self.overflowed += why == _NO_ROOM
         if why not in self._told:
             self._told.add(why)
             logger.error(
@@ -128,7 +131,7 @@ class Backlog:
         if uid in self.runs:
             return ""  # known, from a former process
         if self._full(waiting.name, waiting.size):
-            return "too much waits in memory for the disk"
+            return _NO_ROOM
         self.runs[uid] = SpooledRun(waiting.doc)
         self._append(self.runs[uid], waiting)
         return ""

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
+from collections import deque
 
 from ringwatch.agent.errors import SinkError
 from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.sinks.archive import FAILURES, Archive
 from ringwatch.agent.sinks.backlog import Backlog
 from ringwatch.agent.sinks.queued import State
+from ringwatch.agent.sinks.refusals import is_of_server, is_refusal, kind_of
 from ringwatch.agent.sinks.spooled_run import SpooledRun
 from ringwatch.agent.sinks.stored_run import StoredRun
-
-# isort: split
-# After archive, which sees to Tiled's retries before Tiled is imported.
-import json
-
-import httpx
-import pyarrow as pa
-from tiled.utils import Conflicts
 
 __all__ = ["Delivery"]
 
@@ -27,9 +22,10 @@ LONGEST_BACKOFF_S = 10.0
 HURRIED_BACKOFF_S = 0.5
 ASIDE_S = 600.0
 SETTLE_S = 1.0
+VAIN_TRIES = 3  # after which it makes no sense to wait for Tiled
+HANGING_S = 5.0
 IDLE_S = 30.0
 ALL_FAILURES: tuple[type[Exception], ...] = (SinkError, *FAILURES)
-REFUSALS = {400, 405, 411, 413, 414, 415, 422}
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +59,9 @@ class Delivery:
         self._batch, self._interval = batch, interval
         self._retry_at = 0.0
         self._tries = 0
+        self._in_vain: deque[float] = deque(maxlen=VAIN_TRIES)  # begun, since a success
+        self._succeeded_at = 0.0
+        self._busy_since = math.inf
         self._told: set[str] = set()  # kinds of failure in the log
 
     def work(self) -> None:
@@ -83,6 +82,22 @@ class Delivery:
                 self._deliver(run, direct=direct)
         finally:
             self._archive.close()
+
+    def in_vain(self, since: float) -> bool:
+        """Whether Tiled took nothing of what was offered since then, again and again.
+
+        Parameters
+        ----------
+        since : float
+            On the monotonic clock.
+        """
+        return len(self._in_vain) == VAIN_TRIES and self._in_vain[0] >= since
+
+    def at_a_loss(self, since: float) -> bool:
+        """Whether Tiled was failing, or hangs, and took nothing since then for long."""
+        now = time.monotonic()
+        away = bool(self._in_vain) or now - self._busy_since > HANGING_S
+        return away and now - max(since, self._succeeded_at) > HANGING_S
 
     def hurry(self) -> None:
         """Somebody waits: try soon what waits for a later try."""
@@ -124,7 +139,7 @@ class Delivery:
 
     def _deliver(self, run: SpooledRun, *, direct: bool) -> None:
         cond = self._backlog.cond
-        run.served_at = time.monotonic()
+        run.served_at = self._busy_since = time.monotonic()
         try:
             if direct and not run.passed_by:
                 run.passed_by = True  # before: a kill in between must not hide it
@@ -137,6 +152,7 @@ class Delivery:
             if stored:
                 self._settle(run, documents, end, direct=direct)
         finally:
+            self._busy_since = math.inf
             if direct:
                 with cond:
                     run.owner = ""
@@ -226,6 +242,8 @@ class Delivery:
 
     def _recover(self) -> None:
         self._tries = 0
+        self._in_vain.clear()
+        self._succeeded_at = time.monotonic()
         runs = self._backlog.runs.values()
         if self._told and not any(run.told for run in runs if not run.aside):
             logger.warning("%s: all is well again", self._name)
@@ -234,12 +252,12 @@ class Delivery:
 
     def _fail(self, run: SpooledRun, error: Exception) -> None:
         told = self._archive.told(error)
-        kind = _kind(error)
+        kind = kind_of(error)
         first = kind not in run.told
         run.told.add(kind)
         run.stored = None
         now = time.monotonic()
-        if _is_refusal(error):
+        if is_refusal(error):
             run.aside, run.retry_at = True, now + ASIDE_S
             if first:
                 logger.error(
@@ -255,38 +273,17 @@ class Delivery:
         run.tries += 1
         self._tries += 1
         run.retry_at = now + self._backoff(run.tries)
-        if _is_of_server(error):
+        if is_of_server(error):
             self._retry_at = now + self._backoff(self._tries)
+            self._in_vain.append(run.served_at)
         self._archive.forget()
         if first and kind not in self._told:
             self._told.add(kind)
             logger.warning("%s: %s; results wait in the spool", self._name, told)
         self.trouble = f"{self._name}: {told}"
+        with self._backlog.cond:
+            self._backlog.cond.notify_all()
 
     def _backoff(self, tries: int) -> float:
         longest = HURRIED_BACKOFF_S if self._backlog.hurried else LONGEST_BACKOFF_S
         return float(min(0.25 * 2 ** min(tries, 10), longest))
-
-
-def _kind(error: Exception) -> str:
-    if isinstance(error, httpx.HTTPStatusError):
-        return str(error.response.status_code)
-    return type(error).__name__
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether the same document will be refused again, by Tiled or on the way there."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in REFUSALS
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | Conflicts):
-        return False  # something else than Tiled answers there, or somebody writes
-    local = TypeError | ValueError | OverflowError | pa.ArrowInvalid | SinkError
-    return isinstance(error, local)
-
-
-def _is_of_server(error: Exception) -> bool:
-    """Whether other runs would fare the same."""
-    if isinstance(error, httpx.HTTPStatusError):
-        code = error.response.status_code
-        return code >= 500 or code in {401, 403, 408, 429}
-    return isinstance(error, httpx.HTTPError | OSError | json.JSONDecodeError)

@@ -16,7 +16,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from ringwatch.agent.sinks.archive import Archive
 from ringwatch.agent.sinks.backlog import Backlog
 from ringwatch.agent.sinks.delivery import Delivery
 from ringwatch.agent.sinks.queued import State
+from ringwatch.agent.sinks.recovery import recover
 from ringwatch.agent.sinks.spooled_run import Waiting
 from ringwatch.agent.sinks.spooler import Spooler
 from ringwatch.agent.spool_contents import Contents
@@ -35,6 +37,8 @@ __all__ = ["SpooledSink"]
 
 DOCUMENT_BYTES = 4096  # of a document beside its arrays, about
 FIELD_BYTES = 100
+POLL_S = 0.05
+LAST_S = 0.5  # for threads to end by themselves once the time is up
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +62,9 @@ class SpooledSink:
         counted in ``failed``.
     max_spool_bytes : int
         Bound of the files of this process; at it the disk counts as full.
+    look : callable, optional
+        Given ``troubles`` about every second while there is something to do, and as
+        long as it says that it wants to look again.
 
     Raises
     ------
@@ -76,11 +83,16 @@ class SpooledSink:
         interval: float = 1.0,
         max_memory_bytes: int = 256 << 20,
         max_spool_bytes: int = 64 << 30,
+        look: Callable[[Mapping[str, str]], bool] | None = None,
     ) -> None:
         self.name = f"spool {folder}"
-        archive = Archive(uri, api_key=api_key, container=container)
+        self._make_archive = partial(Archive, uri, api_key=api_key, container=container)
+        archive = self._make_archive()
         self._backlog = Backlog(self.name, max_memory_bytes)
-        self._spooler = Spooler(self._backlog, Path(folder), max_spool_bytes)
+        self._look = look
+        self._spooler = Spooler(
+            self._backlog, Path(folder), max_spool_bytes, self._look_around
+        )
         to = f"Tiled {public(uri)}"
         self._delivery = Delivery(self._backlog, archive, to, batch, interval)
         works = (self._spooler.work, self._delivery.work)
@@ -115,15 +127,26 @@ class SpooledSink:
             return sum(run.left for run in self._backlog.runs.values() if run.aside)
 
     @property
+    def troubles(self) -> dict[str, str]:
+        """What is wrong, by name: ``spool``, ``tiled``, ``refused``, ``lost``."""
+        held, lost = self.held, self._backlog.overflowed
+        told = {
+            "spool": self._spooler.trouble,
+            "tiled": self._delivery.trouble,
+            "refused": f"Tiled refuses {held} documents; they stay in the spool"
+            if held
+            else "",
+            "lost": f"{lost} documents are lost: the disk was full, Tiled away, and no "
+            "room in memory; replay their runs"
+            if lost
+            else "",
+        }
+        return {name: text for name, text in told.items() if text}
+
+    @property
     def trouble(self) -> str:
         """What is wrong with the disk or with Tiled, in a sentence; '' if nothing."""
-        held = self.held
-        told = (
-            self._spooler.trouble,
-            self._delivery.trouble,
-            f"Tiled refuses {held} documents; they stay in the spool" if held else "",
-        )
-        return "; ".join(text for text in told if text)
+        return "; ".join(self.troubles.values())
 
     @property
     def state(self) -> State:
@@ -140,11 +163,15 @@ class SpooledSink:
 
         To go on with one, put further documents: events of its descriptors with the
         next numbers, new descriptors, the stop. Its start and its descriptors need not
-        be put again, and do no harm if they are.
+        be put again, and do no harm if they are. Where the file does not hold all of a
+        run, Tiled is asked, for ten seconds at most.
         """
         with self._backlog.cond:
             runs = [run for run in self._backlog.runs.values() if not run.stopped]
-            return [run.found for run in runs if run.found is not None]
+            found = [run.found for run in runs if run.found is not None]
+        if torn := [run for run in found if run.incomplete or run.damaged]:
+            recover(self._make_archive(), torn)
+        return found
 
     def put(self, name: str, doc: dict[str, Any]) -> None:
         """Accept a document. Never blocks, never raises; the document is not copied."""
@@ -154,8 +181,12 @@ class SpooledSink:
                 self._backlog.lose(name, why)
 
     def flush(self, timeout: float) -> bool:
-        """Wait until all is in Tiled, or refused by it; whether all is in Tiled."""
-        backlog = self._backlog
+        """Wait until all is in Tiled, or refused by it; whether all is in Tiled.
+
+        Given up at the third try in vain: what Tiled cannot take now is safe in the
+        spool, and goes there later.
+        """
+        backlog, began = self._backlog, time.monotonic()
         with backlog.cond:
             backlog.waiters += 1
             self._delivery.hurry()
@@ -164,6 +195,7 @@ class SpooledSink:
                 lambda: (
                     backlog.state is State.CLOSED
                     or all(run.aside or not run.left for run in backlog.runs.values())
+                    or (not backlog.unsaved and self._delivery.in_vain(began))
                 ),
                 timeout,
             )
@@ -180,8 +212,9 @@ class SpooledSink:
     def close(self, timeout: float) -> bool:
         """Store what is pending, then stop; whether all of it is in Tiled.
 
-        What is left when the time is up stays in the spool for the next process. Only
-        what could not be written there counts as failed. Closing twice is harmless.
+        What is left when the time is up, or when Tiled does not take it, stays in the
+        spool for the next process. Only what could not be written there counts as
+        failed. Closing twice is harmless.
         """
         backlog = self._backlog
         with backlog.cond:
@@ -190,10 +223,24 @@ class SpooledSink:
                 backlog.deadline = time.monotonic() + timeout
                 self._delivery.hurry()
             backlog.cond.notify_all()
-        end = time.monotonic() + timeout + 0.5
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
+        self._join(timeout)
         return self._account() and not self._alive
+
+    def _join(self, timeout: float) -> None:
+        """Wait for the threads, but not for a Tiled that takes nothing."""
+        began = time.monotonic()
+        end = began + timeout + LAST_S
+        while self._alive and time.monotonic() < end:
+            for thread in self._threads:
+                thread.join(POLL_S)
+            with self._backlog.cond:
+                vain = self._delivery.in_vain(began) or self._delivery.at_a_loss(began)
+                if vain and not self._backlog.unsaved:
+                    self._backlog.deadline = min(self._backlog.deadline, began)
+                    end = min(end, time.monotonic() + LAST_S)
+
+    def _look_around(self) -> bool:
+        return self._look is not None and self._look(self.troubles)
 
     def _account(self) -> bool:
         """Say what is left at the end; whether nothing is."""

@@ -115,8 +115,18 @@ class SpooledRun:
         self.offset = min(self.position.offset, found.end)
         self.events, self.passed_by = self.position.events, self.position.passed_by
         found.incomplete = self.passed_by
+        # Delivered further than can be read: the end is damaged, not torn.
+        found.damaged = found.damaged or self.position.offset > found.end
         left = self.names(self.offset, self.written)
         self.in_file, self.others = len(left), len(left) - left.count("event")
+        if self.stopped:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Let a file go that is written to its end: hundreds may wait for Tiled."""
+        assert self.file is not None
+        self.file.sync()
+        self.file.close()
 
     def write(self, folder: SpoolFolder, packed: list[Packed]) -> int:
         """Append documents to the file, which is made where there is none.
@@ -141,6 +151,8 @@ class SpooledRun:
         self.in_head.update(uid for name, uid, _ in packed if name in HEADS)
         if any(name != "event" for name, _, _ in packed):
             self.file.sync()
+        if any(name == "stop" for name, _, _ in packed):
+            self._rest()
         return len(packed)
 
     def batch(self) -> tuple[list[NamedDocument], int]:
@@ -163,7 +175,7 @@ class SpooledRun:
         records = read_records(
             self.file.path, first, self.written, quiet=self.found is not None
         )
-        for place, name, doc in records:
+        for place, name, doc, _ in records:
             if taken and len(_same([*taken[:1], (name, doc)])) == 1:
                 break
             taken.append((name, doc))
@@ -214,12 +226,12 @@ class SpooledRun:
 
     def close(self, *, remove: bool = False) -> None:
         """Close the files, and remove them where all is delivered."""
+        if self.file is not None:
+            self.file.close()
         for part in (self.file, self.position):
-            if part is not None:
-                part.close()
-                if remove:
-                    with contextlib.suppress(OSError):
-                        part.path.unlink(missing_ok=True)
+            if part is not None and remove:
+                with contextlib.suppress(OSError):
+                    part.path.unlink(missing_ok=True)
 
     def _missing(self) -> list[Packed]:
         """Start and descriptors that are neither in the file nor in memory."""

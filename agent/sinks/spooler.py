@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +22,7 @@ SYNC_S = 1.0
 RETRY_S = 1.0  # after the disk failed
 IDLE_S = 30.0
 MOST_AT_ONCE = 200  # documents written in one go
+PROBE_BYTES = 1 << 16  # for which there must be room before a full disk is well again
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +39,18 @@ class Spooler:
         documents go to Tiled from memory, and the disk is tried every second.
     max_bytes : int
         Bound of all files; at it the disk counts as full.
+    look : callable
+        Called every second or so while something is in the spool or wrong with it, and
+        as long as it says that it wants to be.
     """
 
-    def __init__(self, backlog: Backlog, place: Path, max_bytes: int) -> None:
+    def __init__(
+        self, backlog: Backlog, place: Path, max_bytes: int, look: Callable[[], bool]
+    ) -> None:
         self.trouble = ""
         self.folder: SpoolFolder | None = None
         self._backlog, self._place, self._max_bytes = backlog, place, max_bytes
+        self._look, self._watched = look, False
         self._try_at = self._sync_at = 0.0
         self._open_folder()
 
@@ -64,11 +72,13 @@ class Spooler:
                 self._write(run, documents)
             if time.monotonic() >= self._sync_at:
                 self._sync()
+                self._try_disk()
+                self._watched = self._look()
         self._sync()
 
     def _pause(self) -> float:
         busy = self._backlog.unsaved or self._backlog.runs or self.folder is None
-        return SYNC_S if busy else IDLE_S
+        return SYNC_S if busy or self._watched or self.trouble else IDLE_S
 
     def _take(self) -> list[tuple[SpooledRun, list[Waiting]]]:
         """Heads of what may be written now; the runs are this thread's from here on."""
@@ -107,8 +117,27 @@ class Spooler:
             self._backlog.pop(run, len(taken))
             well = not any(r.failing for r in self._backlog.runs.values())
         if self.trouble and well:
-            logger.warning("%s: the disk takes documents again", self._backlog.name)
-            self.trouble = ""
+            self._recover()
+
+    def _recover(self) -> None:
+        logger.warning("%s: the disk takes documents again", self._backlog.name)
+        self.trouble = ""
+
+    def _try_disk(self) -> None:
+        """See whether the disk is well again, where nothing waits to be written."""
+        with self._backlog.cond:
+            files = [run.file for run in self._backlog.runs.values()]
+            if not self.trouble or self._backlog.unsaved or self.folder is None:
+                return
+        if self._used() + PROBE_BYTES > self._max_bytes:
+            return
+        try:
+            self.folder.probe(PROBE_BYTES)
+            for file in filter(None, files):
+                file.probe(PROBE_BYTES)
+        except OSError:
+            return
+        self._recover()
 
     def _used(self) -> int:
         with self._backlog.cond:

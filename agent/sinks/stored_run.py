@@ -81,6 +81,17 @@ class StoredRun:
         """Events that a reader sees, each counted once."""
         return sum(len(set(s.stored())) for s in set(self._streams.values()))
 
+    def finals(self) -> dict[str, tuple[int, set[tuple[str, int]]]]:
+        """What is there of each stream, whoever wrote it.
+
+        Returns
+        -------
+        dict of str to (int, set of (str, int))
+            By stream: the number of the event that comes next; raw data key and raw
+            index of frames with a final verdict.
+        """
+        return {name: _finals_of(self._node[name].base) for name in self._node}
+
     @property
     def doubled(self) -> bool:
         """Whether at the last look a reader saw an event twice.
@@ -229,6 +240,19 @@ class _Stream:
         for key in self._small:
             columns[key] = _cell_type(self._keys[key])
         return pa.schema(columns | {f"ts_{key}": pa.float64() for key in self._keys})
+
+
+def _finals_of(node: Any) -> tuple[int, set[tuple[str, int]]]:
+    try:
+        table = node["internal"].read()
+    except KeyError:  # killed between stream and table
+        return 1, set()
+    following = max((int(n) + 1 for n in table["seq_num"]), default=1)
+    if not {"final", "raw_data_key", "raw_index"} <= set(table.columns):
+        return following, set()
+    final = table[table["final"].astype(bool)]
+    frames = zip(final["raw_data_key"], final["raw_index"], strict=True)
+    return following, {(str(key), int(index)) for key, index in frames}
 
 
 def _without(events: list[dict[str, Any]], stored: list[int]) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.sinks.queued import QueuedSink
 from ringwatch.agent.wire import encode
 from ringwatch.agent.zmq_events import Connections, SocketWatch, keep_alive
-from ringwatch.agent.zmq_security import CurveServer, ZmqSecurityError, refuse_remote
+from ringwatch.agent.zmq_security import Curve, ZmqSecurityError, refuse_remote
 
 __all__ = ["DEFAULT_ADDRESS", "ZmqSink", "encode"]
 
@@ -57,8 +57,9 @@ class ZmqSink(QueuedSink):
         Whether addresses beyond this machine are allowed without ``curve``.
     limit : int
         Most documents waiting in the sink.
-    curve : CurveServer, optional
-        Encrypts, and lets only those listen whose keys it knows. Not for ``inproc``.
+    curve : Curve, optional
+        A ``CurveServer``: encrypts, and lets only those listen whose keys it knows.
+        Not for ``inproc``.
 
     Attributes
     ----------
@@ -89,7 +90,7 @@ class ZmqSink(QueuedSink):
         linger_ms: int = 1000,
         allow_remote: bool = False,
         limit: int = 2000,
-        curve: CurveServer | None = None,
+        curve: Curve | None = None,
     ) -> None:
         super().__init__(f"0MQ sink {address}", limit)
         if b" " in prefix:

@@ -19,7 +19,14 @@ MOST_RUNS = 64
 MOST_NAMES = 10_000
 MOST_DATUMS = 100_000
 LONGEST_NAME = 300
-_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+_MALFORMED = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 @dataclass(slots=True)
@@ -90,7 +97,7 @@ class Audit:
         try:
             for uid, why in list(handle(doc)):
                 self.gaps += 1
-                self._gap(uid, why)
+                self._gap(uid, why[:LONGEST_NAME])
         except _MALFORMED as error:
             raise DocumentError(
                 f"malformed {name!r} document ({type(error).__name__}): it was left "

@@ -178,6 +178,7 @@ def _column(
         except KeyError:
             continue
         if column.size <= MOST_FRAMES:
+            files.check_all(column, 8 * MOST_FRAMES)
             return [float(value) + epoch for value in column[()].ravel()]
     return []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from ringwatch.agent.errors import ReplayError
 
 __all__ = ["LastSeen", "missed_runs"]
 
+logger = logging.getLogger(__name__)
+
 
 class LastSeen:
     """A file that says until when an agent was there.
@@ -28,6 +31,7 @@ class LastSeen:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._failing = False
 
     def read(self) -> float | None:
         """Seconds since the epoch; None where no agent was there before."""
@@ -37,11 +41,21 @@ class LastSeen:
             return None
 
     def mark(self) -> None:
-        """Note that an agent is there now."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        """Note that an agent is there now.
+
+        A disk that is full costs nothing: the next agent looks through a longer time.
+        """
         fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({"time": time.time()}))
-        fresh.replace(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_text(json.dumps({"time": time.time()}))
+            fresh.replace(self._path)
+        except OSError as error:
+            if not self._failing:
+                logger.error("%s cannot be written: %s", self._path, error)
+            self._failing = True
+        else:
+            self._failing = False
 
 
 def missed_runs(

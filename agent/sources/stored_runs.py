@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ringwatch.agent.errors import ReplayError
 from ringwatch.agent.results import NamedDocument
-from ringwatch.agent.sources.tiled import catalog, find_run, replay
+from ringwatch.agent.sources.tiled import catalog, find_run, kind_of, replay
 from ringwatch.agent.tiled_client import disconnect
 
 # isort: split
@@ -66,7 +66,7 @@ class StoredRuns:
                 raise ReplayError(f"run {uid} is not stored to its end yet")
             yield from replay(run, detector=self._detector, roots=self._roots)
         except httpx.HTTPError as error:
-            raise ReplayError(
+            raise kind_of(error)(
                 f"run {uid} cannot be fetched ({type(error).__name__}: {error})"
             ) from error
         finally:

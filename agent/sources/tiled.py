@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ringwatch.agent.data_roots import DataRoots
-from ringwatch.agent.errors import ReplayError
+from ringwatch.agent.errors import ReplayError, TiledAwayError
 from ringwatch.agent.results import NamedDocument, plain
 from ringwatch.agent.sources.moments import moments
 from ringwatch.agent.sources.stored_stream import StoredStream
@@ -25,7 +25,14 @@ from ringwatch.agent.tiled_client import connect, disconnect, public
 # isort: split
 import httpx
 
-__all__ = ["StoredDocuments", "catalog", "find_run", "replay", "with_dark_run"]
+__all__ = [
+    "StoredDocuments",
+    "catalog",
+    "find_run",
+    "kind_of",
+    "replay",
+    "with_dark_run",
+]
 
 DARK_KEY = "sc_dk_field_uid"
 """Key of a start document that names the run with the dark frame (xpdAcq's word)."""
@@ -63,7 +70,7 @@ def catalog(uri: str, api_key: str | None = None, *, container: str = "raw") -> 
     try:
         root = connect(uri, api_key)
     except (httpx.HTTPError, OSError, RuntimeError, ValueError) as error:
-        raise ReplayError(
+        raise kind_of(error)(
             f"Tiled at {public(uri)} does not answer or refuses "
             f"({type(error).__name__}); check the address, that the server runs, and "
             "TILED_API_KEY"
@@ -73,9 +80,18 @@ def catalog(uri: str, api_key: str | None = None, *, container: str = "raw") -> 
     except (httpx.HTTPError, KeyError) as error:
         seen = sorted(root)
         disconnect(root)
-        raise ReplayError(
+        raise kind_of(error)(
             f"Tiled at {public(uri)} has no container {container!r}; it has {seen}"
         ) from error
+
+
+def kind_of(error: Exception) -> type[ReplayError]:
+    """``TiledAwayError`` where asking again later may help: not if it was refused."""
+    answer = getattr(error, "response", None)
+    failed = answer is not None and answer.status_code >= 500
+    broken = httpx.TransportError | ConnectionError | TimeoutError
+    away = failed or isinstance(error, broken)
+    return TiledAwayError if away else ReplayError
 
 
 def find_run(runs: Any, uid: str) -> Any:
@@ -210,7 +226,7 @@ def _documents(run: Any, streams: list[StoredStream]) -> Iterator[NamedDocument]
 
 
 def _failed(error: Exception) -> ReplayError:
-    return ReplayError(
+    return kind_of(error)(
         f"replay broke off ({type(error).__name__}: {error}); check that the server "
         "and the detector files can be reached, then replay again"
     )

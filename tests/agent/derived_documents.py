@@ -24,6 +24,8 @@ class Derived:
         self.uid: str = self._run.start_doc["uid"]
         self.start: NamedDocument = ("start", self._run.start_doc)
         keys = {
+            "raw_data_key": _key("string", "|O8"),
+            "raw_index": _key("integer", "<i8"),
             "label": _key("string", "|O8"),
             "revision": _key("integer", "<i8"),
             "final": _key("boolean", "|b1"),
@@ -48,6 +50,8 @@ class Derived:
 
     def event(self, number: int) -> NamedDocument:
         data = {
+            "raw_data_key": "det",
+            "raw_index": number,
             "label": "F---" if number % 2 else "",
             "revision": number,
             "final": number % 2 == 0,

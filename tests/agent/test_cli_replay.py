@@ -1,4 +1,4 @@
-"""``ringwatch replay`` of runs stored by a real RunEngine, on a real server."""
+"""``ringwatch replay`` of one run stored by a real RunEngine, on a real server."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bluesky import RunEngine
-from bluesky_tiled_plugins import TiledWriter
 from rich.console import Console
 from tiled.queries import Key
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from ringwatch.agent import Agent
 from ringwatch.agent.cli import app
@@ -24,55 +22,37 @@ from ringwatch.agent.sources.tiled import find_run, with_dark_run
 from ringwatch.simulated_beamline.beamline import Beamline
 from ringwatch.simulated_beamline.scenarios import powder_beamline
 
-FRAMES = 6
+from .replay_command import ReplayCommand, answers, store
+
+RAW = "raw"
+FRAMES = 4
 DARKS = 2
-ANALYSIS = "analysis-of-replays"
 
 
 @pytest.fixture(scope="module")
 def beamline(tmp_path_factory: pytest.TempPathFactory) -> Beamline:
     # Inline: of all styles the one whose frames a full queue would shed.
-    return powder_beamline(
-        tmp_path_factory.mktemp("beamline"), detector=256, style="inline"
-    )
-
-
-@pytest.fixture(scope="module")
-def config(beamline: Beamline) -> Path:
-    """Settings with a queue that is full at once."""
-    path = beamline.folder / "agent.toml"
-    path.write_text(
-        f'poni = "{beamline.poni_path}"\n'
-        f'mask = "{beamline.mask_path}"\n'
-        'detector = "detector_image"\n'
-        'classifier = "none"\n'
-        "max_pending_documents = 2\n"
-        f'tiled_container = "{ANALYSIS}"\n'
-    )
-    return path
+    folder = tmp_path_factory.mktemp("beamline")
+    return powder_beamline(folder, detector=256, style="inline")
 
 
 @pytest.fixture(scope="module")
 def uid(server: EmbeddedTiled, beamline: Beamline) -> str:
     """A stored run."""
-    engine: Any = RunEngine({}, call_returns_result=False)
-    engine.subscribe(TiledWriter(server.catalog("raw"), batch_size=10))
-    (found,) = engine(beamline.step_scan(FRAMES, darks=DARKS))
-    return str(found)
+    (found,) = store(server, RAW, beamline.step_scan(FRAMES, darks=DARKS))
+    return found
 
 
-def replay(server: EmbeddedTiled, *arguments: object) -> Result:
-    return CliRunner().invoke(
-        app,
-        ["replay", *map(str, arguments), "--tiled", server.uri],
-        env={"TILED_API_KEY": server.api_key},
-    )
+@pytest.fixture
+def replay(
+    server: EmbeddedTiled, beamline: Beamline, uid: str, tmp_path: Path
+) -> ReplayCommand:
+    """With a queue that is full at once."""
+    return ReplayCommand(server, RAW, beamline, tmp_path, max_pending_documents=2)
 
 
-def test_a_stored_run_is_told_frame_by_frame(
-    server: EmbeddedTiled, uid: str, config: Path
-) -> None:
-    result = replay(server, uid, "--config", config)
+def test_a_stored_run_is_told_frame_by_frame(replay: ReplayCommand, uid: str) -> None:
+    result = replay(uid)
     assert result.exit_code == 0, result.output
     rows = [line.split()[:2] for line in result.output.splitlines()]
     assert [[str(n), "good"] for n in range(FRAMES)] == [
@@ -81,11 +61,7 @@ def test_a_stored_run_is_told_frame_by_frame(
     assert f"{FRAMES} of {FRAMES + DARKS} frames analysed" in result.output
 
 
-def test_json_says_the_same_of_each_run(
-    server: EmbeddedTiled, uid: str, config: Path
-) -> None:
-    result = replay(server, uid, uid[:8], "--config", config, "--json")
-    assert result.exit_code == 0, result.output
+def test_json_says_the_same_of_each_run(replay: ReplayCommand, uid: str) -> None:
     expected = {
         "run": uid,
         "frames": FRAMES + DARKS,
@@ -93,23 +69,22 @@ def test_json_says_the_same_of_each_run(
         "words": {"unknown": DARKS, "good": FRAMES},
         "attempt": 2,
     }
-    assert json.loads(result.stdout) == [expected, expected]
+    assert answers(replay(uid, uid[:8], "--json")) == [expected, expected]
 
 
 def test_each_stored_replay_is_the_next_attempt(
-    server: EmbeddedTiled, uid: str, config: Path
+    server: EmbeddedTiled, replay: ReplayCommand, uid: str
 ) -> None:
-    runs = server.catalog("raw")
+    runs = server.catalog(RAW)
     live = Agent(
-        config, sinks=(MemorySink(),), tiled=server.uri, api_key=server.api_key
+        replay.config, sinks=(MemorySink(),), tiled=server.uri, api_key=server.api_key
     )
     analyse_stored(live, with_dark_run(runs, find_run(runs, uid)), console=Console())
     for attempt, asked in ((2, uid), (3, uid[:8])):
-        result = replay(server, asked, "--config", config, "--store", "--json")
-        assert result.exit_code == 0, result.output
-        assert json.loads(result.stdout)[0]["attempt"] == attempt
+        (answer,) = answers(replay(asked, "--store", "--json"))
+        assert answer["attempt"] == attempt
     # As the README has it.
-    derived = server.client()[ANALYSIS].search(Key("raw_uid") == uid)
+    derived = server.client()[replay.container].search(Key("raw_uid") == uid)
     assert len(derived) == 3
     (run,) = derived.search(Key("attempt") == 1).values()
     assert list(run["primary"]["verdict"].read()) == ["good"] * FRAMES
@@ -119,23 +94,20 @@ def test_each_stored_replay_is_the_next_attempt(
 
 
 def test_without_store_nothing_is_stored(
-    server: EmbeddedTiled, uid: str, config: Path, tmp_path: Path
+    server: EmbeddedTiled, beamline: Beamline, uid: str, tmp_path: Path
 ) -> None:
     """Neither is anything published: the settings may be those of the live agent."""
-    settings = tmp_path / "live.toml"
-    settings.write_text(
-        config.read_text().replace(ANALYSIS, "not-made")
-        + f'tiled = "{server.uri}"\npublish = "tcp://127.0.0.1:1"\n'
-    )
-    result = replay(server, uid, "--config", settings)
+    live = {"tiled": server.uri, "publish": "tcp://127.0.0.1:1"}
+    replay = ReplayCommand(server, RAW, beamline, tmp_path, **live)
+    result = replay(uid)
     assert result.exit_code == 0, result.output
-    assert "not-made" not in server.client()
+    assert replay.container not in server.client()
 
 
 def test_an_unknown_run_is_an_error_with_a_remedy(
-    server: EmbeddedTiled, uid: str, config: Path
+    replay: ReplayCommand, uid: str
 ) -> None:
-    result = replay(server, "0ddba11f", uid, "--config", config, "--json")
+    result = replay("0ddba11f", uid, "--json")
     assert result.exit_code == 1
     unknown, found = json.loads(result.stdout)
     assert unknown["run"] == "0ddba11f"
@@ -144,6 +116,50 @@ def test_an_unknown_run_is_an_error_with_a_remedy(
     told = " ".join(result.stderr.split())
     assert "0ddba11f" in told
     assert "check the uid" in told
+
+
+def test_a_missing_run_is_one_clear_line(replay: ReplayCommand) -> None:
+    result = replay("nosuchuid")
+    assert result.exit_code == 1
+    assert result.output == (
+        "error: no run 'nosuchuid' in the catalogue: check the uid, the container, and "
+        "that the run was written to this server\n"
+    )
+    result = replay("abc")
+    assert "at least 5" in result.output
+
+
+def test_a_key_in_the_address_is_written_nowhere(
+    server: EmbeddedTiled, replay: ReplayCommand, uid: str, tmp_path: Path
+) -> None:
+    words = ["replay", uid, "--config", replay.config, "--container", RAW, "--json"]
+    words += ["--out", tmp_path, "--tiled", f"{server.uri}?api_key={server.api_key}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TILED_API_KEY", "")
+        patch.delenv("TILED_API_KEY")
+        result = CliRunner().invoke(app, list(map(str, words)))
+    assert answers(result)[0]["analysed"] == FRAMES
+    written = (tmp_path / "replay.jsonl").read_text()
+    assert uid in written
+    assert server.api_key not in written + result.output + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        ((), "--all"),
+        (("x", "--pace", "fast"), "x10"),
+        (("x", "--frames"), "--json"),
+        (("--where", "sample"), "key=value"),
+        (("x", "--processes", "2", "--workers", "2"), "one of"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    replay: ReplayCommand, arguments: tuple[str, ...], remedy: str
+) -> None:
+    result = replay(*arguments)
+    assert result.exit_code == 1
+    assert remedy in str(result.exception)
 
 
 class Stuck(MemorySink):
@@ -157,21 +173,21 @@ class Stuck(MemorySink):
 
 
 def test_a_replay_that_stands_still_is_an_error(
-    server: EmbeddedTiled, uid: str, config: Path
+    server: EmbeddedTiled, replay: ReplayCommand, uid: str
 ) -> None:
-    runs = server.catalog("raw")
-    agent = Agent(config, sinks=(Stuck(),))
+    runs = server.catalog(RAW)
+    agent = Agent(replay.config, sinks=(Stuck(),))
     documents = with_dark_run(runs, find_run(runs, uid))
     with pytest.raises(ReplayError, match="not complete"):
         analyse_stored(agent, documents, console=Console(), patience_s=0.2)
 
 
-def test_an_agent_is_closed_when_its_source_fails(config: Path) -> None:
+def test_an_agent_is_closed_when_its_source_fails(replay: ReplayCommand) -> None:
     def broken() -> Iterator[tuple[str, dict[str, Any]]]:
         yield "start", {"uid": "run", "time": 0.0}
         raise ReplayError("the server went away")
 
-    agent = Agent(config)
+    agent = Agent(replay.config)
     with pytest.raises(ReplayError, match="went away"):
         analyse_stored(agent, broken(), console=Console())
     with pytest.raises(AgentClosedError):

@@ -237,7 +237,7 @@ def test_two_writers_at_once_lose_nothing(
 
     thread = threading.Thread(target=write_raw_runs)
     thread.start()
-    derived = [Derived(f"raw-busy-{n}") for n in range(6)]
+    derived = [Derived(f"raw-busy-{n}") for n in range(3)]
     for each in derived:
         put_all(sink, each.documents(20))
         assert sink.flush(60)

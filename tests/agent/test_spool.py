@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import resource
 import struct
-import subprocess
-import sys
-import textwrap
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,57 +13,14 @@ from typing import Any
 import msgpack
 import numpy as np
 import pytest
-from event_model import compose_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringwatch.agent.errors import SinkError
-from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.spool import HEADER, SpoolFile, pack, read_records
 from ringwatch.agent.spool_contents import contents
-from ringwatch.agent.spool_folder import Position, SpoolFolder
 
-
-def documents(events: int = 5) -> list[NamedDocument]:
-    run = compose_run(uid="run-1", metadata={"raw_uid": "raw-1"})
-    key: dict[str, Any] = {"source": "ringwatch", "shape": []}
-    keys = {
-        "raw_data_key": key | {"dtype": "string"},
-        "raw_index": key | {"dtype": "integer"},
-        "final": key | {"dtype": "boolean"},
-        "intensity": key | {"dtype": "array", "shape": [40]},
-    }
-    stream = run.compose_descriptor(name="primary", data_keys=keys)
-    found: list[NamedDocument] = [
-        ("start", dict(run.start_doc)),
-        ("descriptor", dict(stream.descriptor_doc)),
-    ]
-    for n in range(events):
-        data = {
-            "raw_data_key": "det",
-            "raw_index": n,
-            "final": n % 2 == 0,
-            "intensity": np.linspace(n, n + 1, 40, dtype="<f4"),
-        }
-        event = stream.compose_event(data=data, timestamps=dict.fromkeys(data, 1.0))
-        found.append(("event", dict(event)))
-    return found
-
-
-def write(path: Path, named: list[NamedDocument]) -> list[int]:
-    """Write a file; where each record ends."""
-    file = SpoolFile(path)
-    ends = []
-    for name, doc in named:
-        file.append(pack(name, doc))
-        ends.append(file.end)
-    file.sync()
-    file.close()
-    return ends
-
-
-def numbers(path: Path) -> list[int]:
-    return [r.doc["seq_num"] for r in read_records(path) if r.name == "event"]
+from .spool_files import documents, numbers, write
 
 
 def test_documents_come_back_bit_for_bit(tmp_path: Path) -> None:
@@ -126,7 +81,7 @@ def test_flipped_bytes_cost_one_record_and_are_named(
 
 
 @settings(
-    max_examples=300,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -203,33 +158,25 @@ def test_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
 
 def test_failed_append_leaves_whole_records(tmp_path: Path) -> None:
     """A limit on file sizes: the write really fails in the middle of a record."""
-    code = textwrap.dedent(
-        """
-        import resource, sys
-        from pathlib import Path
-        from ringwatch.agent.spool import SpoolFile, pack, read_records
-        file = SpoolFile(Path(sys.argv[1]))
-        record = pack("event", {"seq_num": 1, "data": b"x" * 1000})
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3500, resource.RLIM_INFINITY))
-        for _ in range(5):
+    file = SpoolFile(tmp_path / "full.spool")
+    record = pack("event", {"seq_num": 1, "data": b"x" * 1000})
+    failed: list[int | None] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3500, hard))
+    try:
+        for attempt in (*[file.append] * 5, lambda _: file.probe(1000)):
             try:
-                file.append(record)
+                attempt(record)
             except OSError as error:
-                print(error.errno)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
-        file.append(record)
-        print(len(list(read_records(file.path))))
-        """
-    )
-    path = tmp_path / "full.spool"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == ["27", "27", "4"]  # EFBIG twice
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+                failed.append(error.errno)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert failed == [errno.EFBIG] * 3  # two records, and the probe
+    file.probe(1000)
+    assert file.path.stat().st_size == file.end
+    file.append(record)
+    assert len(list(read_records(file.path))) == 4
+    file.close()
 
 
 def test_contents_say_where_to_go_on(tmp_path: Path) -> None:
@@ -240,95 +187,3 @@ def test_contents_say_where_to_go_on(tmp_path: Path) -> None:
     assert found.next_seq_num == {"primary": 6}
     assert found.final == {("primary", "det", n) for n in (0, 2, 4)}
     assert (found.events, found.documents, found.stopped) == (5, 7, False)
-
-
-def test_position_survives_a_torn_slot(tmp_path: Path) -> None:
-    path = tmp_path / "a.position"
-    position = Position(path)
-    for offset in (100, 200, 300):
-        position.offset, position.events = offset, offset // 100
-        position.save()
-    position.close()
-    assert Position(path).offset == 300
-    data = path.read_bytes()
-    torn = [Position(_with_noise(path, data, slot * 64)).offset for slot in range(2)]
-    assert sorted(torn) == [200, 300]
-    assert path.stat().st_size == 128
-
-
-def _with_noise(path: Path, data: bytes, at: int) -> Path:
-    path.write_bytes(data[:at] + b"noise" + data[at + 5 :])
-    return path
-
-
-def test_files_of_a_living_process_are_left_alone(tmp_path: Path) -> None:
-    code = textwrap.dedent(
-        """
-        import sys, time
-        from pathlib import Path
-        from ringwatch.agent.spool import SpoolFile
-        from ringwatch.agent.spool_folder import SpoolFolder
-        folder = SpoolFolder(Path(sys.argv[1]))
-        file = SpoolFile(folder.file("run-1"))
-        file.append(Path(sys.argv[2]).read_bytes())
-        folder.position(file.path)
-        print("ready", flush=True)
-        time.sleep(60)
-        """
-    )
-    records = tmp_path / "records"
-    records.write_bytes(b"".join(pack(*named) for named in documents(3)))
-    spool = tmp_path / "spool"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(spool), str(records)],
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "ready\n"
-        early = SpoolFolder(spool)
-        other.kill()
-    assert early.adopted == []
-    late = SpoolFolder(spool)
-    assert [found.uid for found in late.adopted] == ["run-1"]
-    assert late.adopted[0].path.parent == late.path
-    early.release()
-    late.release()
-    assert {path.name for path in spool.iterdir()} == {"lock", late.path.name}
-
-
-def test_file_without_a_document_is_removed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Its process was killed before it wrote the start document."""
-    dead = tmp_path / "dead"
-    dead.mkdir()
-    (dead / "x.spool").write_bytes(HEADER)
-    (dead / "y.spool").write_bytes(HEADER[:3])
-    Position(dead / "x.position").close()
-    Position(dead / "z.position").close()  # its file was delivered and went
-    folder = SpoolFolder(tmp_path)
-    assert (folder.adopted, caplog.text) == ([], "")
-    assert [path.name for path in folder.path.iterdir()] == ["lock"]
-    folder.release()
-
-
-def test_unreadable_file_is_kept_aside(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    dead = tmp_path / "dead"
-    dead.mkdir()
-    (dead / "x.spool").write_bytes(b"what is this")
-    folder = SpoolFolder(tmp_path)
-    assert folder.adopted == []
-    assert "expected a spool file" in caplog.text
-    assert [p.name for p in folder.path.glob("*unreadable")] == ["x.spool.unreadable"]
-    folder.release()
-
-
-@pytest.mark.parametrize("uid", ["../../etc/passwd", "", "a/b", "a\0b"])
-def test_uid_is_no_path(tmp_path: Path, uid: str) -> None:
-    folder = SpoolFolder(tmp_path)
-    with pytest.raises(SinkError, match="no uid"):
-        folder.file(uid)
-    folder.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import shutil
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgpack
 import pytest
@@ -16,6 +18,7 @@ import zmq
 import zmq.auth
 from bluesky.callbacks.zmq import ClientCurve, Publisher
 
+from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.errors import SinkError
 from ringwatch.agent.sinks.zmq import ZmqSink
 from ringwatch.agent.sources.zmq import ZmqSource, ZmqSourceError
@@ -277,3 +280,22 @@ def test_beyond_loopback(address: str) -> None:
         refuse_remote(address, secured=False, allowed=False)
     refuse_remote(address, secured=True, allowed=False)
     refuse_remote(address, secured=False, allowed=True)
+
+
+def test_a_wrong_api_key_gets_nothing_and_no_key_is_told(
+    server: EmbeddedTiled, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the server that we bring; for us as its client see ``test_sink_tiled``."""
+    server.catalog("raw")
+    answers = []
+    for key in ("wr0ngkey", "", server.api_key):
+        line = http.client.HTTPConnection(urlsplit(server.uri).netloc, timeout=20)
+        headers = {"Authorization": f"Apikey {key}"} if key else {}
+        line.request("GET", "/api/v1/search/", headers=headers)
+        answer = line.getresponse()
+        answers.append((answer.status, b'"raw"' in answer.read()))
+        line.close()
+    assert answers == [(401, False), (401, False), (200, True)]
+    logged = caplog.text + (server.directory / "server.log").read_text()
+    assert server.api_key not in logged
+    assert "wr0ngkey" not in logged

@@ -176,13 +176,23 @@ def rough_messages(seed: int) -> Iterator[bytes]:
         yield bytes(message)
 
 
+def packed(name: str, doc: dict[str, Any]) -> bytes:
+    """The message for a document, arrays as they are."""
+    return b"raw " + name.encode() + b" " + msgpack_numpy.packb(doc)
+
+
 def check(message: bytes, limits: Limits = LIMITS) -> bool:
     """Whether it was read; what was read keeps all limits. Raises nothing else."""
+    return read(message, limits) is not None
+
+
+def read(message: bytes, limits: Limits = LIMITS) -> tuple[str, dict[str, Any]] | None:
+    """Name and document of a message; None where it was refused. As ``check``."""
     try:
         found = decode(message, limits)
     except WireError as error:
         assert len(str(error)) < 400  # noqa: PT017
-        return False
+        return None
     assert isinstance(found.doc, dict)
     left = [(found.doc, 1)]
     values = 0
@@ -201,4 +211,4 @@ def check(message: bytes, limits: Limits = LIMITS) -> bool:
     # Texts of an array become a list, whose values take four bytes each at least.
     assert values <= limits.items + len(message) // 4
     msgpack.packb(found.doc, default=msgpack_numpy.encode)
-    return True
+    return found.name, found.doc

@@ -1,11 +1,54 @@
 """What a beamline does to a service in weeks, in minutes.
 
-Quick forms run with all other tests; ``make endure`` sets ``RINGWATCH_ENDURE=full``.
+Quick forms run with all other tests; ``make endure`` sets ``RINGWATCH_ENDURE=full``. At
+the end of a session the figures that were measured are printed beside their limits.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from .service import kill_all
 
 FULL = os.environ.get("RINGWATCH_ENDURE") == "full"
 """Whether the full figures are asked for."""
+
+Figure = tuple[str, str, str]
+"""What was measured, its value and its limit, in words."""
+
+_FIGURES = pytest.StashKey[list[Figure]]()
+
+
+@pytest.fixture(autouse=True)
+def no_service_is_left() -> Iterator[None]:
+    """A test that fails leaves no process behind."""
+    yield
+    kill_all()
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str, object, str], None]:
+    """Takes a measured figure for the table at the end: name, value, limit."""
+    figures = request.config.stash.setdefault(_FIGURES, [])
+
+    def take(name: str, value: object, limit: str = "") -> None:
+        told = f"{value:,.3g}" if isinstance(value, float) else str(value)
+        figures.append((name, told, limit))
+
+    return take
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured."""
+    figures = terminalreporter.config.stash.get(_FIGURES, [])
+    if not figures:
+        return
+    terminalreporter.section(f"endurance, {'full' if FULL else 'quick'} form")
+    rows = [("measured", "value", "limit"), *figures]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        terminalreporter.write_line("  ".join(cells).rstrip())

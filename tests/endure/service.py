@@ -21,8 +21,9 @@ from tiled.queries import Key
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.wire import encode
 
-__all__ = ["Service", "complete", "finals", "publisher", "wait"]
+__all__ = ["Service", "complete", "finals", "kill_all", "publisher", "wait"]
 
+_begun: list[subprocess.Popen[bytes]] = []
 COMMAND = str(Path(sys.executable).with_name("ringwatch"))
 PATIENCE_S = 120.0
 
@@ -36,19 +37,23 @@ def free_port() -> int:
 class Service:
     """``ringwatch serve`` in a process of its own."""
 
-    def __init__(self, folder: Path, tiled: EmbeddedTiled, **settings: Any) -> None:
-        self.folder, self.tiled = folder, tiled
+    def __init__(self, folder: Path, server: EmbeddedTiled, **settings: Any) -> None:
+        self.folder, self.server = folder, server
         self.port = free_port()
         lines = {
             "documents": [f"tcp://127.0.0.1:{self.port}"],
             "documents_bind": True,
-            "tiled": tiled.uri,
+            "tiled": server.uri,
             "state": str(folder / "state"),
             "classifier": "none",
             **settings,
         }
         # What JSON says of texts, lists and truths TOML reads as well.
-        text = [f"{key} = {json.dumps(value)}" for key, value in lines.items()]
+        text = [
+            f"{key} = {json.dumps(value)}"
+            for key, value in lines.items()
+            if value is not None
+        ]
         self.config = folder / "agent.toml"
         self.config.write_text("\n".join(text) + "\n")
         self.log = folder / "serve.log"
@@ -59,8 +64,9 @@ class Service:
             self.process = subprocess.Popen(
                 [COMMAND, "serve", "--config", str(self.config)],
                 stderr=log,
-                env=os.environ | {"TILED_API_KEY": self.tiled.api_key},
+                env=os.environ | {"TILED_API_KEY": self.server.api_key},
             )
+        _begun.append(self.process)
         wait(self._is_up)
 
     def _is_up(self) -> bool:
@@ -68,6 +74,11 @@ class Service:
         said = self.log.read_text()
         assert self.process.poll() is None, said
         return "documents from" in said
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
 
     def kill(self) -> None:
         assert self.process is not None
@@ -78,6 +89,14 @@ class Service:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
+
+
+def kill_all() -> None:
+    """No service outlives its test, however that ended."""
+    while _begun:
+        process = _begun.pop()
+        process.kill()
+        process.wait()
 
 
 @contextmanager
@@ -98,7 +117,7 @@ def finals(tiled: EmbeddedTiled, container: str, uid: str) -> Counter[int]:
     found: Counter[int] = Counter()
     analysis = tiled.client()[container]
     for run in analysis.search(Key("raw_uid") == uid).values():
-        table = run["primary"].base["internal"].read()
+        table = run["primary"].base["internal"].read(["raw_index", "final"])
         found.update(int(i) for i in table["raw_index"][table["final"]])
     return found
 

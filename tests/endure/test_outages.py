@@ -6,7 +6,7 @@ import http.server
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from .conftest import FULL
 from .service import finals, free_port
 
 AWAY_S = 60.0 if FULL else 10.0
-RATE_HZ = 20.0
+SOUND_S = AWAY_S / 2
+"""How long Tiled is well, before, between and after."""
+RATE_HZ = 20.0 if FULL else 30.0
 
 
 class Errors(http.server.BaseHTTPRequestHandler):
@@ -100,13 +102,15 @@ class Latencies:
 
 
 @pytest.mark.timeout(900)
-def test_outages_cost_no_verdict_and_no_time(tmp_path: Path) -> None:
+def test_outages_cost_no_verdict_and_no_time(
+    tmp_path: Path, figure: Callable[..., None]
+) -> None:
     beamline = powder_beamline(tmp_path, detector=256)
     frames = [beamline.experiment.read_out(0.02).pixels for _ in range(16)]
     run = compose_run()
     key = {"source": "t", "dtype": "array", "shape": list(frames[0].shape)}
     stream = run.compose_descriptor(name="primary", data_keys={"image": key})
-    phases: dict[str, list[int]] = {}
+    phases: list[tuple[str, list[int]]] = []
     with EmbeddedTiled(tmp_path / "tiled", port=free_port()) as tiled:
         agent = Agent(
             poni=beamline.poni_path,
@@ -125,8 +129,9 @@ def test_outages_cost_no_verdict_and_no_time(tmp_path: Path) -> None:
         agent("descriptor", stream.descriptor_doc)
         index = 0
         for state in (sound, stopped, sound, hanging, sound, failing, sound):
-            first, until = index, time.monotonic() + AWAY_S
+            first, lasts = index, SOUND_S if state is sound else AWAY_S
             with state(tiled):
+                until = time.monotonic() + lasts
                 while time.monotonic() < until:
                     frame = frames[index % len(frames)].copy()
                     frame.reshape(-1)[0] = index  # no two are the same bytes
@@ -137,15 +142,25 @@ def test_outages_cost_no_verdict_and_no_time(tmp_path: Path) -> None:
                     agent("event", event)
                     index += 1
                     time.sleep(1.0 / RATE_HZ)
-            phases.setdefault(state.__name__, []).extend(range(first, index))
+            phases.append((state.__name__, list(range(first, index))))
         agent("stop", run.compose_stop())
-        assert agent.wait_idle(120)
-        assert agent.close(120)
-        uid = run.start_doc["uid"]
-        assert finals(tiled, "analysis", uid) == dict.fromkeys(range(index), 1)
+        assert agent.wait_idle(300)
+        assert agent.close(60)
+        final = finals(tiled, "analysis", run.start_doc["uid"])
+    assert final == dict.fromkeys(range(index), 1)
     assert sorted(latencies.took) == list(range(index))
-    usual, worst = latencies.of(phases["sound"])
-    for state in ("stopped", "hanging", "failing"):
-        median, late = latencies.of(phases[state])
-        assert median < 1.2 * usual, state
-        assert late < 2.0 * worst, state
+    ratios = {}
+    # Each with the times just before and after it: the machine may have other work.
+    for (_, before), (state, during), (_, after) in zip(
+        phases[0::2], phases[1::2], phases[2::2], strict=False
+    ):
+        usual, worst = latencies.of(before + after)
+        median, late = latencies.of(during)
+        ratios[state] = median / usual, late / worst
+        what = f"Tiled {state} for {AWAY_S:.0f} s: latency"
+        figure(f"{what}, median, over {usual * 1e3:.0f} ms", median / usual, "< 1.2")
+        figure(f"{what}, p99, over {worst * 1e3:.0f} ms", late / worst, "< 2")
+    assert list(ratios) == ["stopped", "hanging", "failing"]
+    for state, (median, late) in ratios.items():
+        assert median < 1.2, state
+        assert late < 2.0, state

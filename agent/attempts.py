@@ -1,0 +1,56 @@
+"""Doing what may fail without failing: the one broad ``except`` of the house."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TypeVar
+
+from ringwatch.agent.errors import RingwatchError
+from ringwatch.agent.nouns import FrameRef
+
+__all__ = ["Attempts"]
+
+logger = logging.getLogger(__name__)
+
+_REMEMBERED = 256  # errors, each logged once
+T = TypeVar("T")
+
+
+class Attempts:
+    """Does what a worker has to do; what goes wrong is logged and told, never raised.
+
+    A scan must not suffer because analysis failed, and one frame's failure must not
+    cost the next one its verdict. An error of ours is logged once, however often it
+    comes: else each of a thousand events says it.
+    """
+
+    def __init__(self) -> None:
+        self._told: deque[str] = deque(maxlen=_REMEMBERED)
+
+    def __call__(
+        self, action: Callable[[], T], frame: FrameRef | None = None
+    ) -> tuple[T | None, str]:
+        """Do it; the result, or None and what failed.
+
+        Parameters
+        ----------
+        action : callable
+        frame : FrameRef, optional
+            That it is about, for the log.
+        """
+        try:
+            return action(), ""
+        except RingwatchError as error:
+            told = str(error)
+            if told not in self._told:
+                self._told.append(told)
+                logger.error("%s", told)
+            return None, told
+        except Exception as error:
+            where = (
+                f"run {frame.run_uid} frame {frame.index}" if frame else "a document"
+            )
+            logger.exception("analysis of %s failed", where)
+            return None, f"analysis failed: {type(error).__name__}: {error}"

@@ -1,0 +1,57 @@
+"""What the ledger of a run remembers of its frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ringwatch.agent import ledger
+from ringwatch.agent.ledger import FrameLedger
+from ringwatch.agent.nouns import FrameRef, LostLocator, Verdict
+from ringwatch.agent.run_analysis import unknown_verdict
+
+
+def frame(index: int) -> FrameRef:
+    return FrameRef(
+        run_uid="run",
+        stream="primary",
+        data_key="image",
+        index=index,
+        seq_num=index + 1,
+        time=0.0,
+        locator=LostLocator(reason="a test"),
+    )
+
+
+def verdict(index: int, *, final: bool) -> Verdict:
+    return replace(unknown_verdict(frame(index), "busy", "id", 0.0), final=final)
+
+
+def test_frames_are_announced_once() -> None:
+    book = FrameLedger()
+    assert [book.announce(frame(k)) for k in (0, 1, 1, 0, 2)] == [1, 1, 0, 0, 1]
+    assert FrameLedger([("primary", "image", 4)]).announce(frame(3)) is False
+
+
+def test_revisions_count_on_to_the_final_one() -> None:
+    book = FrameLedger()
+    said = [book.take(verdict(0, final=k == 2)) for k in range(3)]
+    assert [each.revision for each in said] == [0, 1, 2]
+    assert book.is_final(frame(0))
+    assert not book.is_final(frame(1))
+    assert (book.final, book.provisional) == (1, ())
+
+
+def test_of_too_many_verdicts_only_the_frames_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ledger, "MOST_VERDICTS", 2)
+    book = FrameLedger()
+    for index in range(4):
+        book.take(verdict(index, final=False))
+    kept = book.provisional
+    assert [isinstance(each, Verdict) for each in kept] == [True, True, False, False]
+    assert [each.index for each in kept[2:] if isinstance(each, FrameRef)] == [2, 3]
+    assert book.take(verdict(3, final=True)).revision == 1
+    assert len(book.provisional) == 3
