@@ -17,7 +17,6 @@ from event_model import DocumentNames, DocumentRouter
 from ringwatch.agent.announced_assets import AnnouncedAssets
 from ringwatch.agent.assets import Asset, asset_of_resource, asset_of_stream_resource
 from ringwatch.agent.document_bounds import (
-    MOST_FRAMES_AT_ONCE,
     check_frame_count,
     check_lengths,
     check_shape,
@@ -31,6 +30,7 @@ from ringwatch.agent.streams import (
     Listener,
     OpenRun,
     Stream,
+    choose_image,
     image_keys,
     locate_pixels,
     readbacks_of,
@@ -170,7 +170,7 @@ class Announcer(DocumentRouter):
         check_lengths(doc["data_keys"])
         images = image_keys(doc)
         run.images_seen |= set(images)
-        key = self._choose(images, doc)
+        key = choose_image(images, doc, self._detector)
         stream = None if key is None else Stream.from_descriptor(doc, key)
         if stream is not None:
             text_of(stream.name), text_of(stream.data_key)
@@ -252,14 +252,6 @@ class Announcer(DocumentRouter):
 
     # How it is done.
 
-    def _choose(self, images: list[str], descriptor: Document) -> str | None:
-        if self._detector is None:
-            return images[0] if images else None
-        if self._detector in images:
-            return self._detector
-        owned = descriptor.get("object_keys", {}).get(self._detector, [])
-        return next((key for key in images if key in owned), None)
-
     def _remember(self, doc: Document, asset: Asset | LostLocator) -> None:
         uid, newest = text_of(doc["uid"]), next(reversed(self._runs), "")
         run = self._runs.get(text_of(doc.get("run_start") or newest))
@@ -278,23 +270,8 @@ class Announcer(DocumentRouter):
         return self._streams[uid]
 
     def _ref(self, stream: Stream, seq_num: int, locator: Locator) -> FrameRef:
-        run, key = self._runs[stream.run_uid], (stream.name, stream.data_key)
-        index = run.counters.get(key, 0)
-        if run.torn:  # a rewound event never came twice here: its number may say less
-            numbered = (seq_num - 1) * stream.frames_per_point
-            near = numbered < index + MOST_FRAMES_AT_ONCE
-            index = max(index, numbered) if near else index
-        run.counters[key] = index + 1
-        return FrameRef(
-            run_uid=stream.run_uid,
-            stream=stream.name,
-            data_key=stream.data_key,
-            index=index,
-            seq_num=seq_num,
-            time=math.nan,
-            locator=locator,
-            shape=stream.frame_shape,
-        )
+        index = self._runs[stream.run_uid].next_index(stream, seq_num)
+        return stream.frame(index, seq_num, locator)
 
     def _hold_or_announce(self, stream: Stream, ref: FrameRef) -> None:
         if not stream.waits_for_event:

@@ -16,6 +16,7 @@ __all__ = [
     "Document",
     "OpenRun",
     "Stream",
+    "choose_image",
     "image_keys",
     "locate_pixels",
     "readbacks_of",
@@ -89,6 +90,19 @@ class Stream:
         """Frames of one event or stream index, at least one."""
         return max(1, int(np.prod(self.shape[:-2], dtype=int)))
 
+    def frame(self, index: int, seq_num: int, locator: Locator) -> FrameRef:
+        """Refer to one frame; when it was taken only its event says."""
+        return FrameRef(
+            run_uid=self.run_uid,
+            stream=self.name,
+            data_key=self.data_key,
+            index=index,
+            seq_num=seq_num,
+            time=math.nan,
+            locator=locator,
+            shape=self.frame_shape,
+        )
+
     def lost(self, reason: str, *, shed: bool = False) -> list[Locator]:
         """Locators of the frames of one point whose pixels cannot be had."""
         return [LostLocator(reason=reason, shed=shed)] * self.frames_per_point
@@ -115,6 +129,29 @@ class OpenRun:
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     assets: list[str] = field(default_factory=list)
     torn: bool = False
+
+    def next_index(self, stream: Stream, seq_num: int) -> int:
+        """Number the next frame of a stream within the run, from 0."""
+        key = stream.name, stream.data_key
+        index = self.counters.get(key, 0)
+        if self.torn:  # a rewound event never came twice here: its number may say less
+            numbered = (seq_num - 1) * stream.frames_per_point
+            if index < numbered < index + MOST_FRAMES_AT_ONCE:
+                index = numbered
+        self.counters[key] = index + 1
+        return index
+
+
+def choose_image(
+    images: list[str], descriptor: Document, detector: str | None
+) -> str | None:
+    """The image that is wanted: ``detector``, one of that device, or the first."""
+    if detector is None:
+        return images[0] if images else None
+    if detector in images:
+        return detector
+    owned = descriptor.get("object_keys", {}).get(detector, [])
+    return next((key for key in images if key in owned), None)
 
 
 def image_keys(descriptor: Document) -> list[str]:
