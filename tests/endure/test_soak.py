@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import pytest
@@ -29,6 +30,8 @@ AHEAD = 100
 EVERY = 50
 """Frames from one look at the process to the next."""
 MOST_GROWTH = 1.05
+MOMENTARY = 2
+"""Files open for a moment (positions in the spool): some look may meet them all."""
 
 
 class Held(NamedTuple):
@@ -130,9 +133,12 @@ def test_memory_and_files_stay_as_they_are(
     at_first, later = held[:tenth], held[tenth:]
     memory = max(each.memory for each in later) / at_first[-1].memory
     files = [max(each.files for each in part) for part in (at_first, later)]
+    usual = [median(each.files for each in part) for part in (at_first, held[-tenth:])]
     what = f"soak of {verdicts.count:,} frames"
     figure(f"{what}: memory over {at_first[-1].memory:.0f} MB", memory, "< 1.05")
-    figure(f"{what}: most open files over {files[0]}", files[1], f"<= {files[0]}")
+    figure(f"{what}: open files, usually, over {usual[0]:.0f}", usual[1], "the same")
+    figure(f"{what}: open files, at most", files[1], f"<= {files[0] + MOMENTARY}")
     figure(f"{what}: frames a second", verdicts.count / took)
     assert memory < MOST_GROWTH
-    assert files[1] <= files[0]
+    assert usual[1] == usual[0]
+    assert files[1] <= files[0] + MOMENTARY
