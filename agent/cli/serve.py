@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +18,6 @@ from ringwatch.agent.agent import Agent
 from ringwatch.agent.assembly import curve_of
 from ringwatch.agent.errors import ReplayError, SettingsError
 from ringwatch.agent.settings import Settings, load_settings
-from ringwatch.agent.sources.audit import Gap
 from ringwatch.agent.sources.missed_runs import LastSeen, missed_runs
 from ringwatch.agent.sources.tiled_live import TiledSource
 from ringwatch.agent.sources.zmq import ZmqSource
@@ -72,10 +70,11 @@ def serve(
         signal.signal(number, lambda _, __: ending.set())
     out = Console(stderr=True, highlight=False, soft_wrap=True)
     agent = Agent(settings)
-    sources = _sources(settings, agent)
-    for source in sources:
-        source.begin()
-    told = [f"documents from {', '.join(sources[0].addresses)}"]
+    source = (_in_tiled if settings.documents_from == "tiled" else _off_the_wire)(
+        settings, agent
+    )
+    source.begin()
+    told = [f"documents from {', '.join(source.addresses)}"]
     told += [f"verdicts at {agent.address}"] if agent.address else []
     told += [f"into {settings.tiled}"] if settings.tiled else []
     out.print("; ".join(told))
@@ -88,10 +87,10 @@ def serve(
     if seen is not None:
         seen.mark()  # now: what begins while we work off the rest is not for us
     began = time.monotonic()
-    closed = [source.close(close_after) for source in sources]
+    drained = source.close(close_after)
     left = max(1.0, close_after - (time.monotonic() - began))
     finished = agent.close(left)
-    left_over = "" if all(closed) and finished else "; not all went out"
+    left_over = "" if drained and finished else "; not all went out"
     kept = _KEPT if left_over and settings.state else ""
     out.print(_counts(agent) + left_over + kept)
 
@@ -142,28 +141,7 @@ def _counts(agent: Agent) -> str:
     return f"{done} of {counters.announced} frames have their final verdict"
 
 
-def _sources(settings: Settings, agent: Agent) -> list[ZmqSource | TiledSource]:
-    """Where documents come from; the second has runs that the first came late for."""
-    if settings.documents_from == "tiled":
-        return [_in_tiled(settings, agent)]
-    followed: TiledSource | None = None
-
-    def gap(uid: str, why: str) -> None:
-        for run in (uid,) if uid else wire.open_runs:
-            agent.documents_lost(run, why)
-        if uid and followed is not None and not wire.knows(uid):
-            followed.follow(uid)
-
-    wire = _off_the_wire(settings, agent, gap)
-    if not settings.tiled:
-        return [wire]
-    followed = _in_tiled(settings, agent, is_known=wire.knows)
-    return [wire, followed]
-
-
-def _in_tiled(
-    settings: Settings, agent: Agent, is_known: Callable[[str], bool] | None = None
-) -> TiledSource:
+def _in_tiled(settings: Settings, agent: Agent) -> TiledSource:
     return TiledSource(
         str(settings.tiled),
         agent.feed,
@@ -175,12 +153,15 @@ def _in_tiled(
         derived=settings.tiled_container,
         poll_s=settings.tiled_poll_s,
         abandon_after_s=settings.abandon_after_s,
-        is_known=is_known,
     )
 
 
-def _off_the_wire(settings: Settings, agent: Agent, gap: Gap) -> ZmqSource:
-    return ZmqSource(
+def _off_the_wire(settings: Settings, agent: Agent) -> ZmqSource:
+    def gap(uid: str, why: str) -> None:
+        for run in (uid,) if uid else source.open_runs:
+            agent.documents_lost(run, why)
+
+    source = ZmqSource(
         settings.documents,
         agent,
         prefix=settings.documents_prefix.encode(),
@@ -193,5 +174,5 @@ def _off_the_wire(settings: Settings, agent: Agent, gap: Gap) -> ZmqSource:
         ),
         curve=curve_of(settings, binds=settings.documents_bind),
         allow_remote=settings.allow_remote,
-        strangers=not settings.tiled,
     )
+    return source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +41,6 @@ class _Frames:
 
 @dataclass(slots=True)
 class _Run:
-    began: bool = False  # whether its start came
     descriptors: dict[str, str] = field(default_factory=dict)  # uid -> stream
     external: dict[str, frozenset[str]] = field(default_factory=dict)
     resources: dict[str, _Frames] = field(default_factory=dict)
@@ -76,7 +75,6 @@ class Audit:
         self._descriptors: dict[str, str] = {}  # uid -> run
         self._resources: dict[str, str] = {}  # uid -> run
         self._datums: OrderedDict[str, None] = OrderedDict()
-        self._ended: deque[str] = deque(maxlen=MOST_RUNS)
         self._strangers: OrderedDict[str, None] = OrderedDict()
         self.gaps = 0
 
@@ -84,29 +82,6 @@ class Audit:
     def open_runs(self) -> tuple[str, ...]:
         """Runs that have not stopped yet, oldest first."""
         return tuple(self._runs)
-
-    def knows(self, run_uid: str) -> bool:
-        """Whether the start of a run came, the last runs that ended included."""
-        run = self._runs.get(run_uid)
-        return run_uid in self._ended or (run is not None and run.began)
-
-    def is_strange(self, name: str, doc: Document) -> bool:
-        """Whether a document is of a run whose start never came; asked after ``take``.
-
-        Raises
-        ------
-        KeyError, TypeError
-            Where the document does not say whose it is.
-        """
-        if name == "start":
-            return False
-        if "descriptor" in doc:
-            uid = self._descriptors.get(doc["descriptor"])
-        elif name.startswith("datum"):
-            uid = self._resources.get(doc["resource"])
-        else:
-            uid = doc.get("run_start") or next(reversed(self._runs), None)
-        return not (uid and self.knows(uid))
 
     def take(self, name: str, doc: Document) -> None:
         """Note a document; ``gap`` is called before this returns.
@@ -137,7 +112,7 @@ class Audit:
             oldest = next(iter(self._runs))
             self._forget(oldest)
             yield oldest, f"no stop came, and {MOST_RUNS} newer runs began"
-        self._runs.setdefault(uid, _Run()).began = True
+        self._runs.setdefault(uid, _Run())
 
     def _descriptor(self, doc: Document) -> Iterator[tuple[str, str]]:
         uid, run_uid, stream = _text(doc["uid"]), _text(doc["run_start"]), doc["name"]
@@ -237,8 +212,6 @@ class Audit:
         if run is None:
             yield from self._stranger(run_uid, "only its stop came")
             return
-        if run.began:
-            self._ended.append(run_uid)
         self._forget(run_uid)
         for stream, told in (doc.get("num_events") or {}).items():
             came = run.events.get(stream, 0)

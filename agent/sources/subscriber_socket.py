@@ -26,15 +26,13 @@ class SubscriberCounters:
     Attributes
     ----------
     received : int
-        Messages that came; the next six add up to it once nothing waits.
+        Messages that came; the next five add up to it once nothing waits.
     fed : int
         Documents handed on.
     undecodable, unknown : int
         Messages left out: malformed ones, and documents of unknown names.
     refused : int
         Documents left out that were malformed or that the taker did not take.
-    strange : int
-        Documents left out because the start of their run never came.
     discarded : int
         Messages that still waited when ``close`` ran out of time.
     gaps : int
@@ -46,7 +44,6 @@ class SubscriberCounters:
     undecodable: int = 0
     unknown: int = 0
     refused: int = 0
-    strange: int = 0
     discarded: int = 0
     gaps: int = 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ringwatch.agent.sources.derived import passes
@@ -18,7 +18,6 @@ __all__ = ["NewRuns"]
 PAGE = 20
 MOST_AT_ONCE = 2000
 MOST_KNOWN = 20_000
-MOST_ASKED = 64
 
 
 class NewRuns:
@@ -35,31 +34,14 @@ class NewRuns:
         Runs that began before this are taken for abandoned where they have no stop.
     container : str, optional
         Of derived runs: runs that are done with there are not taken up again.
-    is_known : callable, optional
-        Whether the documents of a run come by another way. If given, only runs are
-        looked for that were under way from the start, or that are asked for.
     """
 
     def __init__(
-        self,
-        *,
-        begun: float,
-        oldest: float,
-        container: str | None = None,
-        is_known: Callable[[str], bool] | None = None,
+        self, *, begun: float, oldest: float, container: str | None = None
     ) -> None:
         self._begun, self._oldest, self._container = begun, oldest, container
-        self._is_known = is_known
         self._known: OrderedDict[str, None] = OrderedDict()
-        self._asked: OrderedDict[str, None] = OrderedDict()
         self._first = True
-
-    def ask(self, uid: str) -> None:
-        """Look for a run, from any thread; one that is stored to its end is let be."""
-        if uid not in self._known:
-            self._asked[uid] = None
-            while len(self._asked) > MOST_ASKED:
-                self._asked.popitem(last=False)
 
     def take(self, runs: Any) -> Iterator[Any]:
         """Runs that were not given yet, oldest first.
@@ -69,18 +51,11 @@ class NewRuns:
         httpx.HTTPError, ReplayError
             If the server fails; those not given are given next time.
         """
-        for uid in tuple(self._asked):
-            if uid in runs:
-                if uid not in self._known and not runs[uid].metadata.get("stop"):
-                    yield runs[uid]
-                self._known[uid] = None
-                self._asked.pop(uid, None)
-        if self._is_known is None or self._first:
-            fresh = self._fresh(runs)
-            for key, node in reversed(fresh.items()):
-                if self._is_wanted(runs, node):
-                    yield node
-                self._known[key] = None
+        fresh = self._fresh(runs)
+        for key, node in reversed(fresh.items()):
+            if self._is_wanted(runs, node):
+                yield node
+            self._known[key] = None
         while len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
         self._first = False
@@ -101,15 +76,13 @@ class NewRuns:
         began = _began(node)
         if "start" not in node.metadata:
             return False  # no run
-        uid = str(node.metadata["start"]["uid"])
-        if self._is_known is not None and (began >= self._begun or self._is_known(uid)):
-            return False
         if not self._first or began >= self._begun:
             return True
         if node.metadata.get("stop") or began < self._oldest:
             return False
         if self._container is None:
             return True
+        uid = str(node.metadata["start"]["uid"])
         derived = passes(from_context(runs.context), self._container, uid)
         return not any(run.metadata.get("stop") for run in derived)
 

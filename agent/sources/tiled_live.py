@@ -82,10 +82,6 @@ class TiledSource:
         How often to look where no websockets are, seconds.
     abandon_after_s : float
         How long a run may be without news, seconds.
-    is_known : callable, optional
-        Given the uid of a run, whether its documents come by another way. If given,
-        only runs are followed that are under way at the beginning, and those of
-        ``follow``.
     """
 
     def __init__(
@@ -101,21 +97,13 @@ class TiledSource:
         derived: str | None = None,
         poll_s: float = 1.0,
         abandon_after_s: float = 86_400.0,
-        is_known: Callable[[str], bool] | None = None,
     ) -> None:
         self._uri, self._api_key, self._container = uri, api_key, container
         self._ending = threading.Event()
         self._feeder = Feeder(feed, gap, self._ending)
         self.counters = self._feeder.counters
-        self._detector, self._roots = detector, roots
+        self._detector, self._roots, self._derived = detector, roots, derived
         self._poll_s, self._abandon_after_s = poll_s, abandon_after_s
-        began = time.time()
-        self._news = NewRuns(
-            begun=began,
-            oldest=began - abandon_after_s,
-            container=derived,
-            is_known=is_known,
-        )
         self._runs: OrderedDict[str, FollowedRun] = OrderedDict()
         self._bells = Bells(self.counters)
         self._listed = 0.0
@@ -168,11 +156,6 @@ class TiledSource:
             thread.join(0.02)
         return not (thread.is_alive() and self._feeder.feeding)
 
-    def follow(self, uid: str) -> None:
-        """Follow a run, of which nothing else may be known; from any thread."""
-        self._news.ask(uid)
-        self._bells.wake()
-
     @property
     def open_runs(self) -> tuple[str, ...]:
         """Runs whose stop has not come yet, oldest first."""
@@ -188,11 +171,17 @@ class TiledSource:
     # The thread that reads and feeds.
 
     def _watch(self) -> None:
+        began = time.time()
+        news = NewRuns(
+            begun=began,
+            oldest=began - self._abandon_after_s,
+            container=self._derived,
+        )
         runs = None
         while runs is None and not self._ending.is_set():
             runs = self._opened()
         if runs is not None:
-            self._follow(runs)
+            self._follow(runs, news)
             self._bells.take_down()
             disconnect(runs)
 
@@ -207,13 +196,13 @@ class TiledSource:
             self._ending.wait(_RETRY_S)
             return None
 
-    def _follow(self, runs: Any) -> None:
+    def _follow(self, runs: Any, news: NewRuns) -> None:
         self._bells.hang(runs, "")
         rung = {""}
         while not self._ending.is_set():
             began = time.monotonic()
             try:
-                self._look(runs, rung)
+                self._look(runs, news, rung)
             except (ReplayError, *_SERVER_ERRORS) as error:
                 self._feeder.complain(
                     "server",
@@ -240,11 +229,11 @@ class TiledSource:
         late = time.monotonic() - SLOW_S
         return rung | {where for where, when in looked.items() if when < late}
 
-    def _look(self, runs: Any, rung: set[str]) -> None:
+    def _look(self, runs: Any, news: NewRuns, rung: set[str]) -> None:
         """Read what is new where a bell rang."""
         if "" in rung:
             self._listed = time.monotonic()
-            for node in self._news.take(runs):
+            for node in news.take(runs):
                 rung = rung | {self._take_up(node)}
             self._connected.set()
         for run in [run for uid, run in self._runs.items() if uid in rung]:

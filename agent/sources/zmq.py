@@ -78,8 +78,6 @@ class ZmqSource:
         ``CurveClient``, or ``CurveServer`` where we bind.
     allow_remote : bool
         Whether other machines may be talked to without CURVE.
-    strangers : bool
-        Whether to feed documents of runs whose start never came.
     """
 
     def __init__(
@@ -95,9 +93,8 @@ class ZmqSource:
         limits: Limits | None = None,
         curve: Curve | None = None,
         allow_remote: bool = False,
-        strangers: bool = True,
     ) -> None:
-        self._feed, self._strangers = feed, strangers
+        self._feed = feed
         self._gap = gap
         self._limits = limits or Limits()
         self._max_bytes = max_waiting_bytes
@@ -183,10 +180,6 @@ class ZmqSource:
         """Runs whose stop has not come yet, oldest first."""
         return self._audit.open_runs
 
-    def knows(self, run_uid: str) -> bool:
-        """Whether the start of a run came, the last runs that ended included."""
-        return self._audit.knows(run_uid)
-
     def __enter__(self) -> ZmqSource:
         self.begin()
         return self
@@ -253,9 +246,6 @@ class ZmqSource:
             return
         try:
             self._audit.take(name, doc)
-            if not self._strangers and self._audit.is_strange(name, doc):
-                self.counters.strange += 1
-                return
             self._feed(name, doc)
         except _FEED_ERRORS as error:
             self.counters.refused += 1

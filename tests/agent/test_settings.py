@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from ringwatch.agent.assembly import curve_of, fetches, make_sinks
-from ringwatch.agent.cli.serve import _sources
+from ringwatch.agent.cli.serve import _off_the_wire
 from ringwatch.agent.errors import SettingsError
 from ringwatch.agent.settings import Settings, load_settings
 from ringwatch.agent.sinks.spooled import SpooledSink
@@ -69,7 +69,7 @@ def test_a_message_larger_than_the_settings_say_is_not_received(
         "message_bytes = 100_000\n",
     )
     taken = Taken()
-    with _sources(settings, taken)[0] as source:  # type: ignore[arg-type]
+    with _off_the_wire(settings, taken) as source:  # type: ignore[arg-type]
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(source.addresses[0])
