@@ -20,7 +20,8 @@ demo: $(STAMP)
 	$(BIN)/ringwatch demo
 
 test: $(STAMP) lint types imports
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not alone'
+	$(BIN)/python -m pytest -m alone
 
 # Crashes, outages, bursts, fuzz and a soak at full length; quick forms are in `test`.
 endure: $(STAMP)

@@ -101,6 +101,7 @@ class Latencies:
         return float(np.median(took)), float(np.quantile(took, 0.99))
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_outages_cost_no_verdict_and_no_time(
     tmp_path: Path, figure: Callable[..., None]
