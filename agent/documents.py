@@ -23,7 +23,7 @@ from ringwatch.agent.document_bounds import (
     text_of,
     whole_number,
 )
-from ringwatch.agent.errors import DocumentError, RingwatchError
+from ringwatch.agent.errors import MALFORMED, DocumentError, RingwatchError
 from ringwatch.agent.nouns import FrameRef, Locator, LostLocator
 from ringwatch.agent.streams import (
     Document,
@@ -48,15 +48,6 @@ MOST_OPEN_RUNS = 64
 
 MOST_DESCRIPTORS = 10_000
 """A run with more is malformed."""
-
-_MALFORMED = (
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-)
 
 
 class Announcer(DocumentRouter):
@@ -108,7 +99,7 @@ class Announcer(DocumentRouter):
             self(name, doc)
         except RingwatchError:
             raise
-        except _MALFORMED as error:
+        except MALFORMED as error:
             raise DocumentError(
                 f"malformed {name!r} document ({type(error).__name__}: "
                 f"{str(error)[:200]}): it was left out; check the device or plan that "

@@ -6,6 +6,7 @@ A message names the offender, what was expected and the remedy.
 from __future__ import annotations
 
 __all__ = [
+    "MALFORMED",
     "AgentClosedError",
     "DocumentError",
     "ForbiddenFrameError",
@@ -19,6 +20,17 @@ __all__ = [
     "SinkError",
     "TiledAwayError",
 ]
+
+
+MALFORMED = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What a malformed document may raise in whoever reads it."""
 
 
 class RingwatchError(Exception):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,11 +23,15 @@ from ringwatch.agent.darks import DarkBook, Fetch
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.nouns import FrameRef, Verdict
 from ringwatch.agent.open_run import OpenRun
-from ringwatch.agent.run_analysis import RunAnalysis, unknown_verdict
+from ringwatch.agent.run_analysis import RunAnalysis
 
 __all__ = ["SecondPass"]
 
 logger = logging.getLogger(__name__)
+
+_NOT_KEPT = "it cannot be had again, and its provisional verdict was not kept"
+_VAIN_S = 5.0  # that nothing came from Tiled, when we are to end
+_POLL_S = 0.05
 
 
 class Publisher(Protocol):
@@ -37,6 +42,9 @@ class Publisher(Protocol):
 
     def judged(self, judge: Callable[[], Verdict], ref: FrameRef) -> Verdict:
         """Verdict of a frame, ``unknown`` where judging fails."""
+
+    def unknown(self, ref: FrameRef, reason: str) -> Verdict:
+        """Verdict of a frame of which nothing is known, and why."""
 
     def publish(self, run: OpenRun, verdict: Verdict) -> None:
         """Publish one revision of a verdict."""
@@ -126,6 +134,32 @@ class SecondPass:
         """Deal with one frame; whether there may be more at once."""
         return any(self._step(run) for run in self._waiting)
 
+    def work_off(
+        self, step: Callable[[], bool], given_up: threading.Event, *, kept: bool
+    ) -> None:
+        """Bring runs to their end, unless the next process can as well.
+
+        Parameters
+        ----------
+        step : callable
+            Deals with one frame by ``self.step``.
+        given_up : Event
+            Set when the time for it is over.
+        kept : bool
+            Whether a next process will know of these runs.
+        """
+        moved = time.monotonic()
+        while self.can_end and not given_up.is_set():
+            if step():
+                moved = time.monotonic()
+                continue
+            if not self.only_waits:
+                moved = time.monotonic()
+            elif kept and time.monotonic() - moved > _VAIN_S:
+                logger.warning("runs are left to the next start: Tiled has no more yet")
+                return
+            given_up.wait(_POLL_S)
+
     def close(self) -> None:
         """Fetch no more; what is not through stays as it is."""
         for run in self._runs.values():
@@ -184,15 +218,13 @@ class SecondPass:
                 len(left),
                 failure or "neither files nor Tiled have them",
             )
-        for kept in left:
-            verdict = kept if isinstance(kept, Verdict) else _lost(kept, self._analysis)
+        for said in left:
+            verdict = (
+                said
+                if isinstance(said, Verdict)
+                else self._publisher.unknown(said, _NOT_KEPT)
+            )
             self._publisher.publish(run, replace(verdict, final=True))
         assert run.frames is not None
         run.stop = run.stop or run.frames.stop
         self._publisher.finish(run)
-
-
-def _lost(ref: FrameRef, analysis: Analysis) -> Verdict:
-    """Last word on a frame whose provisional verdict was too many to keep."""
-    reason = "it cannot be had again, and its provisional verdict was not kept"
-    return unknown_verdict(ref, reason, analysis.analysis_id, time.monotonic())

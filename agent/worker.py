@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.05
 _REMEMBERED = 256  # finished runs, of which a late gap says nothing new
-_VAIN_S = 5.0  # that nothing came from Tiled, when we are to end
 _LAST_S = 0.5  # for the frame at hand, when the time to close is over
 
 
@@ -148,24 +147,10 @@ class Worker:
                 self._abandon(time.monotonic())
         self._attempt_to(self._announcer.release_held)
         self._attempt_to(self._announcer.abandon_runs)
-        self._fill_in_the_rest()
+        kept = any(isinstance(sink, KeepsRuns) for sink in self._sinks)
+        self._second.work_off(self._fill_in, self._given_up, kept=kept)
         self._second.close()
         self._reader.close()
-
-    def _fill_in_the_rest(self) -> None:
-        """Bring runs to their end, unless the next process can as well."""
-        kept = any(isinstance(sink, KeepsRuns) for sink in self._sinks)
-        moved = time.monotonic()
-        while self._second.can_end and not self._given_up.is_set():
-            if self._fill_in():
-                moved = time.monotonic()
-                continue
-            if not self._second.only_waits:
-                moved = time.monotonic()
-            elif kept and time.monotonic() - moved > _VAIN_S:
-                logger.warning("runs are left to the next start: Tiled has no more yet")
-                return
-            self._given_up.wait(_IDLE_POLL_S)
 
     def _fill_in(self) -> bool:
         moved, _ = self._attempt_to(self._second.step)
@@ -233,7 +218,7 @@ class Worker:
         )
         if late is Late.FRAME:
             run.ledger.tear(why)
-            verdict = self._unknown(ref, why)
+            verdict = self.unknown(ref, why)
         else:
             label = why if late is Late.LABEL else ""
             judge = partial(run.analysis.judge, ref, self._arrived, without_label=label)
@@ -264,7 +249,11 @@ class Worker:
     def judged(self, judge: Callable[[], Verdict], ref: FrameRef) -> Verdict:
         """Verdict of a frame, ``unknown`` where judging fails."""
         verdict, failure = self._attempt_to(judge, ref)
-        return verdict or self._unknown(ref, failure)
+        return verdict or self.unknown(ref, failure)
+
+    def unknown(self, ref: FrameRef, reason: str) -> Verdict:
+        """Verdict of a frame of which nothing is known, and why."""
+        return unknown_verdict(ref, reason, self._analysis.analysis_id, self._arrived)
 
     def publish(self, run: OpenRun, verdict: Verdict) -> None:
         """Publish one revision of a verdict."""
@@ -272,7 +261,7 @@ class Worker:
         ref = verdict.frame
         documents, failure = self._attempt_to(partial(self._compose, run, verdict), ref)
         if documents is None:  # its result does not fit: say so instead
-            unknown = self._unknown(ref, failure)
+            unknown = self.unknown(ref, failure)
             verdict = replace(unknown, revision=verdict.revision, final=verdict.final)
             documents, _ = self._attempt_to(partial(self._compose, run, verdict), ref)
         self.counters.count(verdict, published=documents is not None)
@@ -286,9 +275,6 @@ class Worker:
             self._hand_over(run.derived.stop(raw_exit_status=status))
 
     # How it is done.
-
-    def _unknown(self, ref: FrameRef, reason: str) -> Verdict:
-        return unknown_verdict(ref, reason, self._analysis.analysis_id, self._arrived)
 
     def _compose(self, run: OpenRun, verdict: Verdict) -> list[NamedDocument]:
         """Compose the documents that publish a verdict."""

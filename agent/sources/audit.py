@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ringwatch.agent.errors import DocumentError
+from ringwatch.agent.errors import MALFORMED, DocumentError, RingwatchError
 
-__all__ = ["Audit", "Gap"]
+__all__ = ["FEED_ERRORS", "Audit", "Gap"]
 
 Document = dict[str, Any]
 Gap = Callable[[str, str], None]
@@ -19,14 +19,8 @@ MOST_RUNS = 64
 MOST_NAMES = 10_000
 MOST_DATUMS = 100_000
 LONGEST_NAME = 300
-_MALFORMED = (
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-)
+FEED_ERRORS = (RingwatchError, *MALFORMED)
+"""What the taker of a document may raise."""
 
 
 @dataclass(slots=True)
@@ -98,7 +92,7 @@ class Audit:
             for uid, why in list(handle(doc)):
                 self.gaps += 1
                 self._gap(uid, why[:LONGEST_NAME])
-        except _MALFORMED as error:
+        except MALFORMED as error:
             raise DocumentError(
                 f"malformed {name!r} document ({type(error).__name__}): it was left "
                 "out; check the device or plan that made it"

@@ -9,21 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringwatch.agent.errors import AgentClosedError, RingwatchError
-from ringwatch.agent.sources.audit import Gap
+from ringwatch.agent.sources.audit import FEED_ERRORS, Gap
 
-__all__ = ["FEED_ERRORS", "Feeder", "TiledSourceCounters", "TiledSourceError"]
+__all__ = ["Feeder", "TiledSourceCounters", "TiledSourceError"]
 
 logger = logging.getLogger(__name__)
-
-FEED_ERRORS = (
-    RingwatchError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    ArithmeticError,
-)
-"""What a malformed document may raise in whoever reads it."""
 
 
 class TiledSourceError(RingwatchError):

@@ -22,12 +22,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ringwatch.agent.errors import ReplayError
-from ringwatch.agent.sources.audit import Gap
+from ringwatch.agent.sources.audit import FEED_ERRORS, Gap
 from ringwatch.agent.sources.tiled import catalog
 from ringwatch.agent.sources.tiled_bells import Bells
 from ringwatch.agent.sources.tiled_catalogue import NewRuns
 from ringwatch.agent.sources.tiled_feeder import (
-    FEED_ERRORS,
     Feeder,
     TiledSourceCounters,
     TiledSourceError,

@@ -16,8 +16,7 @@ from typing import Any
 
 import zmq
 
-from ringwatch.agent.errors import RingwatchError
-from ringwatch.agent.sources.audit import Audit, Gap
+from ringwatch.agent.sources.audit import FEED_ERRORS, Audit, Gap
 from ringwatch.agent.sources.subscriber_socket import (
     SubscriberCounters,
     SubscriberSocket,
@@ -35,14 +34,6 @@ logger = logging.getLogger(__name__)
 _POLL_MS = 50
 _AT_ONCE = 500
 _COMPILES = b"ringwatch start \x80"
-_FEED_ERRORS = (
-    RingwatchError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    ArithmeticError,
-)
 
 
 class ZmqSource:
@@ -247,7 +238,7 @@ class ZmqSource:
         try:
             self._audit.take(name, doc)
             self._feed(name, doc)
-        except _FEED_ERRORS as error:
+        except FEED_ERRORS as error:
             self.counters.refused += 1
             kind = f"{type(error).__name__} {name}"
             self._complain(kind, f"left out: a {name} document: {error!r:.500}")
@@ -261,7 +252,7 @@ class ZmqSource:
         if self._gap is not None:
             try:
                 self._gap(run_uid, why)
-            except _FEED_ERRORS as error:
+            except FEED_ERRORS as error:
                 logger.error("0MQ source: a gap was not taken note of: %s", error)
 
     def _complain(self, kind: str, what: str) -> None:

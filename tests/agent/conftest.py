@@ -15,6 +15,8 @@ from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.simulated_beamline.readout import ListedFrames
 
+from .spooling import Make, spooled_sinks
+
 SHAPE = (192, 176)
 PIXEL_M = 0.4e-3
 DISTANCE_M = 0.15
@@ -30,6 +32,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedTiled]:
     place = tmp_path_factory.mktemp("tiled")
     with EmbeddedTiled(place, readable_storage=[files]) as running:
         yield running
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """Folder of a spool."""
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def make(
+    server: EmbeddedTiled, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Make]:
+    """Sinks that are closed in the end; Tiled's client itself does not retry."""
+    monkeypatch.setattr("tiled.client.utils.TILED_RETRY_ATTEMPTS", 1)
+    with spooled_sinks(server, spool) as sinks:
+        yield sinks
 
 
 @pytest.fixture

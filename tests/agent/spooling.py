@@ -34,6 +34,11 @@ def spooled_sinks(server: EmbeddedTiled, spool: Path) -> Iterator[Make]:
         each.close(0.1)
 
 
+def catalog(server: EmbeddedTiled) -> Any:
+    """Where the sinks of these tests store."""
+    return server.catalog("analysis")
+
+
 def files(spool: Path) -> set[str]:
     """Suffixes of what lies in a spool."""
     return {path.suffix for path in spool.rglob("*") if path.is_file()} - {""}

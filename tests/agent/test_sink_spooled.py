@@ -7,9 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,26 +15,7 @@ from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.sinks import recovery
 
 from .derived_documents import Derived, assert_whole, put_all, wait_until
-from .spooling import Make, files, kept, spooled_sinks
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def make(
-    server: EmbeddedTiled, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Make]:
-    """Sinks that are closed in the end; Tiled's client itself does not retry."""
-    monkeypatch.setattr("tiled.client.utils.TILED_RETRY_ATTEMPTS", 1)
-    with spooled_sinks(server, spool) as sinks:
-        yield sinks
-
-
-def catalog(server: EmbeddedTiled) -> Any:
-    return server.catalog("analysis")
+from .spooling import Make, catalog, files, kept
 
 
 def test_through_the_file_and_then_gone(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,26 +12,7 @@ from ringwatch.agent.sinks import recovery
 from ringwatch.agent.spool import read_records
 
 from .derived_documents import Derived, assert_whole, put_all
-from .spooling import IN_HAND, Make, Spooling, kept, spooled_sinks
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def make(
-    server: EmbeddedTiled, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Make]:
-    """Sinks that are closed in the end; Tiled's client itself does not retry."""
-    monkeypatch.setattr("tiled.client.utils.TILED_RETRY_ATTEMPTS", 1)
-    with spooled_sinks(server, spool) as sinks:
-        yield sinks
-
-
-def catalog(server: EmbeddedTiled) -> Any:
-    return server.catalog("analysis")
+from .spooling import IN_HAND, Make, Spooling, catalog, kept
 
 
 def test_killed_process_is_continued(

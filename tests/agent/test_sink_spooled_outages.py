@@ -7,9 +7,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pyarrow as pa
@@ -21,26 +19,7 @@ from ringwatch.agent.sinks import delivery
 
 from .derived_documents import Derived, assert_whole, put_all, wait_until
 from .flaky_proxy import FlakyProxy
-from .spooling import Make, spooled_sinks
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def make(
-    server: EmbeddedTiled, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Make]:
-    """Sinks that are closed in the end; Tiled's client itself does not retry."""
-    monkeypatch.setattr("tiled.client.utils.TILED_RETRY_ATTEMPTS", 1)
-    with spooled_sinks(server, spool) as sinks:
-        yield sinks
-
-
-def catalog(server: EmbeddedTiled) -> Any:
-    return server.catalog("analysis")
+from .spooling import Make, catalog
 
 
 @pytest.mark.slow
