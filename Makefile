@@ -25,7 +25,8 @@ test: $(STAMP) lint types imports
 
 # Crashes, outages, bursts, fuzz and a soak at full length; quick forms are in `test`.
 endure: $(STAMP)
-	RINGWATCH_ENDURE=full $(BIN)/python -m pytest tests/endure --durations=30
+	RINGWATCH_ENDURE=full $(BIN)/python -m pytest tests/endure -n $(PROCESSES) -m 'not alone'
+	RINGWATCH_ENDURE=full $(BIN)/python -m pytest tests/endure -m alone --durations=10
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -10,17 +10,18 @@ from typing import Any
 from ringwatch.agent.analysis import Analysis, Classifies
 from ringwatch.agent.assembly import (
     fetches,
+    finished,
     load_classifier,
     make_sinks,
     unfinished,
 )
-from ringwatch.agent.counters import Counters
 from ringwatch.agent.darks import Fetch
 from ringwatch.agent.errors import (
     AgentClosedError,
     GeometryError,
 )
 from ringwatch.agent.inbox import GAP, Inbox
+from ringwatch.agent.runs.counters import Counters
 from ringwatch.agent.settings import Settings, load_settings
 from ringwatch.agent.sinks import Sink
 from ringwatch.agent.worker import Worker
@@ -113,8 +114,9 @@ class Agent:
             fetch_dark=fetch.dark,
             fetch_run=fetch.run,
         )
-        for left in unfinished(own, self.analysis.analysis_id):
+        for left in unfinished(own, self.analysis):
             self._worker.resume(left)
+        self._worker.remember(finished(own))
         self._warned = False
         self._worker.begin()
 
@@ -146,33 +148,39 @@ class Agent:
         left = [s.flush(max(0.0, deadline - time.monotonic())) for s in self._sinks]
         return all(left)
 
-    def feed(self, name: str, doc: dict[str, Any]) -> None:
+    def feed(self, name: str, doc: dict[str, Any], *, patient: bool = True) -> None:
         """Take a document as a call does, but wait while the queue is full.
 
-        For sources that can wait, such as a replay: nothing is shed.
+        Parameters
+        ----------
+        name, doc
+            As Bluesky emits them.
+        patient : bool
+            Whether the source waits with us, as a replay does: then nothing is shed.
 
         Raises
         ------
         AgentClosedError
             Where the agent is closed.
         """
-        while not self._inbox.offer(name, doc, _POLL_S):
+        while not self._inbox.offer(name, doc, _POLL_S, patient=patient):
             if self._inbox.closed or not self._worker.alive:
                 raise AgentClosedError("the agent is closed: make a new one to go on")
 
-    def documents_lost(self, run_uid: str, why: str) -> None:
+    def documents_lost(self, run_uid: str, why: str) -> bool:
         """Tell that documents of a run were lost on the way, after those fed so far.
 
-        From here on its verdicts are provisional; the final ones come from Tiled.
+        From here on its verdicts are provisional; the final ones come from Tiled. False
+        once the agent is closed.
         """
-        self._inbox.put(GAP, {"run": run_uid, "why": why})
+        return self._inbox.put(GAP, {"run": run_uid, "why": why})
 
     def close(self, timeout: float = 30.0) -> bool:
         """Work off what waits, hand over the results, stop; whether all went out."""
         deadline = time.monotonic() + timeout
         self._inbox.close()
-        finished = self._worker.join(timeout)
-        if not finished:
+        ended = self._worker.join(timeout)
+        if not ended:
             logger.error(
                 "the worker did not finish within %.0f s: %d documents were not worked "
                 "off",
@@ -181,12 +189,18 @@ class Agent:
             )
         left = [s.close(max(0.1, deadline - time.monotonic())) for s in self._sinks]
         refused = [sink for sink in self._sinks if sink.failed]
-        return finished and not len(self._inbox) and all(left) and not refused
+        return ended and not len(self._inbox) and all(left) and not refused
 
     @property
     def counters(self) -> Counters:
         """Frames announced, analysed and unknown, so far."""
         return self._worker.counters
+
+    @property
+    def open_runs(self) -> tuple[str, ...]:
+        """Uids of raw runs that came, or were told of, and are not through yet."""
+        waiting = self._inbox.runs  # first: what goes over to the worker is in both
+        return tuple(dict.fromkeys((*self._worker.open_runs, *waiting)))
 
     @property
     def pending(self) -> int:

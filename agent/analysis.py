@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
 from ringwatch.agent.errors import FrameReadError, FrameShapeError, GeometryError
+from ringwatch.agent.files.images import read_image
 from ringwatch.agent.geometry import Binning, load_geometry
-from ringwatch.agent.images import read_image
 from ringwatch.agent.nouns import FrameRef, Pattern, Verdict, Word
 from ringwatch.agent.quality import FrameFacts, set_aside, warm_up_flags
 from ringwatch.agent.reduction import Dark, Reduction

@@ -7,23 +7,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ringwatch.agent.analysis import Classifies
-from ringwatch.agent.backfill import FetchRun
+from ringwatch.agent.analysis import Analysis, Classifies
 from ringwatch.agent.darks import Fetch
 from ringwatch.agent.errors import RingwatchError, SettingsError
-from ringwatch.agent.ledger import FrameKey
-from ringwatch.agent.results import DerivedRun
+from ringwatch.agent.results import DerivedRun, NamedDocument
+from ringwatch.agent.runs.backfill import FetchRun
+from ringwatch.agent.runs.ledger import FrameKey
 from ringwatch.agent.settings import Settings
 from ringwatch.agent.sinks import KeepsRuns, Sink
+from ringwatch.agent.spool.contents import FINAL_BEFORE, Contents, ranges
 
 if TYPE_CHECKING:
-    from ringwatch.agent.zmq_security import Curve
+    from ringwatch.agent.wire.security import Curve
 
 __all__ = [
     "Fetches",
     "Unfinished",
     "curve_of",
     "fetches",
+    "finished",
     "load_classifier",
     "make_sinks",
     "unfinished",
@@ -85,7 +87,7 @@ def curve_of(settings: Settings, *, binds: bool) -> Curve | None:
         Whether others connect to the socket: it is the server then.
     """
     # Imported here: an agent that talks to nobody needs no 0MQ.
-    from ringwatch.agent.zmq_security import CurveClient, CurveServer  # noqa: PLC0415
+    from ringwatch.agent.wire.security import CurveClient, CurveServer  # noqa: PLC0415
 
     own = settings.curve_key
     if own is None:
@@ -127,7 +129,7 @@ def _tiled_sink(
 
 
 class Unfinished(NamedTuple):
-    """A derived run whose writer died.
+    """A raw run in the analysis of which an agent died.
 
     Attributes
     ----------
@@ -135,43 +137,88 @@ class Unfinished(NamedTuple):
         Of the raw run.
     final : frozenset of FrameKey
         Frames that have their final verdict.
-    derived : DerivedRun or None
-        To go on with; None where another has to be begun.
+    derived : DerivedRun
+        To go on with: the one that was left, or another.
     attempt : int
-        Number of that other one.
+        Its number.
     """
 
     raw_uid: str
     final: frozenset[FrameKey]
-    derived: DerivedRun | None
+    derived: DerivedRun
     attempt: int
 
 
-def unfinished(sinks: list[Sink], analysis_id: str) -> Iterator[Unfinished]:
-    """Derived runs that a former process left without a stop, from the spool.
+def finished(sinks: list[Sink]) -> list[str]:
+    """Uids of raw runs whose verdicts are all out, or in the spool."""
+    keepers = [sink for sink in sinks if isinstance(sink, KeepsRuns)]
+    return [uid for sink in keepers for uid in sink.finished()]
 
-    One of another analysis, or whose file is not complete, is closed; what is left of
-    its frames is for the next attempt.
+
+def unfinished(sinks: list[Sink], analysis: Analysis) -> Iterator[Unfinished]:
+    """Raw runs in the analysis of which a former process died, from the spool.
+
+    Where what it left is of another analysis, or its file is not complete, another
+    attempt takes its place, for the frames without a final verdict.
     """
     for sink in sinks:
         if not isinstance(sink, KeepsRuns):
             continue
+        attempts: dict[str, list[Contents]] = {}
         for left in sink.unfinished():
-            derived: DerivedRun | None = DerivedRun.resumed(
-                left.start, left.descriptors, left.next_seq_num
-            )
-            assert derived is not None
-            attempt = int(left.start.get("attempt", 1))
-            if left.incomplete or left.start.get("analysis_id") != analysis_id:
-                reason = (
-                    "the disk was full: the spool does not hold all of it"
-                    if left.incomplete
-                    else "the agent was restarted with another analysis"
-                )
-                for name, doc in derived.stop("abort", reason):
-                    sink.put(name, doc)
-                derived, attempt = None, attempt + 1
-            yield Unfinished(left.raw_uid, frozenset(left.final), derived, attempt)
+            attempts.setdefault(left.raw_uid, []).append(left)
+        for each in attempts.values():
+            yield _gone_on_with(each, analysis)
+
+
+def _gone_on_with(attempts: list[Contents], analysis: Analysis) -> Unfinished:
+    """Go on with the newest attempt at a raw run, or begin the next.
+
+    The others stop as soon as that one has something to say: by then its start document
+    is in the spool, which names the frames that are final already.
+    """
+    attempts.sort(key=lambda left: (_attempt(left), left.start.get("time", 0.0)))
+    newest, older = attempts[-1], attempts[:-1]
+    final = frozenset[FrameKey]().union(*(left.final for left in attempts))
+    attempt = _attempt(newest)
+    if newest.incomplete:
+        why = "the disk was full: the spool does not hold all of it"
+    elif newest.start.get("analysis_id") != analysis.analysis_id:
+        why = "the agent was restarted with another analysis"
+    elif newest.final != final:
+        why = "another attempt at the same raw run was left as well"
+    else:
+        derived = _resumed(newest, analysis)
+        derived.precede(_stops(older, analysis, "a newer attempt goes on"))
+        return Unfinished(newest.raw_uid, final, derived, attempt)
+    told = {FINAL_BEFORE: ranges(final)} if final else {}
+    derived = DerivedRun(
+        newest.start | {"uid": newest.raw_uid},
+        analysis_id=analysis.analysis_id,
+        attempt=attempt + 1,
+        metadata=analysis.hashes | told,
+        q=analysis.bins,
+    )
+    derived.precede([*derived.start(), *_stops(attempts, analysis, why)])
+    return Unfinished(newest.raw_uid, final, derived, attempt + 1)
+
+
+def _attempt(left: Contents) -> int:
+    return int(left.start.get("attempt", 1))
+
+
+def _resumed(left: Contents, analysis: Analysis) -> DerivedRun:
+    return DerivedRun.resumed(
+        left.start,
+        left.descriptors,
+        left.next_seq_num,
+        q=analysis.bins,
+        tally=left.tally,
+    )
+
+
+def _stops(left: list[Contents], analysis: Analysis, why: str) -> list[NamedDocument]:
+    return [doc for each in left for doc in _resumed(each, analysis).stop("abort", why)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

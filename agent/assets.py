@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from ringwatch.agent.image_names import ImageNames
+from ringwatch.agent.files.image_names import ImageNames
 from ringwatch.agent.nouns import FileLocator, LostLocator
 
 __all__ = ["HDF5", "Asset", "asset_of_resource", "asset_of_stream_resource"]

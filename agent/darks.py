@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -10,15 +13,35 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.errors import FrameShapeError, GeometryError, MissingFrameError
+from ringwatch.agent.errors import (
+    FrameShapeError,
+    GeometryError,
+    MissingDarkError,
+    MissingFrameError,
+    RingwatchError,
+    TiledAwayError,
+)
 from ringwatch.agent.nouns import FrameRef
 from ringwatch.agent.reduction import Dark, Reduction, usable_counts
 
 __all__ = ["DarkBook"]
 
 _DARK_RUNS_KEPT = 16
+HANGING_S = 5.0
+"""So long a frame waits for a dark run of which nothing comes."""
+RETRY_S = 30.0
+"""After which a dark run that could not be had is asked for again."""
+COMES_S = 45.0
+"""So long after it was first asked for, a dark run may still be on its way to Tiled."""
 
-Fetch = Callable[[str], Iterable[NDArray[np.generic]]]
+Frame = NDArray[np.generic]
+Fetch = Callable[[str], Iterable[Frame | tuple[FrameRef, Frame]]]
+"""Gives the frames (y, x) of a dark run by its uid, or none; called in a thread.
+
+With their references it is known how old they are, and how long they were exposed.
+"""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -32,6 +55,8 @@ class _Series:
     frames : int
     failure : str
         Why a frame of the series could not be read.
+    may_come : bool
+        Whether it may be had later.
     mean : Dark or None
         Made for the frames of one shape: that of the darks.
     time : float
@@ -43,6 +68,7 @@ class _Series:
     total: NDArray[np.float64] | None = None
     frames: int = 0
     failure: str = ""
+    may_come: bool = False
     mean: Dark | None = None
     time: float = math.nan
     readbacks: dict[str, float] = field(default_factory=dict)
@@ -58,7 +84,8 @@ class _Series:
 
     def mean_for(self, reduction: Reduction) -> Dark:
         if self.total is None:
-            raise MissingFrameError(
+            missing = MissingDarkError if self.may_come else MissingFrameError
+            raise missing(
                 f"the dark frame could not be read ({self.failure}): nothing was "
                 "subtracted, take the dark again"
             )
@@ -74,6 +101,74 @@ class _Series:
         return self.mean
 
 
+class _Fetching:
+    """A dark run on its way here, in a thread of its own.
+
+    Parameters
+    ----------
+    fetch : callable
+    uid : str
+        Of the dark run.
+    before : _Fetching, optional
+        A try that was in vain. Only the first one is waited for, and tells its failure.
+    """
+
+    def __init__(self, fetch: Fetch, uid: str, before: _Fetching | None) -> None:
+        self._fetch, self._uid = fetch, uid
+        self._held = held = before is None
+        self._since: float = before._since if before else time.monotonic()
+        self._away = False
+        self._series = _Series()
+        self._whole = False
+        self._moved = time.monotonic() if held else -math.inf
+        self._ended = threading.Event()
+        self._retry_at = math.inf
+        self._failure = "its fetch failed, see the log"
+        name = f"dark run {uid}"
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    @property
+    def vain(self) -> bool:
+        """Whether it failed, so long ago that it may be had now."""
+        return self._ended.is_set() and time.monotonic() > self._retry_at
+
+    @property
+    def _left(self) -> float:
+        """Seconds that are left until it counts as hanging."""
+        return self._moved + HANGING_S - time.monotonic()
+
+    def wait(self) -> _Series:
+        """The whole run, or why there is none; waits while its frames come."""
+        while not self._ended.wait(max(0.0, self._left)):
+            if self._left < 0:
+                return self._failed("has not come yet")
+        if self._whole and self._series.frames:
+            return self._series
+        return self._failed(
+            f"neither passed here nor can be fetched from Tiled: {self._failure}"
+        )
+
+    def _failed(self, why: str) -> _Series:
+        may_come = self._away or time.monotonic() < self._since + COMES_S
+        return _Series(failure=f"dark run {self._uid} {why}", may_come=may_come)
+
+    def _work(self) -> None:
+        try:
+            for given in self._fetch(self._uid):
+                ref, frame = given if isinstance(given, tuple) else (None, given)
+                self._series.add(frame, ref)
+                self._moved = time.monotonic()
+            self._whole, self._failure = True, "it has no frames"
+        except RingwatchError as error:
+            self._failure = str(error)
+            self._away = isinstance(error, TiledAwayError)
+            if self._held:
+                logger.error("dark run %s cannot be fetched: %s", self._uid, error)
+        finally:
+            self._retry_at = time.monotonic() + RETRY_S
+            self._ended.set()
+
+
 class DarkBook:
     """Remembers dark frames for the frames that are to be corrected by them.
 
@@ -84,14 +179,21 @@ class DarkBook:
     Parameters
     ----------
     fetch : callable, optional
-        Called once with the uid of a dark run that never passed here; gives its frames,
-        each (y, x), or none.
+        Called in a thread of its own with the uid of a dark run that never passed here;
+        gives its frames, each (y, x), or none; see ``Fetch``. Whoever needs the run
+        waits while its frames come, and five seconds for the next one; if it cannot be
+        had it is asked for again half a minute later.
+    passed : DarkBook, optional
+        Whose dark runs are taken where they cannot be fetched.
     """
 
-    def __init__(self, fetch: Fetch | None = None) -> None:
-        self._fetch = fetch
+    def __init__(
+        self, fetch: Fetch | None = None, passed: DarkBook | None = None
+    ) -> None:
+        self._fetch, self._passed = fetch, passed
         self._own: dict[str, _Series] = {}
         self._dark_runs: OrderedDict[str, _Series] = OrderedDict()
+        self._fetching: dict[str, _Fetching] = passed._fetching if passed else {}
 
     def add(self, ref: FrameRef, frame: NDArray[np.generic], *, alone: bool) -> None:
         """Take one dark frame; ``alone``: the whole run consists of darks."""
@@ -108,14 +210,20 @@ class DarkBook:
         ------
         MissingFrameError
             Where the run has or names a dark that cannot be had: subtracting nothing in
-            silence would be worse.
+            silence would be worse. ``MissingDarkError`` where it may come yet.
         GeometryError
             Where the dark has another shape than the frames.
         """
         series = self._own.get(run_uid)
         if series is None and dark_uid:
-            series = self._dark_runs.get(dark_uid) or self._fetched(dark_uid)
+            series = self._run_of_darks(dark_uid)
         return None if series is None else series.mean_for(reduction)
+
+    def awaits(self, run_uid: str, dark_uid: str) -> bool:
+        """Whether the dark for a run is not there, but may come yet."""
+        if run_uid in self._own or not dark_uid:
+            return False
+        return self._run_of_darks(dark_uid).may_come
 
     def taken(self, run_uid: str, dark_uid: str) -> tuple[float, dict[str, float]]:
         """When the dark that ``find`` gives was taken, and with which readbacks.
@@ -123,6 +231,8 @@ class DarkBook:
         Seconds since the epoch; NaN and nothing where nobody told.
         """
         series = self._own.get(run_uid) or self._dark_runs.get(dark_uid)
+        if series is None and self._passed is not None:
+            series = self._passed._dark_runs.get(dark_uid)
         return (math.nan, {}) if series is None else (series.time, series.readbacks)
 
     def close_run(self, run_uid: str) -> None:
@@ -137,14 +247,32 @@ class DarkBook:
                 self._keep(run_uid, series)
         return series
 
+    def _run_of_darks(self, uid: str) -> _Series:
+        known = self._dark_runs.get(uid)
+        if known is not None:
+            return known
+        series = self._fetched(uid)
+        if series.failure and self._passed is not None:
+            return self._passed._dark_runs.get(uid, series)
+        return series
+
     def _fetched(self, dark_uid: str) -> _Series:
-        series = _Series(
-            failure=f"dark run {dark_uid} neither passed here nor can be fetched from "
-            "Tiled"
-        )
-        for frame in self._fetch(dark_uid) if self._fetch else ():
-            series.add(frame)
-        self._keep(dark_uid, series)  # a failure too: it is not asked for again
+        """The dark run from elsewhere; kept where it comes."""
+        if self._fetch is None:
+            return _Series(
+                failure=f"dark run {dark_uid} neither passed here nor can be fetched "
+                "from Tiled"
+            )
+        fetching = self._fetching.get(dark_uid)
+        if fetching is None or fetching.vain:
+            fetching = _Fetching(self._fetch, dark_uid, fetching)
+            self._fetching[dark_uid] = fetching
+            if len(self._fetching) > _DARK_RUNS_KEPT:
+                del self._fetching[next(iter(self._fetching))]
+        series = fetching.wait()
+        if not series.failure:
+            del self._fetching[dark_uid]
+            self._keep(dark_uid, series)
         return series
 
     def _keep(self, uid: str, series: _Series) -> None:

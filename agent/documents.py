@@ -144,8 +144,8 @@ class Announcer(DocumentRouter):
         if uid in self._runs:
             raise DocumentError(f"a second start of run {uid}: it was left out")
         self.abandon_runs(keep=MOST_OPEN_RUNS - 1)
-        self._runs[uid] = OpenRun()
         self._listener.run_started(doc)
+        self._runs[uid] = OpenRun()
 
     def descriptor(self, doc: Document) -> None:
         """Note which image of the stream is wanted, if any."""
@@ -209,7 +209,7 @@ class Announcer(DocumentRouter):
         seq_num, when = whole_number(doc["seq_num"]), float(doc["time"])
         readbacks = readbacks_of(doc)
         while stream.held and stream.held[0].seq_num <= seq_num:
-            ref = stream.held.pop(0)
+            ref = stream.held.popleft()
             known = readbacks if ref.seq_num == seq_num else {}
             self._listener.frame_announced(replace(ref, time=when, readbacks=known))
         if stream.inside_events:
@@ -273,9 +273,11 @@ class Announcer(DocumentRouter):
         stream.held.append(ref)
 
     def _release(self, stream: Stream) -> None:
-        for ref in stream.held:
-            self._listener.frame_announced(ref)
-        stream.held.clear()
+        while stream.held:  # it counts as held until it is announced
+            try:
+                self._listener.frame_announced(stream.held[0])
+            finally:
+                stream.held.popleft()
 
     def _locators(self, stream: Stream, event: Document) -> list[Locator]:
         shed = event.get(SHED_KEY, {})

@@ -13,6 +13,7 @@ __all__ = [
     "FrameReadError",
     "FrameShapeError",
     "GeometryError",
+    "MissingDarkError",
     "MissingFrameError",
     "ReplayError",
     "RingwatchError",
@@ -55,6 +56,10 @@ class FrameReadError(RingwatchError):
 
 class MissingFrameError(FrameReadError):
     """The announced file or the announced frame in it is not there."""
+
+
+class MissingDarkError(MissingFrameError):
+    """A dark run could not be fetched: asked for again later it may come."""
 
 
 class ForbiddenFrameError(FrameReadError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -12,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.assets import HDF5
-from ringwatch.agent.block_headers import count_blocks
-from ringwatch.agent.data_roots import DataRoots
 from ringwatch.agent.errors import (
     ForbiddenFrameError,
     FrameReadError,
     FrameShapeError,
     MissingFrameError,
 )
-from ringwatch.agent.hdf5_files import HDF5Files
-from ringwatch.agent.images import read_image
+from ringwatch.agent.files.block_headers import count_blocks
+from ringwatch.agent.files.data_roots import DataRoots
+from ringwatch.agent.files.hdf5_files import HDF5Files
+from ringwatch.agent.files.images import read_image
 from ringwatch.agent.nouns import FileLocator, FrameRef, LostLocator, MemoryLocator
 
 __all__ = ["FrameReader"]
@@ -55,6 +54,30 @@ class FrameReader:
         self._files = HDF5Files(self._roots)
         count_blocks(b"", 0, 1, 0)  # compiled now, not for the first frame
         self._given_up: set[Path] = set()
+        self._ahead: tuple[FileLocator, NDArray[np.generic]] | None = None
+        self._awaited: tuple[FileLocator, float] | None = None
+
+    def ready(self, ref: FrameRef) -> bool:
+        """Whether ``read`` would not wait; in time it would not, whatever happens.
+
+        A frame that is there is read now, and given by the next ``read``.
+        """
+        locator = ref.locator
+        if not isinstance(locator, FileLocator):
+            return True
+        try:
+            self._ahead = locator, self._read_file(locator, patient=False)
+        except (FrameShapeError, ForbiddenFrameError):
+            return True
+        except FrameReadError:
+            now, place = time.monotonic(), self._place_of(locator)
+            if self._awaited is None or self._awaited[0] is not locator:
+                self._awaited = locator, now + self._timeout_s
+            over = now >= self._awaited[1] or place in self._given_up
+            if over:
+                self._given_up.add(place)
+            return over
+        return True
 
     def read(self, ref: FrameRef) -> NDArray[np.generic]:
         """Pixels of a frame, shape (y, x).
@@ -76,7 +99,9 @@ class FrameReader:
         if isinstance(locator, MemoryLocator):
             frame = locator.frame
         else:
-            frame = self._read_file(locator)
+            ahead, self._ahead = self._ahead, None
+            known = ahead is not None and ahead[0] is locator
+            frame = ahead[1] if ahead and known else self._read_file(locator)
         if ref.shape not in ((0, 0), frame.shape):
             raise FrameShapeError(
                 f"the frame has shape {frame.shape} (y, x) where {ref.shape} was "
@@ -88,31 +113,36 @@ class FrameReader:
         """Close all files."""
         self._files.close()
         self._given_up.clear()
+        self._ahead = self._awaited = None
 
-    def _read_file(self, locator: FileLocator) -> NDArray[np.generic]:
-        path = self._roots.checked(locator.path)
-        if locator.mimetype == HDF5:
-            return self._wait(path, lambda: self._read_hdf5(path, locator))
-        # A lost image tells of its folder: a thousand of them are not waited for.
-        return self._wait(path.parent, lambda: self._read_image(path))
+    def _place_of(self, locator: FileLocator) -> Path:
+        """What is not waited for again once it failed, frame after frame.
 
-    def _wait(
-        self, place: Path, read: Callable[[], NDArray[np.generic]]
-    ) -> NDArray[np.generic]:
-        """Read again until it succeeds or the time is over.
-
-        A place that failed once is not waited for again, frame after frame.
+        A lost image tells of its folder: a thousand of them are not waited for.
         """
-        patience = 0.0 if place in self._given_up else self._timeout_s
-        deadline = time.monotonic() + patience
+        path = self._roots.checked(locator.path)
+        return path if locator.mimetype == HDF5 else path.parent
+
+    def _read_file(
+        self, locator: FileLocator, *, patient: bool = True
+    ) -> NDArray[np.generic]:
+        """Read, if ``patient`` again until it succeeds or the time is over."""
+        path, place = self._roots.checked(locator.path), self._place_of(locator)
+        patient = patient and place not in self._given_up
+        deadline = time.monotonic() + self._timeout_s * patient
         while True:
             try:
-                frame = read()
+                if locator.mimetype == HDF5:
+                    frame = self._read_hdf5(path, locator)
+                else:
+                    frame = self._read_image(path)
             except (FrameShapeError, ForbiddenFrameError):
                 raise  # waiting does not help
             except FrameReadError:
                 # The writer may not have flushed yet: look again with a fresh handle.
                 self._files.close()
+                if not patient:
+                    raise
                 if time.monotonic() >= deadline:
                     self._given_up.add(place)
                     raise

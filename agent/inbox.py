@@ -21,7 +21,8 @@ GAP = "ringwatch_gap"
 class Item(NamedTuple):
     """A document as it arrived; ``arrived`` on the clock of ``time.monotonic``.
 
-    A ``patient`` one comes from a source that waits while the queue is full.
+    A ``patient`` one comes from a source that waits while the queue is full. One that
+    begins a run here, or tells of a gap in it, has the uid of that ``run``.
     """
 
     arrived: float
@@ -29,6 +30,7 @@ class Item(NamedTuple):
     doc: dict[str, Any]
     size: int
     patient: bool
+    run: str
 
 
 class Inbox:
@@ -51,6 +53,7 @@ class Inbox:
         self._max_items = max_items
         self._items: deque[Item] = deque()
         self._bytes = 0
+        self._begun = ""
         self._changed = threading.Condition()
         self._busy = True  # until the worker has warmed up and asks for the first
         self._closed = False
@@ -70,23 +73,35 @@ class Inbox:
             self._append(name, doc, size, patient=False)
         return True
 
-    def offer(self, name: str, doc: dict[str, Any], timeout: float) -> bool:
-        """Append a document once there is room; False where there was none in time."""
-        doc, arrays = _copied(name, doc)
-        size = sum(arrays.values())
+    def offer(
+        self, name: str, doc: dict[str, Any], timeout: float, *, patient: bool = True
+    ) -> bool:
+        """Append a document once there is room; False where there was none in time.
+
+        What comes over a wire is not ``patient``: more comes while we wait.
+        """
+        doc, _ = _copied(name, doc)
+        size = _weight(doc)
         with self._changed:
             room = self._changed.wait_for(
                 lambda: self._closed or not self._is_full(size), timeout
             )
             if not room or self._closed:
                 return False
-            self._append(name, doc, size, patient=True)
+            self._append(name, doc, size, patient=patient)
         return True
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Uids of runs of which a start or a gap waits, or is worked on."""
+        with self._changed:
+            return tuple(filter(None, (self._begun, *(i.run for i in self._items))))
 
     def _append(
         self, name: str, doc: dict[str, Any], size: int, *, patient: bool
     ) -> None:
-        self._items.append(Item(time.monotonic(), name, doc, size, patient))
+        item = Item(time.monotonic(), name, doc, size, patient, _run_of(name, doc))
+        self._items.append(item)
         self._bytes += size
         self._changed.notify_all()
 
@@ -98,9 +113,11 @@ class Inbox:
             if not self._items and not self._closed:
                 self._changed.wait(timeout)
             if not self._items:
+                self._begun = ""
                 return None
             item = self._items.popleft()
             self._bytes -= item.size
+            self._begun = item.run
             self._busy = True
             return item
 
@@ -150,6 +167,25 @@ def _copied(name: str, doc: dict[str, Any]) -> tuple[dict[str, Any], dict[str, i
             for key, column in doc["data"].items()
         }
     return doc, {}
+
+
+def _run_of(name: str, doc: dict[str, Any]) -> str:
+    key = {"start": "uid", GAP: "run"}.get(name)
+    uid = doc.get(key) if key and isinstance(doc, dict) else ""
+    return uid if isinstance(uid, str) else ""
+
+
+def _weight(value: Any) -> int:
+    """About how many bytes a document takes."""
+    if isinstance(value, np.ndarray):
+        return int(value.nbytes)
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_weight, value.values())) + 64 * len(value)
+    if isinstance(value, list | tuple):
+        return sum(map(_weight, value)) + 8 * len(value)
+    return 24
 
 
 def _without(keys: Iterable[str], doc: dict[str, Any], waiting: int) -> dict[str, Any]:

@@ -10,10 +10,18 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from multiprocessing import get_context
 from typing import Any
 
@@ -26,12 +34,21 @@ Job = Callable[[str], str]
 
 _THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-_stop: Any = None  # in a process of the pool: set when the work is to end
+ENDING_S = 120.0
+"""How long running orders of a Dask cluster may take to end, seconds."""
+
+_DEAF = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+_ASK_S = 0.5
+
+# Where a job runs: something with is_set(), true when the work is to end. A thread of a
+# Dask worker has its own.
+_stop: ContextVar[Any] = ContextVar("_stop", default=None)
 
 
 def is_stopped() -> bool:
-    """Whether the pool of this process is to end; for a job to ask now and then."""
-    return _stop is not None and bool(_stop.is_set())
+    """Whether whoever gave this order wants no more; for a job to ask now and then."""
+    stop = _stop.get()
+    return stop is not None and bool(stop.is_set())
 
 
 def one_by_one(job: Job, orders: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -42,7 +59,7 @@ def one_by_one(job: Job, orders: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def in_processes(
     job: Job, orders: Sequence[str], processes: int
-) -> Iterator[tuple[str, str]]:
+) -> Generator[tuple[str, str]]:
     """Carry out orders in processes of this machine, one thread each.
 
     Yields each order with its answer as it comes. Where the iterator is closed before
@@ -95,8 +112,11 @@ def on_dask(
     address: str | None = None,
     workers: int = 0,
     patience_s: float = 10.0,
-) -> Iterator[tuple[str, str]]:
+) -> Generator[tuple[str, str]]:
     """Carry out orders on Dask workers; yields each with its answer as it comes.
+
+    Where the iterator is closed before its end, running orders are asked to stop and
+    are waited for, ``ENDING_S`` at most.
 
     Parameters
     ----------
@@ -115,7 +135,7 @@ def on_dask(
     SettingsError
         If the package ``distributed`` is not installed.
     ReplayError
-        If the cluster cannot be reached, or lost a worker again and again.
+        If the cluster cannot be reached, is lost, or lost a worker again and again.
     """
     distributed = _distributed()
     cluster = None
@@ -127,6 +147,7 @@ def on_dask(
                 processes=True,
                 host="127.0.0.1",
                 dashboard_address=None,
+                preload=_DEAF,  # Ctrl-C goes to this process, which asks them to end
             )
         try:
             client = distributed.Client(cluster or address, timeout=patience_s)
@@ -148,21 +169,64 @@ def on_dask(
 def _gathered(
     distributed: Any, client: Any, job: Job, orders: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """Submit all orders; futures that nobody waits for any more are cancelled."""
+    """Submit all orders; those that nobody waits for any more are made to end."""
+    lost = (OSError, CancelledError)
+    stop = distributed.Event(client=client)
     # Not pure: the same order may be given again, and is to be carried out again.
-    futures = {client.submit(job, order, pure=False): order for order in orders}
+    futures = {
+        client.submit(_on_worker, job, order, stop, pure=False): order
+        for order in orders
+    }
     try:
         for future in distributed.as_completed(list(futures)):
-            try:
-                answer = future.result()
-            except distributed.KilledWorker as error:
-                raise ReplayError(
-                    f"a Dask worker died again and again ({error}): give its workers "
-                    "more memory, then go on with the same command"
-                ) from error
+            answer = future.result()
             yield futures.pop(future), answer
+    except distributed.KilledWorker as error:
+        raise ReplayError(
+            f"a Dask worker died again and again ({error}): give its workers more "
+            "memory, then go on with the same command"
+        ) from error
+    except lost as error:
+        raise ReplayError(
+            f"the Dask scheduler is lost ({type(error).__name__}): start it again, "
+            "then go on with the same command"
+        ) from error
     finally:
-        client.cancel(list(futures))
+        if futures:
+            with suppress(*lost):
+                stop.set()
+                distributed.wait(list(futures), timeout=ENDING_S)
+                stop.clear()  # the scheduler need not remember it
+            with suppress(*lost):
+                client.cancel(list(futures))
+
+
+def _on_worker(job: Job, order: str, stop: Any) -> str:
+    """Carry out an order on a Dask worker, unless it is to end before that."""
+    before = _stop.set(_Asked(stop))
+    try:
+        return "" if is_stopped() else job(order)
+    finally:
+        _stop.reset(before)
+
+
+class _Asked:
+    """An event of a Dask cluster, of which the scheduler is asked twice a second."""
+
+    def __init__(self, event: Any) -> None:
+        self._event = event
+        self._is_set = False
+        self._next = 0.0  # time.monotonic(), seconds
+
+    def is_set(self) -> bool:
+        """Whether it is set, or there is nobody to ask: the answer would be lost."""
+        if not self._is_set and time.monotonic() >= self._next:
+            try:
+                self._is_set = bool(self._event.is_set())
+            except (CancelledError, OSError, RuntimeError, ValueError):
+                self._is_set = True
+            self._next = time.monotonic() + _ASK_S
+        return self._is_set
 
 
 def _distributed() -> Any:
@@ -192,6 +256,5 @@ def _single_threaded() -> Iterator[None]:
 
 def _begin(stop: Any) -> None:
     """Set up a process of the pool: Ctrl-C goes to the parent, which asks it to end."""
-    global _stop  # noqa: PLW0603 - handed over once, before the first order
-    _stop = stop
+    _stop.set(stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

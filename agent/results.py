@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from importlib.metadata import version
 from typing import Any, Literal, cast
 
@@ -21,11 +21,15 @@ from ringwatch.agent.errors import AgentClosedError, DocumentError
 from ringwatch.agent.fields import OBJECT, Fields
 from ringwatch.agent.nouns import Verdict
 from ringwatch.agent.quality import VALUE_UNITS
+from ringwatch.agent.runs.tally import Tally
 
 __all__ = ["DerivedRun", "NamedDocument", "plain"]
 
 NamedDocument = tuple[str, dict[str, Any]]
 """A document with its event-model name, as a Bluesky callback takes them."""
+
+Bins = Callable[[tuple[int, int]], NDArray[np.float64] | None]
+"""Bin centres of patterns, 1/Angstrom, by the shape (y, x) of their frames."""
 
 COPIED = ("scan_id", "plan_name", "sample", "sample_name", "proposal")
 """Keys of the raw start document that the derived one repeats, where they are."""
@@ -47,7 +51,7 @@ class DerivedRun:
         1 for the live pass, rising with each further pass over the same raw run.
     metadata : mapping
         Hashes of model, geometry and mask, and what else belongs in the start document.
-    q : (n,) float64, optional
+    q : (n,) float64 or Bins, optional
         Bin centres of every pattern of this run, 1/Angstrom. Without it the fields
         ``intensity`` and ``sigma`` are absent.
     values : mapping of str to str
@@ -66,7 +70,7 @@ class DerivedRun:
         analysis_id: str,
         attempt: int,
         metadata: Mapping[str, Any],
-        q: NDArray[np.float64] | None = None,
+        q: NDArray[np.float64] | Bins | None = None,
         values: Mapping[str, str] = VALUE_UNITS,
     ) -> None:
         own = {key: plain(raw_start[key]) for key in COPIED if key in raw_start}
@@ -85,14 +89,15 @@ class DerivedRun:
                 "use other names"
             )
         fresh = {"uid": str(uuid.uuid4()), "time": time.time()}
-        self._begin(fresh | own | plain(dict(metadata)), {}, q, values)
+        self._begin(fresh | own | plain(dict(metadata)), {}, q, values, Tally())
 
     def _begin(
         self,
         start: Mapping[str, Any],
         counters: dict[str, int],
-        q: NDArray[np.float64] | None,
+        q: NDArray[np.float64] | Bins | None,
         values: Mapping[str, str],
+        tally: Tally,
     ) -> None:
         told = {k: v for k, v in start.items() if k not in {"uid", "time"}}
         self._counters = counters
@@ -100,9 +105,11 @@ class DerivedRun:
             uid=start["uid"], time=start["time"], metadata=told, event_counters=counters
         )
         self._values = values
-        self._fields = Fields(q, values)
+        self._bins = q if callable(q) else None
+        self._fields = Fields(None if callable(q) else q, values)
         self._compose_event: dict[str, Any] = {}  # by stream
-        self._tally = _Tally()
+        self._tally = tally
+        self._first: list[NamedDocument] = []
         self._stopped = False
 
     @classmethod
@@ -112,6 +119,8 @@ class DerivedRun:
         descriptors: Iterable[Mapping[str, Any]],
         next_seq: Mapping[str, int],
         *,
+        q: NDArray[np.float64] | Bins | None = None,
+        tally: Tally | None = None,
         values: Mapping[str, str] = VALUE_UNITS,
     ) -> DerivedRun:
         """Go on with a derived run whose writer died: the same uid, the next events.
@@ -124,11 +133,16 @@ class DerivedRun:
             Its descriptors so far.
         next_seq : mapping of str to int
             ``seq_num`` of the next event of each stream.
+        q : (n,) float64 or Bins, optional
+            As for a new one, where no descriptor says it.
+        tally : Tally, optional
+            Of its events so far.
         values : mapping of str to str
             As for a new one.
         """
         run = cls.__new__(cls)
-        run._begin(start, dict(next_seq), None, values)
+        so_far = Tally() if tally is None else deepcopy(tally)
+        run._begin(start, dict(next_seq), q, values, so_far)
         for descriptor in descriptors:
             run._go_on(descriptor)
         return run
@@ -141,6 +155,10 @@ class DerivedRun:
     def start(self) -> list[NamedDocument]:
         """The start document."""
         return [("start", dict(self._bundle.start_doc))]
+
+    def precede(self, documents: Iterable[NamedDocument]) -> None:
+        """Let documents go before the next ones of this run, whichever these are."""
+        self._first += documents
 
     def event(self, verdict: Verdict) -> list[NamedDocument]:
         """Documents that publish one revision of a verdict.
@@ -163,9 +181,12 @@ class DerivedRun:
                 f"derived run {self.uid} is stopped; make a DerivedRun with the next "
                 "attempt for later verdicts"
             )
+        if self._bins is not None:
+            self._fields = Fields(self._bins(verdict.frame.shape), self._values)
+            self._bins = None
         data = self._fields.data(verdict)
         stream = verdict.frame.stream
-        documents: list[NamedDocument] = []
+        documents, self._first = self._first, []
         if stream not in self._compose_event:
             documents.append(("descriptor", self._add_stream(stream)))
         now = time.time()
@@ -175,7 +196,7 @@ class DerivedRun:
             data=data, timestamps=dict.fromkeys(data, now), time=now, validate=False
         )
         documents.append(("event", dict(event)))
-        self._tally.count(verdict)
+        self._tally.count(stream, data)
         return documents
 
     def stop(
@@ -184,6 +205,7 @@ class DerivedRun:
         reason: str = "",
         *,
         raw_exit_status: str = "unknown",
+        frames: Mapping[str, int] | None = None,
     ) -> list[NamedDocument]:
         """The stop document, with the number of frames per word and one paragraph.
 
@@ -195,6 +217,8 @@ class DerivedRun:
             Why, where it is not success.
         raw_exit_status : str
             How the raw run ended; ``abandoned`` if it never said.
+        frames : mapping of str to int, optional
+            Of the raw run, earlier attempts included: ``announced``, ``final``.
 
         Raises
         ------
@@ -210,13 +234,15 @@ class DerivedRun:
             "verdicts": dict(self._tally.words()),
             "summary": self._tally.paragraph(),
         }
-        return [("stop", dict(stop) | told)]
+        if frames is not None:
+            told["frames"] = dict(frames)
+        return [*self._first, ("stop", dict(stop) | told)]
 
     def _go_on(self, descriptor: Mapping[str, Any]) -> None:
         """Compose further events of a descriptor that was published before."""
         known = descriptor.get("configuration", {}).get(OBJECT, {}).get("data", {})
         q = None if "q" not in known else np.asarray(known["q"], np.float64)
-        self._fields = Fields(q, self._values)
+        self._fields, self._bins = Fields(q, self._values), None
         document = cast(EventDescriptor, dict(descriptor))
         self._counters.setdefault(descriptor["name"], 1)
         self._compose_event[descriptor["name"]] = ComposeEvent(
@@ -234,55 +260,6 @@ class DerivedRun:
         )
         self._compose_event[stream] = bundle.compose_event
         return dict(bundle.descriptor_doc)
-
-
-class _Tally:
-    """Verdicts per word. Only frames without a final verdict are remembered."""
-
-    def __init__(self) -> None:
-        self._final: Counter[str] = Counter()
-        self._open: dict[tuple[str, str, int], str] = {}
-        self._flags: Counter[str] = Counter()
-        self._labels: Counter[str] = Counter()
-        self._revised = 0
-
-    def count(self, verdict: Verdict) -> None:
-        frame = verdict.frame
-        key = (frame.stream, frame.data_key, frame.index)
-        if not verdict.final:
-            self._open[key] = verdict.word.value
-            return
-        self._open.pop(key, None)
-        self._final[verdict.word.value] += 1
-        self._revised += verdict.revision > 0
-        if verdict.quality.primary is not None:
-            self._flags[verdict.quality.primary.label] += 1
-        if verdict.prediction is not None:
-            self._labels[verdict.prediction.label] += 1
-
-    def words(self) -> Counter[str]:
-        return self._final + Counter(self._open.values())
-
-    def paragraph(self) -> str:
-        words = self.words()
-        frames = words.total()
-        sentences = [f"{frames} frame{'s' * (frames != 1)}"]
-        if frames:
-            sentences[0] += ": " + _counts(words)
-        if self._open:
-            sentences.append(f"Without a final verdict: {len(self._open)}")
-        if self._revised:
-            sentences.append(f"Revised: {self._revised}")
-        if self._flags:
-            sentences.append(f"Root causes: {_counts(self._flags)}")
-        if self._labels:
-            label, n = self._labels.most_common(1)[0]
-            sentences.append(f"Most frequent label: {label} ({n})")
-        return ". ".join(sentences) + "."
-
-
-def _counts(counter: Counter[str]) -> str:
-    return ", ".join(f"{n} {word}" for word, n in counter.most_common())
 
 
 def plain(value: Any) -> Any:

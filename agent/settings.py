@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -244,8 +245,11 @@ def _in_words(error: ValidationError, path: Path | None) -> str:
                 if inside
                 else Settings.model_fields
             )
-            known = ", ".join(sorted(names))
-            lines.append(f"unknown setting {key!r}; known are: {known}")
+            known = sorted(names)
+            near = get_close_matches(str(problem["loc"][-1]), known, n=1)
+            all_known = f"known are: {', '.join(known)}"
+            meant = f"did you mean {near[0]!r}?" if near else all_known
+            lines.append(f"unknown setting {key!r}; {meant}")
         elif problem["type"] == "value_error":  # our own words, of several settings
             said = problem["msg"].removeprefix("Value error, ")
             lines.append(f"setting {key!r}: {said}" if key else said)

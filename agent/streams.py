@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -50,7 +51,7 @@ class Stream:
         Whether its frames come with events (their pixels, or a datum), not apart.
     waits_for_event : bool
         Whether frames announced apart wait for the event with their readbacks.
-    held : list of FrameRef
+    held : deque of FrameRef
         Those that wait, in order; ``held_since`` is the arrival of the oldest.
     """
 
@@ -60,7 +61,7 @@ class Stream:
     shape: tuple[int, ...]
     inside_events: bool
     waits_for_event: bool
-    held: list[FrameRef] = field(default_factory=list)
+    held: deque[FrameRef] = field(default_factory=deque)
     held_since: float = 0.0
 
     @classmethod

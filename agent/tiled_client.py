@@ -30,6 +30,7 @@ __all__ = [
     "connect",
     "disconnect",
     "find_or_create",
+    "is_address",
     "is_transient",
     "keys_in",
     "public",
@@ -107,6 +108,12 @@ def is_transient(error: BaseException) -> bool:
 def keys_in(uri: str) -> list[str]:
     """Secrets in the query of ``uri``."""
     return parse_qs(urlsplit(uri).query).get("api_key", [])
+
+
+def is_address(uri: str) -> bool:
+    """Whether it can be the address of a Tiled server."""
+    parts = urlsplit(uri)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def public(uri: str) -> str:

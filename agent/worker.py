@@ -5,28 +5,26 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.assembly import Unfinished
-from ringwatch.agent.attempts import Attempts
-from ringwatch.agent.backfill import FetchRun
-from ringwatch.agent.counters import Counters
 from ringwatch.agent.darks import DarkBook, Fetch
 from ringwatch.agent.documents import Announcer
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.inbox import GAP, Inbox, Item
-from ringwatch.agent.ledger import FrameLedger
-from ringwatch.agent.nouns import FrameRef, Verdict
-from ringwatch.agent.open_run import OpenRun
-from ringwatch.agent.overload import Late, what_to_leave_out
-from ringwatch.agent.results import DerivedRun, NamedDocument
-from ringwatch.agent.run_analysis import RunAnalysis, unknown_verdict
-from ringwatch.agent.second_pass import SecondPass
+from ringwatch.agent.nouns import FrameRef
+from ringwatch.agent.runs.attempts import Attempts
+from ringwatch.agent.runs.backfill import FetchRun
+from ringwatch.agent.runs.ledger import FrameLedger
+from ringwatch.agent.runs.open_run import OpenRun
+from ringwatch.agent.runs.overload import Late, what_to_leave_out
+from ringwatch.agent.runs.publication import Publication
+from ringwatch.agent.runs.run_analysis import RunAnalysis
+from ringwatch.agent.runs.second_pass import SecondPass
 from ringwatch.agent.sinks import KeepsRuns, Sink
 
 __all__ = ["Worker"]
@@ -34,7 +32,6 @@ __all__ = ["Worker"]
 logger = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.05
-_REMEMBERED = 256  # finished runs, of which a late gap says nothing new
 _LAST_S = 0.5  # for the frame at hand, when the time to close is over
 
 
@@ -68,8 +65,7 @@ class Worker:
         settings = analysis.settings
         self._analysis = analysis
         self._inbox = inbox
-        self._sinks = sinks
-        self._attempt = attempt
+        self._keeps_runs = any(isinstance(sink, KeepsRuns) for sink in sinks)
         self._settings = settings
         self._reader = FrameReader(
             roots=settings.data_roots,
@@ -79,14 +75,20 @@ class Worker:
         self._darks = DarkBook(fetch_dark)
         self._announcer = Announcer(self, detector=settings.detector)
         self._runs: dict[str, OpenRun] = {}
-        self._second = SecondPass(
-            analysis, self, fetch_dark=fetch_dark, fetch_run=fetch_run
-        )
-        self._finished: deque[str] = deque(maxlen=_REMEMBERED)
         self._attempt_to = Attempts()
+        self._publication = Publication(
+            analysis, sinks, attempt=attempt, attempt_to=self._attempt_to
+        )
+        self._second = SecondPass(
+            analysis,
+            self._publication,
+            fetch_dark=fetch_dark,
+            fetch_run=fetch_run,
+            darks=self._darks,
+        )
         self._arrived, self._patient = time.monotonic(), True
         self._ready = self._arrived
-        self.counters = Counters()
+        self.counters = self._publication.counters
         self._given_up = threading.Event()
         self._thread = threading.Thread(
             target=self._work, name="ringwatch-worker", daemon=True
@@ -100,6 +102,10 @@ class Worker:
         run.ledger.lose_documents("the agent was restarted")
         self._second.add(run, stored_soon=False)
 
+    def remember(self, raw_uids: Iterable[str]) -> None:
+        """Take runs for finished: a former process gave all their verdicts."""
+        self._publication.remember(raw_uids)
+
     def begin(self) -> None:
         """Start the thread."""
         self._thread.start()
@@ -107,13 +113,18 @@ class Worker:
     def join(self, timeout: float) -> bool:
         """Wait for the end after the inbox was closed; whether it came.
 
-        A second pass that is not through by then is broken off.
+        A second pass that is not through by then is broken off, which counts as no end.
         """
         self._thread.join(timeout)
         if self._thread.is_alive():
             self._given_up.set()
             self._thread.join(_LAST_S)
-        return not self._thread.is_alive()
+        return not self._thread.is_alive() and not self._second.can_end
+
+    @property
+    def open_runs(self) -> tuple[str, ...]:
+        """Uids of raw runs that have not all their final verdicts, oldest first."""
+        return tuple(dict.fromkeys((*self._second.left, *tuple(self._runs))))
 
     @property
     def alive(self) -> bool:
@@ -143,11 +154,12 @@ class Worker:
                 release = partial(self._announcer.release_held, now - hold_s)
                 self._attempt_to(release)
             moved = item is None and self._fill_in()
-            if item is None and self._runs:
-                self._abandon(time.monotonic())
+            if item is None:
+                self._abandon(time.monotonic() - self._settings.abandon_after_s)
         self._attempt_to(self._announcer.release_held)
-        self._attempt_to(self._announcer.abandon_runs)
-        kept = any(isinstance(sink, KeepsRuns) for sink in self._sinks)
+        kept = self._keeps_runs
+        if not kept:  # else the next process goes on with them
+            self._attempt_to(self._announcer.abandon_runs)
         self._second.work_off(self._fill_in, self._given_up, kept=kept)
         self._second.close()
         self._reader.close()
@@ -167,12 +179,12 @@ class Worker:
 
     def _documents_lost(self, uid: str, why: str) -> None:
         """Note that documents of a run were lost on the way here."""
-        if uid in self._finished:
+        if self._publication.has_finished(uid):
             return  # found out at its end: it was all there
         logger.warning("run %s: verdicts are provisional from here on: %s", uid, why)
         self._announcer.lose(uid)
         known = self._runs.get(uid) or self._second.find(uid)
-        run = known or self._opened({"uid": uid})
+        run = known or self._publication.take_up_again(self._opened({"uid": uid}))
         run.ledger.lose_documents(why)
         if known is None:  # joined late: all that is known of it is that it is there
             self._second.add(run, stored_soon=False)
@@ -180,17 +192,24 @@ class Worker:
     def _stopped_unseen(self, stop: dict[str, Any]) -> bool:
         """Whether this ends a run of which only the second pass knows."""
         uid = str(stop.get("run_start"))
-        return uid not in self._runs and self._second.stopped(uid, stop)
+        if uid in self._runs:
+            return False
+        if self._publication.has_abandoned(uid):
+            self._documents_lost(uid, "it went on after it was taken for abandoned")
+        return self._second.stopped(uid, stop)
 
     def _opened(self, start: dict[str, Any]) -> OpenRun:
         fold = RunAnalysis(self._analysis, start, self._reader, self._darks)
         return OpenRun(start=start, analysis=fold, seen=self._arrived)
 
-    def _abandon(self, now: float) -> None:
-        """Close runs of which nothing was heard for long."""
+    def _abandon(self, silent_since: float) -> None:
+        """Close runs of which nothing was heard for long, as far as they are stored."""
         for uid, run in tuple(self._runs.items()):
-            if now - run.seen > self._settings.abandon_after_s:
+            if run.seen < silent_since:
+                if self._second.can_fetch:
+                    run.ledger.lose_documents("no stop came, and no frame for long")
                 self._attempt_to(partial(self._announcer.abandon, uid))
+        self._second.abandon(silent_since)
 
     # The announcer tells of runs and frames.
 
@@ -206,7 +225,10 @@ class Worker:
         """Give a frame its verdict, whatever happens."""
         run = self._runs[ref.run_uid]
         run.seen = self._arrived
-        self.announced(run, ref)
+        publication = self._publication
+        publication.announced(run, ref)
+        if publication.has_finished(run.uid):
+            return  # its second pass was ahead of this
         # What came while compiled code was loaded is not late.
         since = max(self._arrived, self._ready)
         late, why = what_to_leave_out(
@@ -218,14 +240,16 @@ class Worker:
         )
         if late is Late.FRAME:
             run.ledger.tear(why)
-            verdict = self.unknown(ref, why)
+            verdict = publication.unknown(ref, why, self._arrived)
         else:
             label = why if late is Late.LABEL else ""
             judge = partial(run.analysis.judge, ref, self._arrived, without_label=label)
-            verdict = self.judged(judge, ref)
+            verdict = publication.judged(judge, ref, self._arrived)
         self.counters.shed += late is not Late.NOTHING
+        if not (verdict.final or self._patient):
+            run.ledger.tear(verdict.reason)
         final = late is Late.NOTHING and run.ledger.whole
-        self.publish(run, replace(verdict, final=final))
+        publication.publish(run, replace(verdict, final=final))
 
     def run_stopped(self, stop: dict[str, Any]) -> None:
         """Close a run, at once or after its second pass."""
@@ -233,64 +257,11 @@ class Worker:
         self._darks.close_run(run.uid)
         self._reader.close()
         run.stop = stop
+        if self._publication.has_finished(run.uid):
+            return
         if self._second.stopped(run.uid, stop):
             return  # its agent died, or a document was lost: it ends there
         if run.ledger.provisional or not run.ledger.whole:
             self._second.add(run)
         else:
-            self.finish(run)
-
-    # What the second pass asks for.
-
-    def announced(self, run: OpenRun, ref: FrameRef) -> None:
-        """Count a frame, once."""
-        self.counters.announced += run.ledger.announce(ref)
-
-    def judged(self, judge: Callable[[], Verdict], ref: FrameRef) -> Verdict:
-        """Verdict of a frame, ``unknown`` where judging fails."""
-        verdict, failure = self._attempt_to(judge, ref)
-        return verdict or self.unknown(ref, failure)
-
-    def unknown(self, ref: FrameRef, reason: str) -> Verdict:
-        """Verdict of a frame of which nothing is known, and why."""
-        return unknown_verdict(ref, reason, self._analysis.analysis_id, self._arrived)
-
-    def publish(self, run: OpenRun, verdict: Verdict) -> None:
-        """Publish one revision of a verdict."""
-        verdict = run.ledger.take(verdict)
-        ref = verdict.frame
-        documents, failure = self._attempt_to(partial(self._compose, run, verdict), ref)
-        if documents is None:  # its result does not fit: say so instead
-            unknown = self.unknown(ref, failure)
-            verdict = replace(unknown, revision=verdict.revision, final=verdict.final)
-            documents, _ = self._attempt_to(partial(self._compose, run, verdict), ref)
-        self.counters.count(verdict, published=documents is not None)
-        self._hand_over(documents or [])
-
-    def finish(self, run: OpenRun) -> None:
-        """Publish the stop document of a run."""
-        self._finished.append(run.uid)
-        if run.derived is not None:
-            status = str((run.stop or {}).get("exit_status") or "unknown")
-            self._hand_over(run.derived.stop(raw_exit_status=status))
-
-    # How it is done.
-
-    def _compose(self, run: OpenRun, verdict: Verdict) -> list[NamedDocument]:
-        """Compose the documents that publish a verdict."""
-        first: list[NamedDocument] = []
-        if run.derived is None:
-            run.derived = DerivedRun(
-                run.start,
-                analysis_id=self._analysis.analysis_id,
-                attempt=run.attempt or self._attempt,
-                metadata=self._analysis.hashes,
-                q=self._analysis.bins(verdict.frame.shape),
-            )
-            first = run.derived.start()
-        return first + run.derived.event(verdict)
-
-    def _hand_over(self, documents: list[NamedDocument]) -> None:
-        for name, doc in documents:
-            for sink in self._sinks:
-                self._attempt_to(partial(sink.put, name, doc))
+            self._publication.finish(run)

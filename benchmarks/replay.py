@@ -201,10 +201,6 @@ def measure_workers(
             together = dict(in_processes(replay_order, orders, workers))
         together_s = time.perf_counter() - began
         standing_s = time_standing(orders, workers) if spread else together_s
-    digests = [
-        {order: json.loads(text).get("digest", text) for order, text in each.items()}
-        for each in (alone, together)
-    ]
     return {
         "workers": workers,
         "workers_are": "dask" if spread else "processes",
@@ -213,8 +209,21 @@ def measure_workers(
         "workers_s": round(together_s, 2),
         "speed_up": round(alone_s / together_s, 2),
         "speed_up_standing": round(alone_s / standing_s, 2),
-        "identical": digests[0] == digests[1],
+        "identical": said_in(alone) == said_in(together),
     }
+
+
+def said_in(answers: dict[str, str]) -> dict[str, tuple[str, int]]:
+    """Digest of all verdicts, and frames analysed, by order; a failure ends it."""
+    told = {order: json.loads(text) for order, text in answers.items()}
+    for answer in told.values():
+        if "error" in answer:
+            raise SystemExit(f"run {answer['run']} failed: {answer['error']}")
+        if not 0 < answer["frames"] == answer["analysed"]:
+            raise SystemExit(
+                f"only {answer['analysed']} of {answer['frames']} analysed"
+            )
+    return {order: (a["digest"], a["analysed"]) for order, a in told.items()}
 
 
 def time_standing(orders: list[str], workers: int) -> float:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import zmq
 
+from ringwatch.plans.listeners import Listeners
 from ringwatch.plans.messages import UNSENDABLE, large_bytes, pack, shallow
 from ringwatch.plans.publisher_socket import open_address, refuse_remote, socket_options
 
@@ -33,7 +34,7 @@ _AT_EXIT_S = 2.0
 
 
 class Curve(Protocol):
-    """One end of an encrypted connection: see ``ringwatch.agent.zmq_security``."""
+    """One end of an encrypted connection: see ``ringwatch.agent.wire.security``."""
 
     def secure(self, socket: zmq.Socket[bytes]) -> Callable[[], None]:
         """Set up a socket before it binds or connects; how to undo it."""
@@ -140,6 +141,8 @@ class DocumentPublisher:
         with contextlib.ExitStack() as undo:
             undo.callback(self._context.term)
             undo.callback(self._socket.close)
+            self._listeners = Listeners(self._socket, bind=bind)
+            undo.callback(self._listeners.close)
             for option, value in socket_options(high_water_mark, linger_ms).items():
                 self._socket.setsockopt(option, value)
             if curve is not None:
@@ -236,13 +239,9 @@ class DocumentPublisher:
     def _late(self) -> bool:
         return time.monotonic() > self._deadline
 
-    def _count(self, listeners: int) -> int:
+    def _count(self, before: int) -> int:
         """Take note of who came and went."""
-        before = listeners
-        while self._socket.poll(0, zmq.POLLIN):
-            request = self._socket.recv()[:1]
-            listeners += (request == b"\x01") - (request == b"\x00")
-        listeners = max(0, listeners)
+        listeners = self._listeners.count()
         if listeners and not before:
             logger.info("0MQ publisher: somebody listens at %s", self.address)
             self._heard.set()
@@ -263,15 +262,16 @@ class DocumentPublisher:
                 f"nobody listens at {self.address}: documents go out unheard; start "
                 "the agent or the proxy"
             )
-        if self._send_to_all(message) and listeners:
+        # Without listeners what is full are the stores of those who went.
+        if self._send_to_all(message, self._wait_s if listeners else 0) and listeners:
             self.counters.sent += 1
         else:
             self.counters.unheard += 1
 
-    def _send_to_all(self, message: bytes) -> bool:
+    def _send_to_all(self, message: bytes, wait_s: float) -> bool:
         """Wait for slow listeners, a while; whether all had room for the message."""
         # Who was waited for in vain is not waited for again until it has caught up.
-        until = time.monotonic() + (0 if self._gave_up else self._wait_s)
+        until = time.monotonic() + (0 if self._gave_up else wait_s)
         while True:
             try:
                 self._socket.send(message, zmq.NOBLOCK)
@@ -282,8 +282,9 @@ class DocumentPublisher:
             else:
                 self._gave_up = False
                 return True
-        self._gave_up = True
-        self._complain("a listener is too slow and loses documents")
+        if wait_s:
+            self._gave_up = True
+            self._complain("a listener is too slow and loses documents")
         self._socket.setsockopt(zmq.XPUB_NODROP, 0)
         self._socket.send(message, zmq.NOBLOCK)
         self._socket.setsockopt(zmq.XPUB_NODROP, 1)

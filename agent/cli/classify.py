@@ -28,10 +28,11 @@ from ringwatch.agent.cli.sound_frames import JudgedFrame, check_frames, save_sou
 from ringwatch.agent.cli.why import find_reasons
 from ringwatch.agent.darks import DarkBook
 from ringwatch.agent.errors import FrameReadError, RingwatchError
+from ringwatch.agent.files.images import read_image
+from ringwatch.agent.files.pattern_axes import Axis, Unit, check_wavelength
+from ringwatch.agent.files.patterns import is_pattern_file, read_axis, read_pattern
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.geometry import load_geometry
-from ringwatch.agent.images import read_image
-from ringwatch.agent.measured import is_pattern_file, read_axis, read_pattern
 from ringwatch.agent.nouns import (
     Flag,
     FrameRef,
@@ -40,9 +41,8 @@ from ringwatch.agent.nouns import (
     Quality,
     Verdict,
 )
-from ringwatch.agent.pattern_axes import Axis, Unit, check_wavelength
 from ringwatch.agent.quality import FrameFacts
-from ringwatch.agent.run_analysis import RunAnalysis, unknown_verdict
+from ringwatch.agent.runs.run_analysis import RunAnalysis, unknown_verdict
 from ringwatch.agent.settings import load_settings
 
 __all__ = ["classify"]

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from ringwatch.agent.cli.present import word_style
 from ringwatch.agent.errors import SettingsError
+from ringwatch.agent.files.pattern_axes import Axis
 from ringwatch.agent.geometry import load_geometry
 from ringwatch.agent.nouns import Verdict
-from ringwatch.agent.pattern_axes import Axis
 from ringwatch.models.inputs import PatternError
 from ringwatch.models.nearest import Library, LibraryError, Neighbours
 

@@ -157,17 +157,21 @@ class Comparison:
 def compare_verdicts(
     old: Mapping[FrameId, list[dict[str, Any]]],
     new: Mapping[FrameId, list[dict[str, Any]]],
+    *,
+    strict: bool = False,
 ) -> Comparison:
     """Compare final verdicts, as ``final_verdicts`` gives them.
 
-    Fields of one pass only are not compared, nor is ``BOOKKEEPING``.
+    Fields of one pass only are not compared, nor is ``BOOKKEEPING``. Where it is
+    ``strict`` all fields are but ``TIMINGS``: the passes are of one version, and what
+    one of them lacks is a difference.
     """
     frames = sorted(old.keys() | new.keys())
     one, other = (
         {key for found in side.values() for data in found for key in data}
         for side in (old, new)
     )
-    known = (one & other) - BOOKKEEPING
+    known = (one | other) - TIMINGS if strict else (one & other) - BOOKKEEPING
     unlike = []
     for frame in frames:
         a, b = old.get(frame, []), new.get(frame, [])
@@ -182,7 +186,7 @@ def compare_verdicts(
         )
         if fields:
             unlike.append(Unlike(frame=frame, fields=fields, old=a[0], new=b[0]))
-    told = tuple(sorted(one ^ other)) if one and other else ()
+    told = tuple(sorted(one ^ other)) if one and other and not strict else ()
     return Comparison(frames=len(frames), unlike=unlike, not_compared=told)
 
 
@@ -227,35 +231,30 @@ def verdict_digest(verdicts: Mapping[FrameId, list[dict[str, Any]]]) -> str:
 def differences(
     first: Iterable[tuple[str, dict[str, Any]]],
     second: Iterable[tuple[str, dict[str, Any]]],
+    *,
+    leaving_out: frozenset[str] = TIMINGS,
 ) -> list[Difference]:
-    """What differs between the final verdicts of two passes, timings excluded."""
+    """What differs between the final verdicts of two passes, some fields left out.
+
+    One entry a field: ``compare_verdicts``, strict, for those who want no table.
+    """
     one, other = final_verdicts(first), final_verdicts(second)
-    return [
-        difference
-        for frame in sorted(one.keys() | other.keys())
-        for difference in _compare(frame, one.get(frame, []), other.get(frame, []))
-    ]
-
-
-def _compare(
-    frame: FrameId, a: list[dict[str, Any]], b: list[dict[str, Any]]
-) -> list[Difference]:
-    if len(a) != 1 or len(b) != 1:
-        # Two that agree in this are wrong all the same.
-        return [
-            Difference(frame=frame, field="final verdicts", first=len(a), second=len(b))
+    found: list[Difference] = []
+    for unlike in compare_verdicts(one, other, strict=True).unlike:
+        frame = unlike.frame
+        values = {
+            field: (unlike.old.get(field), unlike.new.get(field))
+            for field in unlike.fields
+        }
+        if not values:  # two that agree in this are wrong all the same
+            counts = len(one.get(frame, [])), len(other.get(frame, []))
+            values = {"final verdicts": counts}
+        found += [
+            Difference(frame=frame, field=field, first=a, second=b)
+            for field, (a, b) in values.items()
+            if field not in leaving_out
         ]
-    return _unlike_fields(frame, a[0], b[0])
-
-
-def _unlike_fields(
-    frame: FrameId, a: Mapping[str, Any], b: Mapping[str, Any]
-) -> list[Difference]:
-    return [
-        Difference(frame=frame, field=key, first=a.get(key), second=b.get(key))
-        for key in sorted((a.keys() | b.keys()) - TIMINGS)
-        if not _same(a.get(key), b.get(key))
-    ]
+    return found
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -29,7 +29,7 @@ class Outcome:
     drained : bool
         Whether all that either pass had to publish went out.
     stored : int
-        Verdicts found in Tiled.
+        Final verdicts found in Tiled.
     unlike : sequence of Difference
         Between the live pass and the replay.
     seconds : float
@@ -57,7 +57,7 @@ def summarize(scenario: FurnaceRamp, outcome: Outcome) -> dict[str, Any]:
     ]
     labels = Counter(d["label"] for d in verdicts if d["verdict"] == "good")
     latencies = sorted(d["latency_ms"] for d in verdicts) or [0.0]
-    complete = [d["raw_index"] for d in verdicts] == list(range(scenario.frames))
+    complete = sorted(d["raw_index"] for d in verdicts) == list(range(scenario.frames))
     return {
         "ok": complete
         and outcome.drained

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ringwatch.agent.zmq_keys import make_keys
+from ringwatch.agent.wire.keys import make_keys
 
 __all__ = ["keys"]
 
@@ -44,7 +44,7 @@ def keys(
     Beside the RunEngine: `DocumentPublisher("tcp://agent.host:5577",
     curve=CurveClient(secret_key=Path("beamline.key_secret"),
     server_key=Path("agent.key")))`, from ringwatch.plans.publisher and
-    ringwatch.agent.zmq_security.
+    ringwatch.agent.wire.security.
 
     Who listens: `RemoteDispatcher("agent.host:5578", deserializer=msgpack.unpackb,
     curve_config=ClientCurve("anna.key_secret", "agent.key"))`, both from

@@ -5,30 +5,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from ringwatch.agent import replay_many
-from ringwatch.agent.agent import load_classifier
-from ringwatch.agent.analysis import Analysis
-from ringwatch.agent.cli.present import VerdictTape
 from ringwatch.agent.cli.replay_choice import choose_runs, parse_where
-from ringwatch.agent.cli.replay_job import open_runs, replay_one, replay_order
+from ringwatch.agent.cli.replay_course import Answer, Spread, carry_out
+from ringwatch.agent.cli.replay_job import open_runs
 from ringwatch.agent.cli.replay_ledger import ReplayLedger
 from ringwatch.agent.cli.replay_orders import Order, settings_for_replay
-from ringwatch.agent.cli.replay_table import (
-    json_object,
-    tell_diff,
-    tell_failure,
-    tell_run,
-)
-from ringwatch.agent.errors import ReplayError, RingwatchError, SettingsError
+from ringwatch.agent.cli.replay_table import json_object
+from ringwatch.agent.errors import SettingsError
 from ringwatch.agent.settings import load_settings
 from ringwatch.agent.sources.pace import Pace
 from ringwatch.agent.tiled_client import keys_in, public
@@ -36,8 +28,6 @@ from ringwatch.agent.tiled_client import keys_in, public
 __all__ = ["replay"]
 
 LOCAL = "http://127.0.0.1:8000"
-INTERRUPTED = 130  # as shells have it
-Answer = dict[str, Any]
 
 
 def replay(
@@ -126,13 +116,12 @@ def replay(
         raise SettingsError("--frames needs --json, or --out for a file of each run")
     if sum((processes > 1, dask is not None, workers > 0)) > 1:
         raise SettingsError("give one of --processes, --dask and --workers")
-    settings = settings_for_replay(
-        load_settings(config, poni=poni, mask=mask, dark=dark, detector=detector)
-    )
+    given = load_settings(config, poni=poni, mask=mask, dark=dark, detector=detector)
+    settings = settings_for_replay(given)
     order = Order(
         number=0,
         uid="",
-        tiled=_address(tiled, profile),
+        tiled=_address(tiled if profile else tiled or given.tiled, profile),
         profile=profile or "",
         container=container,
         settings=settings.model_dump_json(),
@@ -142,11 +131,7 @@ def replay(
         against=against,
         frames=frames,
     )
-    spread = None
-    if dask is not None or workers:
-        spread = partial(replay_many.on_dask, address=dask, workers=workers)
-    elif processes > 1:
-        spread = partial(replay_many.in_processes, processes=processes)
+    spread = _spread(processes, dask, workers)
     console = Console(stderr=as_json)
     ledger = ReplayLedger(out) if out else None
     with open_runs(order) as catalogue:
@@ -157,26 +142,7 @@ def replay(
             replace(order, number=n, uid=uid or asked)
             for n, (asked, uid) in enumerate(chosen)
         ]
-        if not orders:
-            raise ReplayError("no run of the catalogue matches: nothing was replayed")
-        answers = _known(orders, ledger)
-        if answers:
-            console.print(f"{len(answers)} of {len(orders)} runs were done before.")
-        due = [each for each in orders if each.number not in answers]
-        fresh = (
-            _elsewhere(due, spread, console)
-            if spread
-            else _here(due, catalogue, console, quiet=as_json)
-        )
-        try:
-            for each, answer in fresh:
-                answers[each.number] = answer
-                if ledger is not None and "error" not in answer:
-                    ledger.add(each, answer)
-        except KeyboardInterrupt:
-            _tell_interrupted(console, len(answers), len(orders), out, store=store)
-            raise typer.Exit(INTERRUPTED) from None
-    told = [answers[each.number] for each in orders]
+        told = carry_out(orders, catalogue, spread, ledger, console, quiet=as_json)
     if as_json:
         shown = [json_object(answer) for answer in told]
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
@@ -191,83 +157,17 @@ def _address(tiled: str | None, profile: str | None) -> str:
     if tiled is None:
         return "" if profile else LOCAL
     for key in keys_in(tiled):
-        os.environ.setdefault("TILED_API_KEY", key)
+        os.environ["TILED_API_KEY"] = key
     return public(tiled)
 
 
-class _HeadedTape(VerdictTape):
-    """Names its columns once there is something to put below them."""
-
-    _headed = False
-
-    def __call__(self, name: str, doc: Answer) -> None:
-        if name == "event" and not self._headed:
-            self._headed = True
-            self.heading()
-        super().__call__(name, doc)
-
-
-def _known(orders: list[Order], ledger: ReplayLedger | None) -> dict[int, Answer]:
-    """Answers of runs that are done; looks up the analysis id only where it counts."""
-    if not ledger or not orders:
-        return {}
-    settings = orders[0].read_settings()
-    identity = Analysis(settings, load_classifier(settings)).analysis_id
-    found = ((order.number, ledger.answer(order, identity)) for order in orders)
-    return {number: answer for number, answer in found if answer is not None}
-
-
-def _here(
-    orders: list[Order], catalogue: Any, console: Console, *, quiet: bool
-) -> Iterator[tuple[Order, Answer]]:
-    """One run after the other in this process, frame by frame on a tape."""
-    for order in orders:
-        tape = None if quiet else _HeadedTape(console)
-        try:
-            answer = replay_one(order, catalogue, console, listener=tape)
-        except RingwatchError as error:
-            answer = {"run": order.uid, "error": str(error)}
-        _tell(console, answer, with_name=False)
-        yield order, answer
-
-
-def _elsewhere(
-    orders: list[Order], spread: Any, console: Console
-) -> Iterator[tuple[Order, Answer]]:
-    """Runs in other processes, told as they end."""
-    by_text = {order.to_text(): order for order in orders}
-    answers = spread(replay_order, list(by_text))
-    try:
-        for done, (text, said) in enumerate(answers, 1):
-            answer = json.loads(said)
-            console.print(f"{done}/{len(orders)}  ", end="", highlight=False)
-            _tell(console, answer, with_name=True)
-            yield by_text[text], answer
-    finally:
-        answers.close()
-
-
-def _tell(console: Console, answer: Answer, *, with_name: bool) -> None:
-    if "error" in answer:
-        tell_failure(console, answer["run"], answer["error"])
-        return
-    tell_run(console, answer, with_name=with_name)
-    if "diff" in answer:
-        tell_diff(console, answer)
-
-
-def _tell_interrupted(
-    console: Console, done: int, of: int, out: Path | None, *, store: bool
-) -> None:
-    go_on = (
-        "the same command goes on with the others"
-        if out
-        else "the same command begins again; with --out FOLDER it would go on"
-    )
-    stored = " The broken-off pass is marked abandoned in Tiled." if store else ""
-    console.print(
-        f"Interrupted: {done} of {of} runs are done; {go_on}.{stored}", highlight=False
-    )
+def _spread(processes: int, dask: str | None, workers: int) -> Spread | None:
+    """What carries orders out elsewhere, None where that is here."""
+    if dask is not None or workers:
+        return partial(replay_many.on_dask, address=dask, workers=workers)
+    if processes > 1:
+        return partial(replay_many.in_processes, processes=processes)
+    return None
 
 
 def _status(answers: list[Answer], *, compared: bool) -> int:

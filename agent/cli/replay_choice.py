@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
+from operator import itemgetter
 from typing import Any
 
-from ringwatch.agent.errors import ReplayError, RingwatchError, SettingsError
+from ringwatch.agent.errors import (
+    MALFORMED,
+    ReplayError,
+    RingwatchError,
+    SettingsError,
+)
 from ringwatch.agent.sources.tiled import find_run
-from ringwatch.agent.tiled_client import ClientError
 
 # isort: split
-# After tiled_client, which sets Tiled's retries before Tiled is imported.
+# After sources.tiled, which sets Tiled's retries before Tiled is imported.
 import httpx
 from tiled.queries import Key
 
 __all__ = ["choose_runs", "parse_where"]
+
+logger = logging.getLogger(__name__)
 
 
 def parse_where(conditions: list[str]) -> dict[str, Any]:
@@ -59,7 +67,8 @@ def choose_runs(
     Returns
     -------
     list of (str, str)
-        What was asked for, and the full uid; '' where there is no such run.
+        What was asked for, and the full uid; '' where there is no such run, or its
+        start document is malformed. What has no start document is no run.
 
     Raises
     ------
@@ -75,21 +84,34 @@ def choose_runs(
         found = runs
         for key, value in where.items():
             found = found.search(Key(key) == value)
-        starts = [run.metadata["start"] for run in found.values()]
-    except (httpx.HTTPError, ClientError, OSError) as error:
+        starts = [
+            _start_of(key, run.metadata["start"])
+            for key, run in found.items()
+            if "start" in run.metadata
+        ]
+    except (httpx.HTTPError, OSError, *MALFORMED) as error:
         raise ReplayError(
             f"the catalogue cannot be searched ({type(error).__name__}: {error}): "
             "check that the server answers"
         ) from error
-    starts.sort(key=lambda start: float(start["time"]))
     known = {uid for _, uid in chosen}
+    starts.sort(key=itemgetter(0))
     return chosen + [
-        (start["uid"], start["uid"]) for start in starts if start["uid"] not in known
+        (uid or key, uid) for _, key, uid in starts if not uid or uid not in known
     ]
+
+
+def _start_of(key: str, start: Any) -> tuple[float, str, str]:
+    """Time, seconds since the epoch; key in the catalogue; uid, '' if malformed."""
+    try:
+        return float(start["time"]), key, str(start["uid"])
+    except MALFORMED:
+        logger.warning("the start document of run %s is malformed", key)
+        return 0.0, key, ""
 
 
 def _uid_of(runs: Any, asked: str) -> str:
     try:
         return str(find_run(runs, asked).metadata["start"]["uid"])
-    except RingwatchError:
+    except (RingwatchError, *MALFORMED):
         return ""  # the replay itself says what is wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from ringwatch.agent.cli.replay_answer import (
 )
 from ringwatch.agent.cli.replay_orders import Order
 from ringwatch.agent.cli.stored import analyse_stored
-from ringwatch.agent.errors import ReplayError, RingwatchError
+from ringwatch.agent.errors import MALFORMED, ReplayError, RingwatchError
 from ringwatch.agent.replay_many import is_stopped
 from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.settings import Settings
@@ -43,9 +44,19 @@ from ringwatch.agent.sources.tiled import (
     find_run,
     with_dark_run,
 )
-from ringwatch.agent.tiled_client import connect, disconnect
+from ringwatch.agent.sources.tiled_server import server
+from ringwatch.agent.tiled_client import disconnect
 
-__all__ = ["open_runs", "replay_one", "replay_order"]
+# isort: split
+# After tiled_client, which sets Tiled's retries before Tiled is imported.
+import httpx
+
+__all__ = ["FAILURES", "open_runs", "replay_one", "replay_order", "trouble"]
+
+FAILURES = (RingwatchError, httpx.HTTPError, OSError, *MALFORMED)
+"""What may end the replay of a run, and of that run only."""
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -70,8 +81,18 @@ def replay_order(text: str) -> str:
     try:
         with open_runs(order) as runs:
             return json.dumps(replay_one(order, runs, console, stopped=is_stopped))
-    except RingwatchError as error:
-        return json.dumps({"run": order.uid, "error": str(error)})
+    except FAILURES as error:  # some of them do not survive the way between processes
+        return json.dumps(trouble(order, error))
+
+
+def trouble(order: Order, error: Exception) -> dict[str, Any]:
+    """The answer where a replay failed: ``run`` and ``error``."""
+    if isinstance(error, RingwatchError):
+        return {"run": order.uid, "error": str(error)}
+    logger.debug("the replay of run %s failed", order.uid, exc_info=error)
+    said = f"{type(error).__name__}: {str(error)[:200]}"
+    told = f"run {order.uid} cannot be replayed ({said}): look at its documents"
+    return {"run": order.uid, "error": told}
 
 
 def replay_one(
@@ -105,8 +126,8 @@ def replay_one(
 
     Raises
     ------
-    RingwatchError
-        If anything of it fails.
+    RingwatchError, httpx.HTTPError, OSError, LookupError, TypeError, ValueError
+        If anything of it fails: see ``FAILURES``.
     """
     began = time.monotonic()
     settings = order.read_settings()
@@ -114,7 +135,7 @@ def replay_one(
     attempt, archive, stored = 2, None, None
     if order.store or order.diff:
         uri, key = _archive_of(order, runs)
-        root = connect(uri, key)
+        root = server(uri, key)
         try:
             into = settings.tiled_container
             if order.diff:  # before it is stored: the newest would be this one
@@ -158,7 +179,9 @@ def _documents(
             runs, run, detector=settings.detector, roots=settings.data_roots
         )
     else:  # of a databroker catalogue, which does not count its frames
-        documents = StoredDocuments(documents_of(run), 0)
+        documents = StoredDocuments(
+            documents_of(run, detector=settings.detector, roots=settings.data_roots), 0
+        )
     at_pace = paced(documents, Pace.parse(order.pace), wait=partial(_wait, stopped))
     return (
         StoredDocuments(at_pace, documents.frames),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import logging
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,20 +19,19 @@ from rich.console import Console
 
 from ringwatch.agent.agent import Agent
 from ringwatch.agent.assembly import curve_of
-from ringwatch.agent.errors import ReplayError, SettingsError
+from ringwatch.agent.errors import SettingsError
 from ringwatch.agent.settings import Settings, load_settings
-from ringwatch.agent.sources.missed_runs import LastSeen, missed_runs
+from ringwatch.agent.sources.missed_runs import MARK_S, CatchUp
 from ringwatch.agent.sources.tiled_live import TiledSource
 from ringwatch.agent.sources.zmq import ZmqSource
-from ringwatch.agent.wire import Limits
+from ringwatch.agent.tiled_client import public
+from ringwatch.agent.wire.messages import Limits
 
 __all__ = ["serve"]
 
 logger = logging.getLogger(__name__)
 
 _REPORT_S = 60.0
-_MARK_S = 5.0
-_RETRY_S = 30.0
 _KEPT = ": what is in the spool goes to Tiled after the next start"
 
 
@@ -68,42 +70,75 @@ def serve(
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _, __: ending.set())
+    with _alone(settings.state):
+        _serve(settings, ending, close_after)
+
+
+@contextlib.contextmanager
+def _alone(state: Path | None) -> Iterator[None]:
+    """Hold the folder as long as we serve.
+
+    Of two services with one folder each would take up what the other is not through
+    with.
+    """
+    if state is None:
+        yield
+        return
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with contextlib.ExitStack() as stack:
+        try:
+            state.mkdir(parents=True, exist_ok=True)
+            lock = os.open(state / "serving", flags, 0o600)
+            stack.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(lock, 0)
+            os.write(lock, str(os.getpid()).encode())
+        except BlockingIOError:
+            process = os.read(lock, 20).decode(errors="replace")
+            raise SettingsError(
+                f"another agent (process {process}) serves with the folder {state} as "
+                "its state: give each a folder of its own"
+            ) from None
+        except OSError as error:  # what cannot be written there the spool tells
+            logger.warning("the folder %s cannot be held: %s", state, error)
+        yield
+
+
+def _serve(settings: Settings, ending: threading.Event, close_after: float) -> None:
     out = Console(stderr=True, highlight=False, soft_wrap=True)
     agent = Agent(settings)
-    source = (_in_tiled if settings.documents_from == "tiled" else _off_the_wire)(
-        settings, agent
-    )
-    source.begin()
-    told = [f"documents from {', '.join(source.addresses)}"]
+    sources = _sources(settings, agent)
+    for source in sources:
+        source.begin()
+    told = [f"documents from {', '.join(sources[0].addresses)}"]
     told += [f"verdicts at {agent.address}"] if agent.address else []
-    told += [f"into {settings.tiled}"] if settings.tiled else []
+    told += [f"into {public(settings.tiled)}"] if settings.tiled else []
     out.print("; ".join(told))
-    seen = LastSeen(settings.state / "last_seen.json") if settings.state else None
-    since = seen.read() if seen else None
-    if since is not None and settings.tiled:
-        look = partial(_catch_up, settings, agent, since, ending)
-        threading.Thread(target=look, name="ringwatch-catch-up", daemon=True).start()
-    _watch(ending, agent, out, seen)
-    if seen is not None:
-        seen.mark()  # now: what begins while we work off the rest is not for us
-    began = time.monotonic()
-    drained = source.close(close_after)
-    left = max(1.0, close_after - (time.monotonic() - began))
-    finished = agent.close(left)
-    left_over = "" if drained and finished else "; not all went out"
+    notes = None
+    if settings.state:
+        file = settings.state / "last_seen.json"
+        notes = CatchUp(file, settings, agent.documents_lost, lambda: agent.open_runs)
+        notes.begin(ending)
+    _watch(ending, agent, out, notes)
+    ended, deadline = time.time(), time.monotonic() + close_after
+    closed = [source.close(_time_to(deadline)) for source in sources]
+    finished = agent.close(max(1.0, _time_to(deadline)))
+    if notes is not None:  # what begins while we work off the rest is not for us
+        notes.mark(ended)
+    left_over = "" if all(closed) and finished else "; not all went out"
     kept = _KEPT if left_over and settings.state else ""
     out.print(_counts(agent) + left_over + kept)
 
 
 def _watch(
-    ending: threading.Event, agent: Agent, out: Console, seen: LastSeen | None
+    ending: threading.Event, agent: Agent, out: Console, notes: CatchUp | None
 ) -> None:
     """Note that we are there, and tell now and then how it goes, until the end."""
     before, told = "", time.monotonic()
     while True:
-        if seen is not None:
-            seen.mark()
-        if ending.wait(_MARK_S):
+        if notes is not None:
+            notes.mark()
+        if ending.wait(MARK_S):
             return
         now = _counts(agent)
         if now != before and time.monotonic() - told > _REPORT_S:
@@ -111,37 +146,39 @@ def _watch(
             before, told = now, time.monotonic()
 
 
-def _catch_up(
-    settings: Settings, agent: Agent, since: float, ending: threading.Event
-) -> None:
-    """Tell the agent of runs that went by while none was there."""
-    until = time.time()
-    while not ending.is_set():
-        try:
-            missed = missed_runs(
-                str(settings.tiled),
-                os.environ.get("TILED_API_KEY"),
-                since=since - _MARK_S,
-                until=until,
-                raw_container=settings.raw_container,
-                container=settings.tiled_container,
-            )
-        except ReplayError as error:
-            logger.warning("%s: asked again in %.0f s", error, _RETRY_S)
-            ending.wait(_RETRY_S)
-            continue
-        for uid in missed:
-            agent.documents_lost(uid, "no agent was running when it began")
-        return
+def _time_to(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
 
 
 def _counts(agent: Agent) -> str:
     counters = agent.counters
     done = counters.analysed + counters.unknown
-    return f"{done} of {counters.announced} frames have their final verdict"
+    said = f"{done} of {counters.announced} frames have their final verdict"
+    runs = len(agent.open_runs)
+    return f"{said}; {runs} runs are not through" if runs else said
 
 
-def _in_tiled(settings: Settings, agent: Agent) -> TiledSource:
+def _sources(settings: Settings, agent: Agent) -> list[ZmqSource | TiledSource]:
+    """Where documents come from; the second has runs that the first came late for."""
+    if settings.documents_from == "tiled":
+        return [_in_tiled(settings, agent)]
+    if not settings.tiled:
+        return [_off_the_wire(settings, agent)]
+
+    def follow(uid: str) -> None:
+        followed.follow(uid)
+
+    wire = _off_the_wire(settings, agent, stranger=follow)
+    followed = _in_tiled(settings, agent, comes_elsewhere=wire.knows)
+    return [wire, followed]
+
+
+def _in_tiled(
+    settings: Settings,
+    agent: Agent,
+    *,
+    comes_elsewhere: Callable[[str], bool] | None = None,
+) -> TiledSource:
     return TiledSource(
         str(settings.tiled),
         agent.feed,
@@ -153,17 +190,20 @@ def _in_tiled(settings: Settings, agent: Agent) -> TiledSource:
         derived=settings.tiled_container,
         poll_s=settings.tiled_poll_s,
         abandon_after_s=settings.abandon_after_s,
+        comes_elsewhere=comes_elsewhere,
     )
 
 
-def _off_the_wire(settings: Settings, agent: Agent) -> ZmqSource:
+def _off_the_wire(
+    settings: Settings, agent: Agent, *, stranger: Callable[[str], None] | None = None
+) -> ZmqSource:
     def gap(uid: str, why: str) -> None:
         for run in (uid,) if uid else source.open_runs:
             agent.documents_lost(run, why)
 
     source = ZmqSource(
         settings.documents,
-        agent,
+        partial(agent.feed, patient=False),
         prefix=settings.documents_prefix.encode(),
         gap=gap,
         bind=settings.documents_bind,
@@ -174,5 +214,6 @@ def _off_the_wire(settings: Settings, agent: Agent) -> ZmqSource:
         ),
         curve=curve_of(settings, binds=settings.documents_bind),
         allow_remote=settings.allow_remote,
+        stranger=stranger,
     )
     return source

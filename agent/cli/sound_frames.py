@@ -9,7 +9,7 @@ from rich.console import Console
 
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.errors import SettingsError
-from ringwatch.agent.measured import is_pattern_file
+from ringwatch.agent.files.patterns import is_pattern_file
 from ringwatch.agent.nouns import Quality, Word
 from ringwatch.agent.quality import FrameFacts
 from ringwatch.agent.reference_file import MOST_FRAMES, save_reference

@@ -71,7 +71,9 @@ TEXTS: dict[Flag, FlagText] = {
         "the run's first frames. All other flags that need light are silent then.",
         "If the monitor is dark as well, the source or the front end is shut; if not, "
         "look at the shutter behind the monitor.",
-        "A dark, a reference, rings, or scattering that falls off with the angle.",
+        "A dark, a reference, rings, or scattering that falls off with the angle. It "
+        "is not evaluated where a frame holds a few thousandths more than its dark and "
+        "nothing else tells: a faint beam and a warmer sensor look the same.",
     ),
     Flag.BEAM_DROP: FlagText(
         "The frame lost intensity that the beam monitor did not lose: light is lost "

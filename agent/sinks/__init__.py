@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol, runtime_checkable
 
 from ringwatch.agent.sinks.queued import QueuedSink, State
-from ringwatch.agent.spool_contents import Contents
+from ringwatch.agent.spool.contents import Contents
 
 __all__ = ["KeepsRuns", "QueuedSink", "Sink", "State"]
 
@@ -52,3 +52,6 @@ class KeepsRuns(Protocol):
 
     def unfinished(self) -> list[Contents]:
         """Derived runs that a former process did not stop."""
+
+    def finished(self) -> list[str]:
+        """Uids of raw runs analysed to their end whose results wait for Tiled."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from ringwatch.agent.errors import SinkError
 from ringwatch.agent.sinks.stored_run import StoredRun
@@ -12,6 +11,7 @@ from ringwatch.agent.tiled_client import (
     connect,
     disconnect,
     find_or_create,
+    is_address,
     keys_in,
     public,
 )
@@ -19,12 +19,15 @@ from ringwatch.agent.tiled_client import (
 # isort: split
 import httpx
 import pyarrow as pa
+from tiled.client.auth import CannotRefreshAuthentication
 
 __all__ = ["FAILURES", "Archive"]
 
 # What a call to Tiled can end in: transport and status, files, bad data, a lost node.
 FAILURES: tuple[type[Exception], ...] = (
     httpx.HTTPError,
+    httpx.InvalidURL,
+    CannotRefreshAuthentication,
     OSError,
     ValueError,
     TypeError,
@@ -56,7 +59,7 @@ class Archive:
     def __init__(
         self, uri: str, *, api_key: str | None = None, container: str = "analysis"
     ) -> None:
-        if urlsplit(uri).scheme not in {"http", "https"} or not urlsplit(uri).hostname:
+        if not is_address(uri):
             raise SinkError(
                 f"{public(uri)!r} is no address of a Tiled server; expected "
                 "http://host:port"

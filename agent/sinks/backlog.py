@@ -12,7 +12,6 @@ from ringwatch.agent.sinks.spooled_run import SpooledRun, Waiting
 __all__ = ["Backlog"]
 
 _NO_ROOM = "too much waits in memory for the disk"
-MOST_REMEMBERED = 10_000  # raw runs whose stored events are remembered
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,6 @@ class Backlog:
         self.sent = self.failed = self.bytes = 0
         self.overflowed = 0  # of those failed: there was no room in memory
         self._of_descriptor: dict[str, SpooledRun] = {}
-        self._stored: dict[str, int] = {}  # events of runs that are done, by raw uid
         self._told: set[str] = set()
 
     @property
@@ -101,15 +99,29 @@ class Backlog:
         del self.runs[run.uid]
         for doc in run.descriptors:
             self._of_descriptor.pop(doc["uid"], None)
-        known = self._stored.pop(run.raw_uid, 0)
-        self._stored[run.raw_uid] = known + run.events  # the newest last
-        while len(self._stored) > MOST_REMEMBERED:
-            del self._stored[next(iter(self._stored))]
 
-    def stored(self, raw_uid: str) -> int:
-        """Events of all derived runs of a raw run that are known to be in Tiled."""
-        going = [r.events for r in self.runs.values() if r.raw_uid == raw_uid]
-        return self._stored.get(raw_uid, 0) + sum(going)
+    def finished(self) -> list[str]:
+        """Uids of raw runs of which every derived run here is stopped."""
+        going_on = {r.raw_uid for r in self.runs.values() if not r.stopped}
+        ended = {r.raw_uid: None for r in self.runs.values() if r.stopped}
+        return [uid for uid in ended if uid and uid not in going_on]
+
+    @property
+    def held(self) -> int:
+        """Documents that Tiled refuses."""
+        return sum(run.left for run in self.runs.values() if run.aside)
+
+    def troubles(self) -> dict[str, str]:
+        """What is wrong with documents, by name: ``refused``, ``lost``."""
+        told = {}
+        if held := self.held:
+            told["refused"] = f"Tiled refuses {held} documents; they stay in the spool"
+        if lost := self.overflowed:
+            told["lost"] = (
+                f"{lost} documents are lost: the disk was full, Tiled away, and no "
+                "room in memory; replay their runs"
+            )
+        return told
 
     def lose(self, name: str, why: str) -> None:
         """Count a document that is given up; the first of a kind is named."""
@@ -123,6 +135,15 @@ class Backlog:
                 name,
                 why,
             )
+
+    def give_up(self) -> tuple[int, int]:
+        """Leave what is in memory only: how many are lost, and how many in files."""
+        lost = self.unsaved
+        for run in self.runs.values():
+            if not run.owner:
+                run.memory.clear()
+        self.failed += lost
+        return lost, sum(run.in_file for run in self.runs.values())
 
     def _begin(self, waiting: Waiting) -> str:
         uid = waiting.doc.get("uid")

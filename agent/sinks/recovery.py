@@ -6,7 +6,7 @@ import logging
 import time
 
 from ringwatch.agent.sinks.archive import FAILURES, Archive
-from ringwatch.agent.spool_contents import Contents
+from ringwatch.agent.spool.contents import Contents
 
 __all__ = ["recover"]
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def recover(archive: Archive, runs: list[Contents]) -> None:
-    """Add to what files say of runs which frames are final in Tiled.
+    """Add to what files say of runs which verdicts of other frames Tiled has.
 
     A run of which all streams are known can be continued then: it is ``incomplete`` no
     more. Where Tiled does not answer within ten seconds the log says so.
@@ -51,9 +51,12 @@ def recover(archive: Archive, runs: list[Contents]) -> None:
 
 def _add(archive: Archive, found: Contents) -> None:
     described = {descriptor["name"] for descriptor in found.descriptors}
-    stored = archive.open(found.start).finals()
-    for stream, (following, frames) in stored.items():
+    stored = archive.open(found.start).verdicts()
+    known = set(found.final)
+    for stream, (following, rows) in stored.items():
         numbers = found.next_seq_num
         numbers[stream] = max(numbers.get(stream, 1), following)
-        found.final |= {(stream, data_key, index) for data_key, index in frames}
+        for row in rows:
+            if (stream, str(row["raw_data_key"]), int(row["raw_index"])) not in known:
+                found.take(stream, row)
     found.incomplete = found.incomplete and not set(stored) <= described

@@ -11,6 +11,7 @@ from ringwatch.agent.tiled_client import is_transient
 # After tiled_client, which sets Tiled's retries before Tiled is imported.
 import httpx
 import pyarrow as pa
+from tiled.client.auth import CannotRefreshAuthentication
 from tiled.utils import Conflicts
 
 __all__ = ["is_of_server", "is_refusal", "kind_of"]
@@ -39,4 +40,5 @@ def is_of_server(error: Exception) -> bool:
     """Whether other runs would fare the same."""
     if isinstance(error, httpx.HTTPStatusError):
         return is_transient(error) or error.response.status_code in {401, 403, 408}
-    return is_transient(error) or isinstance(error, json.JSONDecodeError)
+    of_all = json.JSONDecodeError | CannotRefreshAuthentication | httpx.InvalidURL
+    return is_transient(error) or isinstance(error, of_all)

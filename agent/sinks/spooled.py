@@ -14,6 +14,7 @@ Tiled does not have either.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,22 +22,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ringwatch.agent.sinks.archive import Archive
 from ringwatch.agent.sinks.backlog import Backlog
 from ringwatch.agent.sinks.delivery import Delivery
 from ringwatch.agent.sinks.queued import State
 from ringwatch.agent.sinks.recovery import recover
-from ringwatch.agent.sinks.spooled_run import Waiting
+from ringwatch.agent.sinks.spooled_run import Waiting, size_of
 from ringwatch.agent.sinks.spooler import Spooler
-from ringwatch.agent.spool_contents import Contents
+from ringwatch.agent.spool.contents import Contents
 from ringwatch.agent.tiled_client import public
 
 __all__ = ["SpooledSink"]
 
-DOCUMENT_BYTES = 4096  # of a document beside its arrays, about
-FIELD_BYTES = 100
 POLL_S = 0.05
 LAST_S = 0.5  # for threads to end by themselves once the time is up
 
@@ -95,10 +92,11 @@ class SpooledSink:
         )
         to = f"Tiled {public(uri)}"
         self._delivery = Delivery(self._backlog, archive, to, batch, interval)
-        works = (self._spooler.work, self._delivery.work)
+        self._ended: dict[str, str] = {}  # troubles of threads that failed
+        works = {"spool": self._spooler.work, "tiled": self._delivery.work}
         self._threads = [
-            threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
-            for work, name in zip(works, (self.name, to), strict=True)
+            threading.Thread(target=self._run, args=each, name=name, daemon=True)
+            for each, name in zip(works.items(), (self.name, to), strict=True)
         ]
         self._alive = len(self._threads)
         for thread in self._threads:
@@ -124,23 +122,15 @@ class SpooledSink:
     def held(self) -> int:
         """Those of ``pending`` that Tiled refuses; tried again now and then."""
         with self._backlog.cond:
-            return sum(run.left for run in self._backlog.runs.values() if run.aside)
+            return self._backlog.held
 
     @property
     def troubles(self) -> dict[str, str]:
         """What is wrong, by name: ``spool``, ``tiled``, ``refused``, ``lost``."""
-        held, lost = self.held, self._backlog.overflowed
-        told = {
-            "spool": self._spooler.trouble,
-            "tiled": self._delivery.trouble,
-            "refused": f"Tiled refuses {held} documents; they stay in the spool"
-            if held
-            else "",
-            "lost": f"{lost} documents are lost: the disk was full, Tiled away, and no "
-            "room in memory; replay their runs"
-            if lost
-            else "",
-        }
+        told = {"spool": self._spooler.trouble, "tiled": self._delivery.trouble}
+        with self._backlog.cond:
+            told |= self._backlog.troubles()
+        told |= self._ended
         return {name: text for name, text in told.items() if text}
 
     @property
@@ -152,11 +142,6 @@ class SpooledSink:
     def state(self) -> State:
         """Open, closing or closed."""
         return self._backlog.state
-
-    def stored(self, raw_uid: str) -> int:
-        """Events of all derived runs of a raw run that are known to be in Tiled."""
-        with self._backlog.cond:
-            return self._backlog.stored(raw_uid)
 
     def unfinished(self) -> list[Contents]:
         """Derived runs that a former process did not stop.
@@ -173,9 +158,18 @@ class SpooledSink:
             recover(self._make_archive(), torn)
         return found
 
+    def finished(self) -> list[str]:
+        """Uids of raw runs analysed to their end whose results wait for Tiled.
+
+        Those of former processes are among them. Tiled does not know of such a run yet,
+        or not of its end; whoever looks for runs without an analysis asks here too.
+        """
+        with self._backlog.cond:
+            return self._backlog.finished()
+
     def put(self, name: str, doc: dict[str, Any]) -> None:
         """Accept a document. Never blocks, never raises; the document is not copied."""
-        waiting = Waiting(name, doc, _size(doc))
+        waiting = Waiting(name, doc, size_of(doc))
         with self._backlog.cond:
             if why := self._backlog.accept(waiting):
                 self._backlog.lose(name, why)
@@ -194,6 +188,7 @@ class SpooledSink:
             backlog.cond.wait_for(
                 lambda: (
                     backlog.state is State.CLOSED
+                    or bool(self._ended)
                     or all(run.aside or not run.left for run in backlog.runs.values())
                     or (not backlog.unsaved and self._delivery.in_vain(began))
                 ),
@@ -244,14 +239,8 @@ class SpooledSink:
 
     def _account(self) -> bool:
         """Say what is left at the end; whether nothing is."""
-        backlog = self._backlog
-        with backlog.cond:
-            lost = backlog.unsaved
-            for run in backlog.runs.values():
-                if not run.owner:
-                    run.memory.clear()
-            backlog.failed += lost
-            kept = sum(run.in_file for run in backlog.runs.values())
+        with self._backlog.cond:
+            lost, kept = self._backlog.give_up()
         if lost:
             logger.error(
                 "%s closed; %d documents were neither written nor stored: they are "
@@ -268,15 +257,31 @@ class SpooledSink:
             )
         return not lost and not kept
 
-    def _run(self, work: Callable[[], None]) -> None:
+    def _run(self, name: str, work: Callable[[], None]) -> None:
+        failed = True
         try:
             work()
+            failed = False
         finally:
+            if failed:
+                self._tell_failed(name)
             with self._backlog.cond:
                 self._alive -= 1
                 last = not self._alive
             if last:
                 self._end()
+
+    def _tell_failed(self, name: str) -> None:
+        """Make known that a thread ends by an error that nobody thought of."""
+        logger.critical("%s: the way to %s ends", self.name, name, exc_info=True)
+        error = sys.exc_info()[0]
+        kind = "" if error is None else error.__name__
+        with self._backlog.cond:
+            self._ended[name] = (
+                f"the way to {name} ended ({kind}): restart the agent; what is in "
+                f"{self.name} is kept"
+            )
+            self._backlog.cond.notify_all()
 
     def _end(self) -> None:
         """Let go of files and folder: the last thread does, so that no two deliver."""
@@ -287,12 +292,3 @@ class SpooledSink:
         with self._backlog.cond:
             self._backlog.state = State.CLOSED
             self._backlog.cond.notify_all()
-
-
-def _size(doc: dict[str, Any]) -> int:
-    """About how many bytes a document takes."""
-    data = doc.get("data")
-    if not isinstance(data, dict):
-        return DOCUMENT_BYTES
-    arrays = sum(v.nbytes for v in data.values() if isinstance(v, np.ndarray))
-    return DOCUMENT_BYTES + FIELD_BYTES * len(data) + arrays

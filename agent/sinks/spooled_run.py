@@ -10,17 +10,21 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.sinks.stored_run import StoredRun
-from ringwatch.agent.spool import HEADER, SpoolFile, pack, read_records
-from ringwatch.agent.spool_contents import Contents
-from ringwatch.agent.spool_folder import Position, SpoolFolder
+from ringwatch.agent.spool.contents import Contents
+from ringwatch.agent.spool.folder import Position, SpoolFolder
+from ringwatch.agent.spool.records import HEADER, SpoolFile, pack, read_records
 
-__all__ = ["Packed", "SpooledRun", "Waiting"]
+__all__ = ["Packed", "SpooledRun", "Waiting", "size_of"]
 
 HEADS = {"start", "descriptor"}
 MOST_ROWS = 500
 MOST_BATCH_BYTES = 1 << 24
+DOCUMENT_BYTES = 4096  # of a document beside its arrays, about
+FIELD_BYTES = 100
 
 logger = logging.getLogger(__name__)
 
@@ -267,3 +271,12 @@ def _same(documents: list[NamedDocument]) -> list[NamedDocument]:
                 break
             head.append((name, doc))
     return head
+
+
+def size_of(doc: dict[str, Any]) -> int:
+    """About how many bytes a document of ours takes: scalars, and arrays as data."""
+    data = doc.get("data")
+    if not isinstance(data, dict):
+        return DOCUMENT_BYTES
+    arrays = sum(v.nbytes for v in data.values() if isinstance(v, np.ndarray))
+    return DOCUMENT_BYTES + FIELD_BYTES * len(data) + arrays

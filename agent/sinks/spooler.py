@@ -13,8 +13,8 @@ from ringwatch.agent.errors import SinkError
 from ringwatch.agent.sinks.backlog import Backlog
 from ringwatch.agent.sinks.queued import State
 from ringwatch.agent.sinks.spooled_run import Packed, SpooledRun, Waiting
-from ringwatch.agent.spool import pack
-from ringwatch.agent.spool_folder import SpoolFolder
+from ringwatch.agent.spool.folder import SpoolFolder
+from ringwatch.agent.spool.records import pack
 
 __all__ = ["Spooler"]
 
@@ -67,7 +67,7 @@ class Spooler:
                     backlog.cond.wait(self._pause())
                     taken = self._take()
             if self.folder is None:
-                self._open_folder()
+                self._open_folder(late=True)
             for run, documents in taken:
                 self._write(run, documents)
             if time.monotonic() >= self._sync_at:
@@ -88,6 +88,8 @@ class Spooler:
             if run.memory and not run.owner and now >= run.write_at:
                 run.owner = "spool"
                 taken.append((run, list(islice(run.memory, MOST_AT_ONCE))))
+        # What ends last: another attempt may take its place, and must be there by then.
+        taken.sort(key=lambda each: each[1][-1].name == "stop")
         return taken
 
     def _write(self, run: SpooledRun, taken: list[Waiting]) -> None:
@@ -126,7 +128,8 @@ class Spooler:
     def _try_disk(self) -> None:
         """See whether the disk is well again, where nothing waits to be written."""
         with self._backlog.cond:
-            files = [run.file for run in self._backlog.runs.values()]
+            runs = self._backlog.runs.values()
+            files = [run.file for run in runs if not run.stopped]
             if not self.trouble or self._backlog.unsaved or self.folder is None:
                 return
         if self._used() + PROBE_BYTES > self._max_bytes:
@@ -166,7 +169,7 @@ class Spooler:
             )
         self.trouble = f"the spool {self._place} cannot be written: {error}"
 
-    def _open_folder(self) -> None:
+    def _open_folder(self, *, late: bool = False) -> None:
         if time.monotonic() < self._try_at:
             return
         self._try_at = time.monotonic() + RETRY_S
@@ -194,6 +197,14 @@ class Spooler:
                 run.uid,
                 run.in_file,
             )
+            if late and not run.stopped:
+                logger.error(
+                    "%s could not be read when the agent began: it does not go on with "
+                    "its analysis of raw run %s, which a former process left in the "
+                    "middle. Restart the agent, and it does",
+                    self._backlog.name,
+                    run.raw_uid,
+                )
 
 
 def _packed(taken: list[Waiting]) -> tuple[list[Packed], list[tuple[str, str]]]:

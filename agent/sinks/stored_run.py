@@ -33,6 +33,9 @@ __all__ = ["StoredRun"]
 # As TiledWriter has it: smaller arrays are cells of the table, larger ones zarr.
 MAX_CELL = 16
 MOST_TRIES = 5
+VERDICT = (
+    "raw_data_key", "raw_index", "revision", "final", "verdict", "primary_flag", "label"
+)  # fmt: skip
 CELL_TYPES = {
     "string": pa.string(),
     "integer": pa.int64(),
@@ -81,16 +84,16 @@ class StoredRun:
         """Events that a reader sees, each counted once."""
         return sum(len(set(s.stored())) for s in set(self._streams.values()))
 
-    def finals(self) -> dict[str, tuple[int, set[tuple[str, int]]]]:
+    def verdicts(self) -> dict[str, tuple[int, list[dict[str, Any]]]]:
         """What is there of each stream, whoever wrote it.
 
         Returns
         -------
-        dict of str to (int, set of (str, int))
-            By stream: the number of the event that comes next; raw data key and raw
-            index of frames with a final verdict.
+        dict of str to (int, list of dict)
+            By stream: the number of the event that comes next; of each event what says
+            which frame it is about, and what its verdict is.
         """
-        return {name: _finals_of(self._node[name].base) for name in self._node}
+        return {name: _verdicts_of(self._node[name].base) for name in self._node}
 
     @property
     def doubled(self) -> bool:
@@ -242,17 +245,17 @@ class _Stream:
         return pa.schema(columns | {f"ts_{key}": pa.float64() for key in self._keys})
 
 
-def _finals_of(node: Any) -> tuple[int, set[tuple[str, int]]]:
+def _verdicts_of(node: Any) -> tuple[int, list[dict[str, Any]]]:
     try:
         table = node["internal"].read()
     except KeyError:  # killed between stream and table
-        return 1, set()
+        return 1, []
     following = max((int(n) + 1 for n in table["seq_num"]), default=1)
     if not {"final", "raw_data_key", "raw_index"} <= set(table.columns):
-        return following, set()
-    final = table[table["final"].astype(bool)]
-    frames = zip(final["raw_data_key"], final["raw_index"], strict=True)
-    return following, {(str(key), int(index)) for key, index in frames}
+        return following, []
+    told = table.drop_duplicates("seq_num").sort_values("seq_num")
+    columns = [name for name in VERDICT if name in told.columns]
+    return following, told[columns].to_dict("records")
 
 
 def _without(events: list[dict[str, Any]], stored: list[int]) -> list[dict[str, Any]]:

@@ -19,15 +19,24 @@ import zmq
 from ringwatch.agent.errors import SinkError
 from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.sinks.queued import QueuedSink
-from ringwatch.agent.wire import encode
-from ringwatch.agent.zmq_events import Connections, SocketWatch, keep_alive
-from ringwatch.agent.zmq_security import Curve, ZmqSecurityError, refuse_remote
+from ringwatch.agent.wire.connections import (
+    Connections,
+    SocketWatch,
+    keep_alive,
+)
+from ringwatch.agent.wire.messages import encode
+from ringwatch.agent.wire.security import (
+    Curve,
+    ZmqSecurityError,
+    refuse_remote,
+)
 
 __all__ = ["DEFAULT_ADDRESS", "ZmqSink", "encode"]
 
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5578"
 POLL_S = 0.1
 _LARGEST_REQUEST = 1024
+_MOST_REQUESTS = 1000  # taken at a time: who floods us waits, and others do not
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +162,9 @@ class ZmqSink(QueuedSink):
         return POLL_S
 
     def _note_subscriptions(self) -> None:
-        while self._socket.poll(0, zmq.POLLIN):
+        for _ in range(_MOST_REQUESTS):
+            if not self._socket.poll(0, zmq.POLLIN):
+                return
             request = self._socket.recv(zmq.NOBLOCK)[:1]
             if request == b"\x01":
                 self.subscribers += 1

@@ -12,7 +12,7 @@ from ringwatch.agent.errors import MALFORMED, DocumentError, RingwatchError
 __all__ = ["FEED_ERRORS", "Audit", "Gap"]
 
 Document = dict[str, Any]
-Gap = Callable[[str, str], None]
+Gap = Callable[[str, str], object]
 """Told of each gap: uid of the raw run, empty where it is not known, and why."""
 
 MOST_RUNS = 64
@@ -25,7 +25,7 @@ FEED_ERRORS = (RingwatchError, *MALFORMED)
 
 @dataclass(slots=True)
 class _Frames:
-    """Frames of one data key: whose they are, and how far they came."""
+    """Frames of one data key in one stream: how far they came."""
 
     resource: str = ""
     stream: str | None = None
@@ -35,10 +35,13 @@ class _Frames:
 
 @dataclass(slots=True)
 class _Run:
+    began: bool = False  # whether its start came
     descriptors: dict[str, str] = field(default_factory=dict)  # uid -> stream
     external: dict[str, frozenset[str]] = field(default_factory=dict)
-    resources: dict[str, _Frames] = field(default_factory=dict)
-    frames: dict[str, _Frames] = field(default_factory=dict)  # by data key
+    apart: dict[str, set[str]] = field(default_factory=dict)  # stream -> keys
+    eventful: set[str] = field(default_factory=set)  # streams with numbers in events
+    resources: dict[str, str] = field(default_factory=dict)  # uid -> data key
+    frames: dict[tuple[str, str], _Frames] = field(default_factory=dict)
     events: dict[str, int] = field(default_factory=dict)  # stream -> last seq_num
 
 
@@ -47,8 +50,9 @@ class Audit:
 
     Event numbers of a stream go up by one (or back, after a rewind); the indices of a
     stream resource follow one another; each descriptor, resource and datum that is
-    used was seen; the stop says how many events there were. What is left out at the
-    end of a run without stop shows nowhere: who keeps the time must ask Tiled.
+    used was seen; the stop says how many events there were. Two things show nowhere:
+    what is left out at the end of a run without stop (who keeps the time must ask
+    Tiled), and events taken again after a rewind of which all or the last are lost.
 
     Memory is bounded: 64 open runs, of each 10,000 descriptors and resources.
 
@@ -69,6 +73,7 @@ class Audit:
         self._descriptors: dict[str, str] = {}  # uid -> run
         self._resources: dict[str, str] = {}  # uid -> run
         self._datums: OrderedDict[str, None] = OrderedDict()
+        self._ended: OrderedDict[str, None] = OrderedDict()
         self._strangers: OrderedDict[str, None] = OrderedDict()
         self.gaps = 0
 
@@ -76,6 +81,37 @@ class Audit:
     def open_runs(self) -> tuple[str, ...]:
         """Runs that have not stopped yet, oldest first."""
         return tuple(self._runs)
+
+    def knows(self, run_uid: str) -> bool:
+        """Whether the start of a run came, the last runs that ended included.
+
+        From any thread.
+        """
+        run = self._runs.get(run_uid)
+        return run_uid in self._ended or (run is not None and run.began)
+
+    def stranger(self, name: str, doc: Document) -> str | None:
+        """Whose a document is if the start of its run never came; asked after ``take``.
+
+        The uid of its run or of its descriptor, empty where it names neither; None
+        where the start came.
+
+        Raises
+        ------
+        KeyError, TypeError
+            Where the document does not say whose it is.
+        """
+        if name == "start":
+            return None
+        if name.startswith("datum"):
+            run = self._resources.get(doc["resource"], "")
+        elif "descriptor" in doc:
+            run = self._descriptors.get(doc["descriptor"], "")
+        else:
+            run = doc.get("run_start") or next(reversed(self._runs), "")
+        if run and self.knows(run):
+            return None
+        return _text(run or doc.get("descriptor", ""))
 
     def take(self, name: str, doc: Document) -> None:
         """Note a document; ``gap`` is called before this returns.
@@ -106,7 +142,7 @@ class Audit:
             oldest = next(iter(self._runs))
             self._forget(oldest)
             yield oldest, f"no stop came, and {MOST_RUNS} newer runs began"
-        self._runs.setdefault(uid, _Run())
+        self._runs.setdefault(uid, _Run()).began = True
 
     def _descriptor(self, doc: Document) -> Iterator[tuple[str, str]]:
         uid, run_uid, stream = _text(doc["uid"]), _text(doc["run_start"]), doc["name"]
@@ -119,6 +155,10 @@ class Audit:
         keys = doc["data_keys"].items()
         run.descriptors[uid] = _text(stream)
         run.external[uid] = frozenset(k for k, told in keys if "external" in told)
+        if len(run.external[uid]) < len(keys):
+            run.eventful.add(stream)
+        apart = (k for k, t in keys if str(t.get("external")).startswith("STREAM"))
+        run.apart.setdefault(stream, set()).update(map(_text, apart))
         self._descriptors[uid] = run_uid
 
     def _event(self, doc: Document) -> Iterator[tuple[str, str]]:
@@ -141,7 +181,7 @@ class Audit:
             last = run.events.get(stream, 0)
             if number > last + 1:
                 yield run_uid, _missing(f"events of {stream!r}", last + 1, number - 1)
-            run.events[stream] = max(last, number)
+            run.events[stream] = number
         for key in run.external[uid] & data.keys():
             if isinstance(data[key], str) and data[key] not in self._datums:
                 yield run_uid, f"datum {data[key][:60]} of {key!r} never came"
@@ -160,8 +200,7 @@ class Audit:
         if len(run.resources) >= MOST_NAMES:
             raise ValueError("too many resources")
         uid = _text(doc["uid"])
-        data_key = _text(doc.get("data_key") or uid)
-        run.resources[uid] = run.frames.setdefault(data_key, _Frames())
+        run.resources[uid] = _text(doc.get("data_key") or uid)
         self._resources[uid] = run_uid
 
     def _stream_datum(self, doc: Document) -> Iterator[tuple[str, str]]:
@@ -173,7 +212,10 @@ class Audit:
             yield from self._stranger(run_uid, f"stream resource {uid[:40]} is lost")
             return
         run = self._runs[run_uid]
-        frames = run.resources[uid]
+        stream = run.descriptors.get(descriptor)
+        # A dark between two files of one camera is in a stream of its own.
+        series = run.resources[uid], stream or uid
+        frames = run.frames.setdefault(series, _Frames(stream=stream))
         first, end = int(doc["indices"]["start"]), int(doc["indices"]["stop"])
         # A further file goes on counting or begins anew.
         wanted = 0 if frames.resource != uid and first == 0 else frames.next_index
@@ -181,7 +223,6 @@ class Audit:
             what = f"frames of stream resource {uid[:40]}"
             yield run_uid, _missing(what, wanted, first - 1)
         frames.resource, frames.next_index = uid, max(wanted, end)
-        frames.stream = run.descriptors.get(descriptor)
         frames.next_seq = max(frames.next_seq, int(doc["seq_nums"]["stop"]))
 
     def _datum(self, doc: Document) -> Iterator[tuple[str, str]]:
@@ -206,19 +247,27 @@ class Audit:
         if run is None:
             yield from self._stranger(run_uid, "only its stop came")
             return
+        if run.began:
+            self._ended[run_uid] = None
+            while len(self._ended) > MOST_RUNS:
+                self._ended.popitem(last=False)
         self._forget(run_uid)
         for stream, told in (doc.get("num_events") or {}).items():
             came = run.events.get(stream, 0)
             ends = [f.next_seq for f in run.frames.values() if f.stream == stream]
             # Frames without events count as events in the stop document.
-            if not came and ends:
+            if not came and ends and stream not in run.eventful:
                 came = max(ends) - 1
             short = [end for end in ends if 1 < end <= int(told)]
+            seen = {key for key, of in run.frames if of == stream}
+            never = sorted(run.apart.get(stream, set()) - seen)
             if came < int(told):
                 yield run_uid, _missing(f"events of {stream!r}", came + 1, int(told))
             elif short:
                 what = f"frames of {stream!r}, by number of their event,"
                 yield run_uid, _missing(what, min(short), int(told))
+            elif never and int(told):
+                yield run_uid, f"frames of {never[0][:60]!r} in {stream!r} never came"
 
     # How it is done.
 

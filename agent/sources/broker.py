@@ -11,17 +11,18 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ringwatch.agent.errors import ReplayError
-from ringwatch.agent.results import NamedDocument, plain
+from ringwatch.agent.errors import MALFORMED, ReplayError
+from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.sources.tiled import replay
-from ringwatch.agent.tiled_client import ClientError
+from ringwatch.agent.sources.tiled_server import container_of
 
 # isort: split
-# After tiled_client, which sets Tiled's retries before Tiled is imported.
+# After sources.tiled, which sets Tiled's retries before Tiled is imported.
 import httpx
 from tiled.client.constructors import from_profile
 from tiled.profiles import ProfileNotFound, list_profiles
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def documents_of(
-    header: Any, *, detector: str | None = None
+    header: Any, *, detector: str | None = None, roots: tuple[Path, ...] = (Path("/"),)
 ) -> Iterator[NamedDocument]:
     """Documents of a run of a Broker or a catalogue, frames with their events.
 
@@ -42,8 +43,8 @@ def documents_of(
     ----------
     header : object
         ``db[uid]``, with ``documents(fill=...)``; or a run of a Tiled catalogue.
-    detector : str, optional
-        See ``sources.tiled.replay``.
+    detector, roots
+        See ``sources.tiled.replay``: they count for a run of a Tiled catalogue.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def documents_of(
     ...     agent.feed(name, doc)
     """
     if hasattr(header, "include_data_sources"):
-        yield from replay(header, detector=detector)
+        yield from replay(header, detector=detector, roots=roots)
         return
     if not callable(getattr(header, "documents", None)):
         raise ReplayError(
@@ -65,10 +66,11 @@ def documents_of(
         )
     try:
         yield from _in_order(header.documents(fill=False))
-    except (httpx.HTTPError, ClientError, OSError, LookupError) as error:
+    except (httpx.HTTPError, OSError, *MALFORMED) as error:
         raise ReplayError(
             f"the documents of the run break off ({type(error).__name__}: {error}): "
-            "check that the server of the Broker answers, then replay again"
+            "check that the server of the Broker answers and that the run is whole, "
+            "then replay again"
         ) from error
 
 
@@ -243,15 +245,7 @@ def open_profile(name: str, container: str = "raw") -> Any:
     specs = {spec.name for spec in getattr(root, "specs", ())}
     if "CatalogOfBlueskyRuns" in specs or not hasattr(root, "context"):
         return root
-    try:
-        return root[container]
-    except (httpx.HTTPError, KeyError) as error:
-        seen = sorted(root)
-        root.context.close()
-        raise ReplayError(
-            f"profile {name!r} has no container {container!r}; it has {plain(seen)}: "
-            "choose one with --container"
-        ) from error
+    return container_of(root, container, f"profile {name!r}")
 
 
 def _databroker_catalog(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.documents import Announcer
-from ringwatch.agent.errors import RingwatchError
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.nouns import FrameRef
 from ringwatch.agent.sources.stored_runs import StoredRuns
 
 __all__ = ["StoredDarkRuns"]
-
-logger = logging.getLogger(__name__)
 
 
 class StoredDarkRuns:
@@ -44,19 +41,24 @@ class StoredDarkRuns:
         self._detector = detector
         self._roots = roots
 
-    def __call__(self, uid: str) -> list[NDArray[np.generic]]:
-        """Frames of the run ``uid``, each (y, x); none where it cannot be had."""
+    def __call__(self, uid: str) -> Iterator[tuple[FrameRef, NDArray[np.generic]]]:
+        """Frames of the run ``uid`` as they come, each (y, x), with what they are.
+
+        Raises
+        ------
+        ReplayError
+            Where the run cannot be had.
+        FrameReadError
+            Where a frame of it cannot be read.
+        """
         reading = _Reading(self._roots)
         announcer = Announcer(reading, detector=self._detector)
         try:
             for name, doc in self._runs(uid, whole=False):
                 announcer.feed(name, doc)
-        except RingwatchError as error:
-            logger.error("dark run %s cannot be fetched: %s", uid, error)
-            return []
+                yield from reading.taken()
         finally:
             reading.reader.close()
-        return reading.frames
 
 
 class _Reading:
@@ -64,14 +66,19 @@ class _Reading:
 
     def __init__(self, roots: tuple[Path, ...]) -> None:
         self.reader = FrameReader(roots=roots)
-        self.frames: list[NDArray[np.generic]] = []
+        self.frames: list[tuple[FrameRef, NDArray[np.generic]]] = []
+
+    def taken(self) -> list[tuple[FrameRef, NDArray[np.generic]]]:
+        """What was read since the last call."""
+        frames, self.frames = self.frames, []
+        return frames
 
     def run_started(self, start: dict[str, Any]) -> None:
         """Nothing to do."""
 
     def frame_announced(self, ref: FrameRef) -> None:
         """Read it."""
-        self.frames.append(self.reader.read(ref))
+        self.frames.append((ref, self.reader.read(ref)))
 
     def run_stopped(self, stop: dict[str, Any]) -> None:
         """Nothing to do."""

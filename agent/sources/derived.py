@@ -82,6 +82,11 @@ def find_pass(
     return stored[-1]
 
 
+def is_analysed(root: Any, container: str, raw_uid: str) -> bool:
+    """Whether a pass over a raw run came to its end."""
+    return any(_came_to_its_end(run) for run in passes(root, container, raw_uid))
+
+
 def verdict_documents(derived: Any) -> Iterator[NamedDocument]:
     """Documents of a stored derived run, values in the types of their descriptor.
 

@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.data_roots import DataRoots
 from ringwatch.agent.errors import FrameReadError, ReplayError
-from ringwatch.agent.hdf5_files import HDF5Files
+from ringwatch.agent.files.data_roots import DataRoots
+from ringwatch.agent.files.hdf5_files import HDF5Files
 from ringwatch.agent.sources.chunks import (
     first_chunks,
     row_bytes,
@@ -123,7 +123,7 @@ def match_rows(events: list[dict[str, Any]], frames: FrameSet) -> list[int]:
                 return matched
     if len(stamps) and (matched := _match_times([e["time"] for e in events], stamps)):
         return matched
-    if rows > len(events):
+    if events and rows > len(events):
         logger.warning(
             "%s: %d points but %d events, and neither a frame counter nor times in the "
             "file tell which belong together; the last points are taken as surplus",

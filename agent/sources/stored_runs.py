@@ -7,7 +7,13 @@ from pathlib import Path
 
 from ringwatch.agent.errors import ReplayError
 from ringwatch.agent.results import NamedDocument
-from ringwatch.agent.sources.tiled import catalog, find_run, kind_of, replay
+from ringwatch.agent.sources.tiled import (
+    catalog,
+    no_run,
+    replay,
+    run_of,
+)
+from ringwatch.agent.sources.tiled_server import kind_of
 from ringwatch.agent.tiled_client import disconnect
 
 # isort: split
@@ -61,7 +67,9 @@ class StoredRuns:
         """
         runs = catalog(self._uri, self._api_key, container=self._container)
         try:
-            run = find_run(runs, uid)
+            run = run_of(runs, uid)
+            if run is None:
+                raise no_run(uid)
             if whole and not run.metadata.get("stop"):
                 raise ReplayError(f"run {uid} is not stored to its end yet")
             yield from replay(run, detector=self._detector, roots=self._roots)

@@ -20,8 +20,8 @@ import dask
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.data_roots import DataRoots
 from ringwatch.agent.errors import FrameReadError
+from ringwatch.agent.files.data_roots import DataRoots
 from ringwatch.agent.results import plain
 from ringwatch.agent.sources.chunks import (
     first_chunks,

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 import zmq
 
 from ringwatch.agent.errors import RingwatchError
-from ringwatch.agent.zmq_events import SocketWatch, keep_alive
-from ringwatch.agent.zmq_security import Curve, ZmqSecurityError, refuse_remote
+from ringwatch.agent.wire.connections import SocketWatch, keep_alive
+from ringwatch.agent.wire.security import (
+    Curve,
+    ZmqSecurityError,
+    refuse_remote,
+)
 
 __all__ = ["SubscriberCounters", "SubscriberSocket", "ZmqSourceError"]
 
@@ -26,13 +30,15 @@ class SubscriberCounters:
     Attributes
     ----------
     received : int
-        Messages that came; the next five add up to it once nothing waits.
+        Messages that came; the next six add up to it once nothing waits.
     fed : int
         Documents handed on.
     undecodable, unknown : int
         Messages left out: malformed ones, and documents of unknown names.
     refused : int
         Documents left out that were malformed or that the taker did not take.
+    strange : int
+        Documents left out because the start of their run never came.
     discarded : int
         Messages that still waited when ``close`` ran out of time.
     gaps : int
@@ -44,6 +50,7 @@ class SubscriberCounters:
     undecodable: int = 0
     unknown: int = 0
     refused: int = 0
+    strange: int = 0
     discarded: int = 0
     gaps: int = 0
 

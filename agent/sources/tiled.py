@@ -11,31 +11,41 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ringwatch.agent.data_roots import DataRoots
-from ringwatch.agent.errors import ReplayError, TiledAwayError
+from ringwatch.agent.errors import MALFORMED, ReplayError
+from ringwatch.agent.files.data_roots import DataRoots
 from ringwatch.agent.results import NamedDocument, plain
 from ringwatch.agent.sources.moments import moments
 from ringwatch.agent.sources.stored_stream import StoredStream
-from ringwatch.agent.tiled_client import connect, disconnect, public
+from ringwatch.agent.sources.tiled_server import container_of, kind_of, server
+from ringwatch.agent.tiled_client import public
 
 # isort: split
+# After our tiled_client, which sets Tiled's retries before Tiled is imported.
 import httpx
+from jsonschema import ValidationError  # type: ignore[import-untyped]
+from tiled.queries import Key
 
 __all__ = [
     "StoredDocuments",
+    "abandoned",
     "catalog",
     "find_run",
-    "kind_of",
+    "no_run",
     "replay",
+    "run_of",
     "with_dark_run",
 ]
 
 DARK_KEY = "sc_dk_field_uid"
 """Key of a start document that names the run with the dark frame (xpdAcq's word)."""
+
+LONGEST_UID = 1000
+"""Letters; what is longer was never stored, and no address would hold it."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,31 +77,8 @@ def catalog(uri: str, api_key: str | None = None, *, container: str = "raw") -> 
     ReplayError
         If the server cannot be reached, refuses, or has no such container.
     """
-    try:
-        root = connect(uri, api_key)
-    except (httpx.HTTPError, OSError, RuntimeError, ValueError) as error:
-        raise kind_of(error)(
-            f"Tiled at {public(uri)} does not answer or refuses "
-            f"({type(error).__name__}); check the address, that the server runs, and "
-            "TILED_API_KEY"
-        ) from error
-    try:
-        return root[container]
-    except (httpx.HTTPError, KeyError) as error:
-        seen = sorted(root)
-        disconnect(root)
-        raise kind_of(error)(
-            f"Tiled at {public(uri)} has no container {container!r}; it has {seen}"
-        ) from error
-
-
-def kind_of(error: Exception) -> type[ReplayError]:
-    """``TiledAwayError`` where asking again later may help: not if it was refused."""
-    answer = getattr(error, "response", None)
-    failed = answer is not None and answer.status_code >= 500
-    broken = httpx.TransportError | ConnectionError | TimeoutError
-    away = failed or isinstance(error, broken)
-    return TiledAwayError if away else ReplayError
+    root = server(uri, api_key)
+    return container_of(root, container, f"Tiled at {public(uri)}")
 
 
 def find_run(runs: Any, uid: str) -> Any:
@@ -105,14 +92,36 @@ def find_run(runs: Any, uid: str) -> Any:
     try:
         return runs[uid]
     except KeyError as error:
-        raise ReplayError(
-            f"no run {uid!r} in the catalogue: check the uid, the container, and that "
-            "the run was written to this server"
-        ) from error
+        raise no_run(uid) from error
     except ValueError as error:  # too short, or more than one
         raise ReplayError(f"{error} Give more of the uid {uid!r}.") from error
     except (httpx.HTTPError, OSError) as error:
         raise _failed(error) from error
+
+
+def run_of(runs: Any, uid: str) -> Any | None:
+    """The run of a Tiled catalogue with exactly this uid, None where there is none.
+
+    ``runs[uid]`` would also take the first letters of a uid, and ``_`` and ``%`` for
+    any letters: it is for what people type, this for what documents name.
+
+    Raises
+    ------
+    httpx.HTTPError
+        If the server fails.
+    """
+    if len(uid) > LONGEST_UID or not uid.isprintable():
+        return None
+    found = runs.search(Key("start.uid") == uid).values().head(1)
+    return next((run for run in found if run.metadata["start"]["uid"] == uid), None)
+
+
+def no_run(uid: str) -> ReplayError:
+    """The error for a run that is not in a catalogue."""
+    return ReplayError(
+        f"no run {uid[:80]!r} in the catalogue: check the uid, the container, and that "
+        "the run was written to this server"
+    )
 
 
 def with_dark_run(
@@ -129,13 +138,16 @@ def with_dark_run(
     ReplayError
         As ``replay`` does. A dark run that is not in the catalogue is only logged.
     """
-    uid = run.metadata["start"].get(DARK_KEY)
     light = replay(run, detector=detector, roots=roots)
+    uid = run.metadata["start"].get(DARK_KEY)
     if uid is None:
         return light
     try:
-        dark = replay(find_run(runs, str(uid)), detector=detector, roots=roots)
-    except ReplayError as error:
+        dark_run = run_of(runs, str(uid))
+        if dark_run is None:
+            raise no_run(str(uid))
+        dark = replay(dark_run, detector=detector, roots=roots)
+    except (ReplayError, httpx.HTTPError) as error:
         logger.warning("the dark run cannot be replayed: %s", error)
         return light
     return StoredDocuments(
@@ -172,15 +184,15 @@ def replay(
     Raises
     ------
     ReplayError
-        If the run has no such image (the message names those seen), or if the server or
-        a file fails on the way.
+        If the run has no such image (the message names those seen) or is malformed, or
+        if the server or a file fails on the way.
     """
     files = DataRoots(roots)
-    try:
+    with _told():
+        start = plain(dict(run.metadata["start"]))
+        uid, _ = str(start["uid"]), float(start["time"])
         run = run.include_data_sources()
         streams = [StoredStream(name, run[name], files) for name in run]
-    except (httpx.HTTPError, KeyError) as error:
-        raise _failed(error) from error
     seen = sorted({key for stream in streams for key in stream.images})
     if detector is not None and not any(
         key == detector or stream.data_keys[key].get("object_name") == detector
@@ -188,41 +200,49 @@ def replay(
         for key in stream.images
     ):
         raise ReplayError(
-            f"run {run.metadata['start']['uid']} has no image {detector!r}; it has "
-            f"{seen or 'no images at all'}"
+            f"run {uid} has no image {detector!r}; it has {seen or 'no images at all'}"
         )
-    try:
+    with _told():
         frames = sum(stream.frame_count(detector) for stream in streams)
-    except (httpx.HTTPError, KeyError) as error:
-        raise _failed(error) from error
-    return StoredDocuments(_documents(run, streams), frames)
+        stop = plain(dict(run.metadata.get("stop") or {}))
+    return StoredDocuments(_documents(start, streams, stop), frames)
 
 
-def _documents(run: Any, streams: list[StoredStream]) -> Iterator[NamedDocument]:
-    start = plain(dict(run.metadata["start"]))
+def _documents(
+    start: dict[str, Any], streams: list[StoredStream], stop: dict[str, Any]
+) -> Iterator[NamedDocument]:
     yield "start", start
     last = start["time"]
-    try:
+    with _told():
         for when, documents in heapq.merge(
             *(moments(stream, start["uid"]) for stream in streams),
             key=lambda moment: moment[0],
         ):
             last = max(last, when)
             yield from documents
-    except (httpx.HTTPError, OSError, KeyError) as error:
+    why = "the stored run has no stop document"
+    yield "stop", stop or abandoned(str(start["uid"]), last, why)
+
+
+def abandoned(run_uid: str, time: float, why: str) -> dict[str, Any]:
+    """A stop document for a run that has none."""
+    said = {"uid": f"{run_uid}-abandoned", "run_start": run_uid, "time": time}
+    return said | {"exit_status": "abandoned", "reason": why}
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Make ``ReplayError`` of what a server, or a malformed run, may raise."""
+    try:
+        yield
+    except (httpx.HTTPError, OSError) as error:
         raise _failed(error) from error
-    stop = plain(dict(run.metadata.get("stop") or {}))
-    yield (
-        "stop",
-        stop
-        or {
-            "uid": f"{start['uid']}-abandoned",
-            "run_start": start["uid"],
-            "time": last,
-            "exit_status": "abandoned",
-            "reason": "the stored run has no stop document",
-        },
-    )
+    except (ValidationError, *MALFORMED) as error:
+        raise ReplayError(
+            f"the run cannot be replayed as it is stored ({type(error).__name__}: "
+            f"{str(error)[:200]}): its documents are malformed or not all there; look "
+            "at them in the catalogue"
+        ) from error
 
 
 def _failed(error: Exception) -> ReplayError:

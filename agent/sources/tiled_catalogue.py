@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ringwatch.agent.sources.derived import passes
@@ -13,7 +13,7 @@ from ringwatch.agent.sources.derived import passes
 # After our tiled_client, which sets Tiled's retries before Tiled is imported.
 from tiled.client.constructors import from_context
 
-__all__ = ["NewRuns"]
+__all__ = ["NewRuns", "start_of"]
 
 PAGE = 20
 MOST_AT_ONCE = 2000
@@ -74,7 +74,8 @@ class NewRuns:
 
     def _is_wanted(self, runs: Any, node: Any) -> bool:
         began = _began(node)
-        if "start" not in node.metadata:
+        start = start_of(node)
+        if not start:
             return False  # no run
         if not self._first or began >= self._begun:
             return True
@@ -82,10 +83,20 @@ class NewRuns:
             return False
         if self._container is None:
             return True
-        uid = str(node.metadata["start"]["uid"])
-        derived = passes(from_context(runs.context), self._container, uid)
+        context = from_context(runs.context)
+        derived = passes(context, self._container, start["uid"])
         return not any(run.metadata.get("stop") for run in derived)
 
 
+def start_of(node: Any) -> Mapping[str, Any]:
+    """The start document of a run in Tiled; empty where the node is no run."""
+    start = node.metadata.get("start")
+    named = isinstance(start, Mapping) and isinstance(start.get("uid"), str)
+    return start if named else {}
+
+
 def _began(node: Any) -> float:
-    return float(node.metadata.get("start", {}).get("time", time.time()))
+    try:
+        return float(start_of(node).get("time", time.time()))
+    except (TypeError, ValueError):
+        return time.time()

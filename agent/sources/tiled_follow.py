@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ringwatch.agent.data_roots import DataRoots
+from ringwatch.agent.files.data_roots import DataRoots
 from ringwatch.agent.results import NamedDocument, plain
 from ringwatch.agent.sources.tiled import replay
 from ringwatch.agent.sources.tiled_growth import GrowingStream

@@ -18,7 +18,7 @@ import dask
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.data_roots import DataRoots
+from ringwatch.agent.files.data_roots import DataRoots
 from ringwatch.agent.results import NamedDocument, plain
 from ringwatch.agent.sources.frame_set import COUNTER_COLUMNS
 from ringwatch.agent.sources.moments import RANGE, Moment

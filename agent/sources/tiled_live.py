@@ -17,13 +17,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ringwatch.agent.errors import ReplayError
 from ringwatch.agent.sources.audit import FEED_ERRORS, Gap
-from ringwatch.agent.sources.tiled import catalog
+from ringwatch.agent.sources.tiled import abandoned, catalog
+from ringwatch.agent.sources.tiled_asked import AskedRuns
 from ringwatch.agent.sources.tiled_bells import Bells
 from ringwatch.agent.sources.tiled_catalogue import NewRuns
 from ringwatch.agent.sources.tiled_feeder import (
@@ -32,7 +33,7 @@ from ringwatch.agent.sources.tiled_feeder import (
     TiledSourceError,
 )
 from ringwatch.agent.sources.tiled_follow import FollowedRun
-from ringwatch.agent.tiled_client import ClientError, disconnect, public
+from ringwatch.agent.tiled_client import ClientError, disconnect, is_address, public
 
 # isort: split
 import httpx
@@ -71,16 +72,15 @@ class TiledSource:
     gap : callable, optional
         Given uid of a run and why what is fed of it is not all there is, or not in
         order for certain. Called after its start document was fed.
-    detector : str, optional
-        As in ``Settings``.
-    roots : tuple of Path
-        Files are opened only below these folders; frames in others come through Tiled.
+    detector, roots
+        As in ``Settings``; frames in files elsewhere come through Tiled.
     derived : str, optional
         Container of our own results: open runs that are done with there are left alone.
-    poll_s : float
-        How often to look where no websockets are, seconds.
-    abandon_after_s : float
-        How long a run may be without news, seconds.
+    poll_s, abandon_after_s : float
+        Seconds from look to look where no websockets are; seconds without news.
+    comes_elsewhere : callable, optional
+        Given the uid of a run, whether its documents come by another way. If given,
+        only those of the others are followed that ``follow`` is told of.
     """
 
     def __init__(
@@ -96,17 +96,21 @@ class TiledSource:
         derived: str | None = None,
         poll_s: float = 1.0,
         abandon_after_s: float = 86_400.0,
+        comes_elsewhere: Callable[[str], bool] | None = None,
     ) -> None:
         self._uri, self._api_key, self._container = uri, api_key, container
-        self._ending = threading.Event()
+        self._ending, self._connected = threading.Event(), threading.Event()
         self._feeder = Feeder(feed, gap, self._ending)
         self.counters = self._feeder.counters
-        self._detector, self._roots, self._derived = detector, roots, derived
+        self._detector, self._roots = detector, roots
         self._poll_s, self._abandon_after_s = poll_s, abandon_after_s
         self._runs: OrderedDict[str, FollowedRun] = OrderedDict()
+        self._asked = AskedRuns(comes_elsewhere or self._runs.__contains__)
+        self._only_asked = comes_elsewhere is not None
+        now = time.time()
+        self._news = NewRuns(begun=now, oldest=now - abandon_after_s, container=derived)
         self._bells = Bells(self.counters)
         self._listed = 0.0
-        self._connected = threading.Event()
         self._thread: threading.Thread | None = None
         self.addresses: tuple[str, ...] = (f"{public(uri)}/{container}",)
 
@@ -118,8 +122,7 @@ class TiledSource:
         TiledSourceError
             If the address is malformed, or where it runs already.
         """
-        parts = urlsplit(self._uri)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not is_address(self._uri):
             raise TiledSourceError(
                 f"{public(self._uri)!r} is no address of a Tiled server: give "
                 "http://host:port"
@@ -155,6 +158,11 @@ class TiledSource:
             thread.join(0.02)
         return not (thread.is_alive() and self._feeder.feeding)
 
+    def follow(self, uid: str) -> None:
+        """Follow a run under way, by its uid or a descriptor's; from any thread."""
+        if self._asked.ask(uid):
+            self._bells.wake()
+
     @property
     def open_runs(self) -> tuple[str, ...]:
         """Runs whose stop has not come yet, oldest first."""
@@ -170,17 +178,11 @@ class TiledSource:
     # The thread that reads and feeds.
 
     def _watch(self) -> None:
-        began = time.time()
-        news = NewRuns(
-            begun=began,
-            oldest=began - self._abandon_after_s,
-            container=self._derived,
-        )
         runs = None
         while runs is None and not self._ending.is_set():
             runs = self._opened()
         if runs is not None:
-            self._follow(runs, news)
+            self._follow(runs)
             self._bells.take_down()
             disconnect(runs)
 
@@ -195,14 +197,15 @@ class TiledSource:
             self._ending.wait(_RETRY_S)
             return None
 
-    def _follow(self, runs: Any, news: NewRuns) -> None:
-        self._bells.hang(runs, "")
+    def _follow(self, runs: Any) -> None:
+        if not self._only_asked:
+            self._bells.hang(runs, "")
         rung = {""}
         while not self._ending.is_set():
             began = time.monotonic()
             try:
-                self._look(runs, news, rung)
-            except (ReplayError, *_SERVER_ERRORS) as error:
+                self._look(runs, rung)
+            except (*_SERVER_ERRORS, *FEED_ERRORS) as error:
                 self._feeder.complain(
                     "server",
                     f"Tiled fails ({type(error).__name__}: {error}): what is new is "
@@ -228,11 +231,12 @@ class TiledSource:
         late = time.monotonic() - SLOW_S
         return rung | {where for where, when in looked.items() if when < late}
 
-    def _look(self, runs: Any, news: NewRuns, rung: set[str]) -> None:
+    def _look(self, runs: Any, rung: set[str]) -> None:
         """Read what is new where a bell rang."""
         if "" in rung:
             self._listed = time.monotonic()
-            for node in news.take(runs):
+            news = () if self._only_asked else self._news.take(runs)
+            for node in chain(self._asked.take(runs), news):
                 rung = rung | {self._take_up(node)}
             self._connected.set()
         for run in [run for uid, run in self._runs.items() if uid in rung]:
@@ -288,10 +292,7 @@ class TiledSource:
         self._forget(run)
         if run.told:
             self._feeder.tell(run.uid, why)
-            stop: dict[str, Any] = {"uid": f"{run.uid}-abandoned"}
-            stop |= {"run_start": run.uid, "time": time.time()}
-            stop |= {"exit_status": "abandoned", "reason": why}
-            self._feeder.feed("stop", stop)
+            self._feeder.feed("stop", abandoned(run.uid, time.time(), why))
 
     def _forget(self, run: FollowedRun) -> None:
         self._runs.pop(run.uid, None)

@@ -23,9 +23,14 @@ from ringwatch.agent.sources.subscriber_socket import (
     ZmqSourceError,
 )
 from ringwatch.agent.sources.waiting import Waiting
-from ringwatch.agent.wire import DOCUMENT_NAMES, Limits, WireError, decode
-from ringwatch.agent.zmq_events import Connections, SocketWatch
-from ringwatch.agent.zmq_security import Curve
+from ringwatch.agent.wire.connections import Connections, SocketWatch
+from ringwatch.agent.wire.messages import (
+    DOCUMENT_NAMES,
+    Limits,
+    WireError,
+    decode,
+)
+from ringwatch.agent.wire.security import Curve
 
 __all__ = ["SubscriberCounters", "ZmqSource", "ZmqSourceError"]
 
@@ -69,6 +74,9 @@ class ZmqSource:
         ``CurveClient``, or ``CurveServer`` where we bind.
     allow_remote : bool
         Whether other machines may be talked to without CURVE.
+    stranger : callable, optional
+        Given the uid of the run, or of the descriptor, of each document of a run whose
+        start never came. If given, such documents are not fed.
     """
 
     def __init__(
@@ -84,8 +92,9 @@ class ZmqSource:
         limits: Limits | None = None,
         curve: Curve | None = None,
         allow_remote: bool = False,
+        stranger: Callable[[str], None] | None = None,
     ) -> None:
-        self._feed = feed
+        self._feed, self._stranger = feed, stranger
         self._gap = gap
         self._limits = limits or Limits()
         self._max_bytes = max_waiting_bytes
@@ -171,6 +180,10 @@ class ZmqSource:
         """Runs whose stop has not come yet, oldest first."""
         return self._audit.open_runs
 
+    def knows(self, run_uid: str) -> bool:
+        """Whether the start of a run came, the last runs that ended included."""
+        return self._audit.knows(run_uid)
+
     def __enter__(self) -> ZmqSource:
         self.begin()
         return self
@@ -197,7 +210,8 @@ class ZmqSource:
 
     def _look(self, watch: SocketWatch) -> None:
         if watch.look():
-            self._tell("", "a connection was lost: what was sent meanwhile is missing")
+            what = "a connection was lost: what was sent meanwhile is missing"
+            self._tell("", what, calm=not (self._audit.open_runs or self.waiting))
         if watch.connections.standing:
             self._connected.set()
         else:
@@ -237,6 +251,8 @@ class ZmqSource:
             return
         try:
             self._audit.take(name, doc)
+            if self._is_strange(name, doc):
+                return
             self._feed(name, doc)
         except FEED_ERRORS as error:
             self.counters.refused += 1
@@ -245,10 +261,22 @@ class ZmqSource:
         else:
             self.counters.fed += 1
 
-    def _tell(self, run_uid: str, why: str) -> None:
+    def _is_strange(self, name: str, doc: dict[str, Any]) -> bool:
+        """Whether a document was handed to ``stranger``, and is not to be fed."""
+        uid = self._audit.stranger(name, doc) if self._stranger is not None else None
+        if uid is None or self._stranger is None:
+            return False
+        self.counters.strange += 1
+        if uid:
+            self._stranger(uid)
+        return True
+
+    def _tell(self, run_uid: str, why: str, *, calm: bool = False) -> None:
+        """Tell of a gap; ``calm`` where nobody needs to hear of it."""
         with self._lock:  # both threads count
             self.counters.gaps += 1
-        logger.warning("0MQ source: run %s: %s", run_uid or "unknown", why)
+        level = logging.INFO if calm else logging.WARNING
+        logger.log(level, "0MQ source: run %s: %s", run_uid or "unknown", why)
         if self._gap is not None:
             try:
                 self._gap(run_uid, why)

@@ -149,7 +149,7 @@ def draw_alarms(summary: Row, path: Path) -> Path:
             axes.plot(rate[rate > 0], place[rate > 0], mark, color=colour, label=name)
     axes.axvline(_ACCEPTED, color=_GREY, linewidth=0.8, linestyle=":")
     axes.set_xscale("log")
-    axes.set_xlim(left=min(1e-2, limit.min() / 2))
+    axes.set_xlim(left=min(5e-3, limit.min() / 2))  # one in 100 hours is seen
     axes.set_yticks(
         place, [f"{n} ({h:.1f} h)" for n, h in zip(rows, hours, strict=True)]
     )

@@ -22,7 +22,7 @@ from ringwatch.agent.nouns import (
 )
 from ringwatch.agent.quality.labels import with_label
 from ringwatch.agent.quality.words import set_aside
-from ringwatch.agent.run_analysis import RunAnalysis
+from ringwatch.agent.runs.run_analysis import RunAnalysis
 from ringwatch.agent.settings import Settings
 from ringwatch.benchmarks.flags.figures import save_figure
 from ringwatch.benchmarks.flags.stage import Scene, Stage

@@ -15,7 +15,12 @@ from ringwatch.agent.nouns import Flag, Severity
 from ringwatch.agent.quality.texts import TEXTS
 from ringwatch.agent.quality.words import CAUSES, NEEDED
 from ringwatch.benchmarks.flags.figures import draw_report
-from ringwatch.benchmarks.flags.tables import calm, sight, whole_frames
+from ringwatch.benchmarks.flags.tables import (
+    calm,
+    confused,
+    sight,
+    whole_frames,
+)
 
 __all__ = ["REPORT", "index_page", "main", "page"]
 
@@ -134,7 +139,7 @@ def index_page(report: Row) -> str:
             f"{_OTHER.get(flag, flag.severity.value).split(';')[0]} | "
             f"`{flag.value_key}` | {short} |"
         )
-    lines += ["", "![root causes](images/root-causes.png)"]
+    lines += ["", "![root causes](images/root-causes.png)", "", *confused(report)]
     return "\n".join(lines) + "\n"
 
 

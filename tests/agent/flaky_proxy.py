@@ -49,6 +49,8 @@ class FlakyProxy:
                 for key, value in headers.items():
                     if key.lower() not in HOP:
                         self.send_header(key, value)
+                if status >= 400:  # Tiled leaves the socket of a bad greeting open
+                    self.send_header("Connection", "close")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

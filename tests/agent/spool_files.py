@@ -9,7 +9,7 @@ import numpy as np
 from event_model import compose_run
 
 from ringwatch.agent.results import NamedDocument
-from ringwatch.agent.spool import SpoolFile, pack, read_records
+from ringwatch.agent.spool.records import SpoolFile, pack, read_records
 
 
 def documents(events: int = 5) -> list[NamedDocument]:

@@ -13,7 +13,7 @@ from typing import Any
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.sinks.spooled import SpooledSink
-from ringwatch.agent.spool import SpoolFile, pack
+from ringwatch.agent.spool.records import SpoolFile, pack
 
 Make = Callable[..., SpooledSink]
 IN_HAND = 5  # documents of each turn that are in the file before its process is killed
@@ -37,6 +37,14 @@ def spooled_sinks(server: EmbeddedTiled, spool: Path) -> Iterator[Make]:
 def catalog(server: EmbeddedTiled) -> Any:
     """Where the sinks of these tests store."""
     return server.catalog("analysis")
+
+
+def stored(server: EmbeddedTiled, uid: str) -> int:
+    """Events of a derived run that a reader of Tiled finds."""
+    run = catalog(server)[uid]
+    streams = [run[name].base for name in run]
+    tables = [base["internal"] for base in streams if "internal" in base]
+    return sum(len(set(table.read(["seq_num"])["seq_num"])) for table in tables)
 
 
 def files(spool: Path) -> set[str]:
@@ -69,7 +77,7 @@ class Spooling:
             import time
             from pathlib import Path
             from ringwatch.agent.sinks.spooled import SpooledSink
-            from ringwatch.agent.spool import read_records
+            from ringwatch.agent.spool.records import read_records
             sink = SpooledSink({str(spool)!r}, {server.uri!r},
                                api_key={server.api_key!r}, batch=5, interval=0.05)
             known = sink.unfinished()

@@ -77,9 +77,10 @@ def flight(ranges: list[tuple[int, int]], total: int) -> Documents:
     ]
 
 
+@pytest.mark.parametrize("points", [1, 6])
 @pytest.mark.parametrize("style", STYLES)
 def test_each_lost_document_of_a_real_run_is_noticed(
-    style: str, run_engine: RunEngine, tmp_path: Path
+    style: str, points: int, run_engine: RunEngine, tmp_path: Path
 ) -> None:
     """Each asset style; each document but the last taken out, one at a time."""
     documents: Documents = []
@@ -89,7 +90,7 @@ def test_each_lost_document_of_a_real_run_is_noticed(
     detector = STYLES[style](
         name="det", source=source, folder=tmp_path, exposure_time=0.001
     )
-    run_engine(step_scan(detector, 6))
+    run_engine(step_scan(detector, points))
     assert Told().take(documents) == []
     (last,) = [n for n, (name, _) in enumerate(documents) if name == "stop"]
     for left_out in range(last):
@@ -112,6 +113,37 @@ def test_rewind_is_no_gap() -> None:
     documents = events_only(6)
     again = [documents[5], documents[6]]
     assert Told().take([*documents[:7], *again, *documents[7:]]) == []
+
+
+def test_what_is_lost_after_a_rewind_is_a_gap() -> None:
+    documents = events_only(6)
+    uid = documents[0][1]["uid"]
+    again = documents[4:6]  # events 3 and 4; of the second 3 to 6 event 5 is lost
+    assert Told().take([*documents[:6], *again, documents[7], documents[-1]]) == [
+        (uid, "events of 'primary' are missing: 5")
+    ]
+
+
+def test_a_dark_between_two_files_of_one_camera_is_no_gap() -> None:
+    documents = flight([(0, 3), (3, 5)], 5)
+    start, described, resource, first, second, stop = documents
+    dark = {"uid": "d2", "run_start": "run", "name": "dark"}
+    stop[1]["num_events"]["dark"] = 1
+    between = [
+        ("descriptor", described[1] | dark),
+        ("stream_resource", resource[1] | {"uid": "sr2"}),
+        (
+            "stream_datum",
+            first[1]
+            | {"uid": "sr2/0", "stream_resource": "sr2", "descriptor": "d2"}
+            | {"indices": {"start": 0, "stop": 1}}
+            | {"seq_nums": {"start": 1, "stop": 2}},
+        ),
+    ]
+    documents = [start, described, resource, first, *between, second, stop]
+    assert Told().take(documents) == []
+    assert Told().take([d for d in documents if d is not second])
+    assert Told().take([d for d in documents if d is not between[2]])
 
 
 def test_pause_and_resume_of_a_real_run_are_no_gap(

@@ -14,6 +14,7 @@ from bluesky_tiled_plugins import TiledWriter
 
 from ringwatch.agent import Agent
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
+from ringwatch.agent.runs.backfill import StoredFrames
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.models.inputs import PatternError
 from ringwatch.simulated_beamline.scenarios import powder_beamline
@@ -129,3 +130,77 @@ def test_what_nobody_has_keeps_its_last_word(
     assert words["good"] > 0
     (stop,) = [doc for name, doc in sink.documents if name == "stop"]
     assert sum(stop["verdicts"].values()) == FRAMES
+
+
+def test_a_file_that_comes_late_is_waited_for(
+    run_engine: RunEngine, tmp_path: Path
+) -> None:
+    """A disk of the network shows the file when the frames were shed long ago."""
+    beamline = powder_beamline(tmp_path, detector=256)
+    documents: list[tuple[str, Any]] = []
+    run_engine.subscribe(lambda name, doc: documents.append((name, doc)))
+    run_engine(beamline.step_scan(FRAMES))
+    (file,) = tmp_path.rglob("*.h5")
+    hidden = file.rename(file.with_suffix(".hidden"))
+    sink = MemorySink()
+    agent = Agent(
+        poni=beamline.poni_path,
+        mask=beamline.mask_path,
+        classifier="none",
+        sinks=(sink,),
+        read_timeout_s=20.0,
+        shed_labels_after_s=0.0,
+        shed_frames_after_s=1e-9,
+    )
+    assert agent.wait_idle(120)
+    for name, doc in documents:
+        agent(name, doc)
+    time.sleep(1.0)
+    hidden.rename(file)
+    assert agent.wait_idle(60)
+    assert agent.close()
+    assert [event["verdict"] for event in final(sink)] == ["good"] * FRAMES
+
+
+class Fetched:
+    """A stored run that cannot be read at first."""
+
+    def __init__(self, documents: list[tuple[str, Any]], *failures: Exception) -> None:
+        self.documents, self.failures = documents, list(failures)
+
+    def __call__(self, uid: str, *, whole: bool = True) -> Any:
+        if self.failures:
+            raise self.failures.pop(0)
+        yield from self.documents
+
+
+def fetched(frames: StoredFrames) -> list[int]:
+    indices = []
+    until = time.monotonic() + 30
+    while not frames.finished and time.monotonic() < until:
+        frames.begin()
+        ref = frames.poll()
+        if ref is not None:
+            indices.append(ref.index)
+        time.sleep(0.01)
+    return indices
+
+
+def test_what_goes_wrong_in_a_stored_run_costs_little(
+    run_engine: RunEngine, tmp_path: Path
+) -> None:
+    beamline = powder_beamline(tmp_path, detector=64, style="inline")
+    documents: list[tuple[str, Any]] = []
+    run_engine.subscribe(lambda name, doc: documents.append((name, doc)))
+    run_engine(beamline.step_scan(5))
+    events = [n for n, (name, _) in enumerate(documents) if name == "event"]
+    del documents[events[2]][1]["time"]
+    fetch = Fetched(documents, ValueError("no JSON"), KeyError("data_keys"))
+    frames = StoredFrames("uid", fetch, None, patience_s=60.0)
+    assert fetched(frames) == [0, 1, 2, 3]  # one event is malformed
+    assert frames.failure == ""
+    vain = StoredFrames(
+        "uid", Fetched([], *[ValueError("no JSON")] * 9), None, patience_s=0
+    )
+    assert fetched(vain) == []
+    assert vain.failure == "no JSON"

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from bluesky import RunEngine
 from bluesky_tiled_plugins import TiledWriter
+from tiled.profiles import load_profiles
 from typer.testing import CliRunner
 
 from ringwatch.agent.cli import app
 from ringwatch.agent.documents import Announcer
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
-from ringwatch.agent.errors import ReplayError
+from ringwatch.agent.errors import ReplayError, TiledAwayError
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.nouns import FrameRef
 from ringwatch.agent.sources.broker import documents_of, open_profile
@@ -27,6 +28,8 @@ from ringwatch.agent.sources.tiled import find_run, replay
 from ringwatch.agent.tiled_client import disconnect
 from ringwatch.simulated_beamline.beamline import Beamline
 from ringwatch.simulated_beamline.scenarios import powder_beamline
+
+from .flaky_proxy import FlakyProxy
 
 FRAMES = 5
 STYLES = ("stream", "inline", "datum")
@@ -107,6 +110,18 @@ def test_a_header_gives_the_frames_of_the_run(
     assert Seen(documents_of(run)).told == expected
 
 
+def test_files_outside_the_roots_are_not_opened(
+    stored: dict[str, tuple[Beamline, Any]], tmp_path: Path
+) -> None:
+    """Neither for the frames nor for the columns beside them: they come from Tiled."""
+    beamline, run = stored["stream"]
+    inside = {name for name, _ in documents_of(run, roots=(beamline.folder,))}
+    assert "stream_resource" in inside
+    outside = list(documents_of(run, roots=(tmp_path,)))
+    assert "stream_resource" not in dict(outside)
+    assert Seen(outside).told == Seen(replay(run)).told
+
+
 def test_classic_documents_pass_as_they_are(folder: Path) -> None:
     """As a databroker on MongoDB gives them: datums, ahead of their events or pages."""
     beamline = powder_beamline(
@@ -144,15 +159,27 @@ def test_documents_that_break_off_are_an_error(
         list(documents_of(Broken()))
 
 
+@pytest.mark.parametrize("malformed", [["event"], {"descriptor": "x"}, {}])
+def test_malformed_documents_are_an_error(malformed: Any) -> None:
+    class Malformed:
+        def documents(self, *, fill: bool = True) -> Iterator[Any]:
+            yield "event", malformed
+
+    with pytest.raises(ReplayError, match="run is whole"):
+        list(documents_of(Malformed()))
+
+
 @pytest.fixture
 def profile(
     server: EmbeddedTiled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> str:
+) -> Iterator[str]:
     """A Tiled profile of the server, as a facility puts it into a folder."""
     (tmp_path / "site.yml").write_text(f"beamline:\n  uri: {server.uri}\n")
     monkeypatch.setenv("TILED_API_KEY", server.api_key)
     monkeypatch.setattr("tiled.profiles.paths", [tmp_path])
-    return "beamline"
+    load_profiles.cache_clear()
+    yield "beamline"
+    load_profiles.cache_clear()
 
 
 def test_a_profile_leads_to_the_runs(
@@ -173,6 +200,22 @@ def test_a_profile_that_is_not_there(profile: str) -> None:
         open_profile("elsewhere")
     with pytest.raises(ReplayError, match=r"no container 'cooked'.*raw-broker"):
         open_profile(profile, "cooked")
+
+
+def test_a_profile_whose_server_fails(
+    profile: str,
+    server: EmbeddedTiled,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has no such container, and then cannot say which it has."""
+    monkeypatch.setattr("tiled.client.utils.TILED_RETRY_ATTEMPTS", 1)
+    with FlakyProxy(server.uri) as proxy:
+        (tmp_path / "site.yml").write_text(f"{profile}:\n  uri: {proxy.uri}\n")
+        load_profiles.cache_clear()
+        proxy.policy = lambda method, path, body: (500 * ("/search/" in path), True)
+        with pytest.raises(TiledAwayError, match="fails when asked for container"):
+            open_profile(profile, "cooked")
 
 
 def test_replay_and_store_through_a_profile(

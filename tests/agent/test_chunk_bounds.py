@@ -11,10 +11,11 @@ import hdf5plugin
 import numpy as np
 import pytest
 
-from ringwatch.agent.assets import HDF5
 from ringwatch.agent.errors import ForbiddenFrameError, FrameReadError
 from ringwatch.agent.frames import FrameReader
-from ringwatch.agent.nouns import FileLocator, FrameRef
+from ringwatch.agent.nouns import FrameRef
+
+from .written_frames import in_file
 
 KINDS: dict[str, dict[str, Any]] = {
     "bitshuffle and LZ4": dict(hdf5plugin.Bitshuffle(cname="lz4")),
@@ -41,15 +42,7 @@ SHAPES = [  # of frames and of chunks
 
 
 def ref_to(path: Path, number: int, dataset: str = "data") -> FrameRef:
-    return FrameRef(
-        run_uid="run",
-        stream="primary",
-        data_key="image",
-        index=0,
-        seq_num=1,
-        time=0.0,
-        locator=FileLocator(path=path, mimetype=HDF5, dataset=dataset, start=number),
-    )
+    return in_file(path, number, dataset, shape=(0, 0))
 
 
 def virtual(path: Path, shape: tuple[int, ...], *, step: int) -> Path:

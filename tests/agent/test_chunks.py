@@ -15,8 +15,8 @@ from bluesky import RunEngine
 from bluesky_tiled_plugins import TiledWriter
 from event_model import compose_run
 
-from ringwatch.agent.chunk_cache import MOST_BYTES, with_room_for_chunks
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
+from ringwatch.agent.files.chunk_cache import MOST_BYTES, with_room_for_chunks
 from ringwatch.agent.sources import chunks
 from ringwatch.agent.sources.chunks import slice_rows, slices_ahead
 from ringwatch.agent.sources.tiled import replay

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from ringwatch.agent.cli import app
 from ringwatch.agent.sources.zmq import ZmqSource
-from ringwatch.agent.zmq_security import CurveClient, ZmqSecurityError
+from ringwatch.agent.wire.security import CurveClient, ZmqSecurityError
 from ringwatch.plans.publisher import DocumentPublisher
 
 from .derived_documents import wait_until

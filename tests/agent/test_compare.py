@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ringwatch.agent.cli.compare import (
+    BOOKKEEPING,
     compare_verdicts,
     condensed,
     differences,
@@ -18,7 +19,7 @@ from ringwatch.agent.cli.compare import (
 )
 from ringwatch.agent.nouns import FrameRef, LostLocator
 from ringwatch.agent.results import DerivedRun
-from ringwatch.agent.run_analysis import unknown_verdict
+from ringwatch.agent.runs.run_analysis import unknown_verdict
 
 Documents = list[tuple[str, dict[str, Any]]]
 
@@ -124,6 +125,19 @@ def test_fields_that_another_version_did_not_know_are_told_apart() -> None:
     found = compare_verdicts(final_verdicts(old), final_verdicts(new))
     assert found.unlike == []
     assert found.not_compared == ("z_brand_new",)
+
+
+def test_passes_of_one_version_are_compared_in_every_field() -> None:
+    """As live and replay are, where ``--diff`` leaves another version's fields out."""
+    old, new = derived("run", range(2)), derived("run", range(2))
+    data_of(new, 0)["z_brand_new"] = 1.0
+    data_of(new, 1)["revision"] = 7
+    data_of(new, 1)["latency_ms"] = 1e6
+    found = [(d.frame.index, d.field, d.second) for d in differences(old, new)]
+    assert found == [(0, "z_brand_new", 1.0), (1, "revision", 7)]
+    (left,) = differences(old, new, leaving_out=BOOKKEEPING)
+    assert left.field == "z_brand_new"
+    assert compare_verdicts(final_verdicts(old), final_verdicts(new)).unlike == []
 
 
 def test_a_long_array_is_compared_by_its_hash() -> None:

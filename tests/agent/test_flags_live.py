@@ -22,7 +22,7 @@ from ringwatch.agent.darks import DarkBook
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.nouns import Alarm, FrameRef, MemoryLocator, Verdict
 from ringwatch.agent.quality import FrameFacts
-from ringwatch.agent.run_analysis import RunAnalysis
+from ringwatch.agent.runs.run_analysis import RunAnalysis
 from ringwatch.agent.settings import Settings
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.simulated_beamline.beamline import Beamline

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ringwatch.agent.data_roots import DataRoots
-from ringwatch.agent.hdf5_files import HDF5Files
+from ringwatch.agent.files.data_roots import DataRoots
+from ringwatch.agent.files.hdf5_files import HDF5Files
 
 WRITER = """
 import sys

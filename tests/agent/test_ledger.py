@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from ringwatch.agent import ledger
-from ringwatch.agent.ledger import FrameLedger
 from ringwatch.agent.nouns import FrameRef, LostLocator, Verdict
-from ringwatch.agent.run_analysis import unknown_verdict
+from ringwatch.agent.runs import ledger
+from ringwatch.agent.runs.ledger import FrameLedger
+from ringwatch.agent.runs.run_analysis import unknown_verdict
 
 
 def frame(index: int) -> FrameRef:
@@ -31,7 +31,20 @@ def verdict(index: int, *, final: bool) -> Verdict:
 def test_frames_are_announced_once() -> None:
     book = FrameLedger()
     assert [book.announce(frame(k)) for k in (0, 1, 1, 0, 2)] == [1, 1, 0, 0, 1]
-    assert FrameLedger([("primary", "image", 4)]).announce(frame(3)) is False
+
+
+def test_frames_in_a_gap_are_news_when_they_come() -> None:
+    book = FrameLedger()
+    came = [book.announce(frame(k)) for k in (0, 3, 4, 1, 1, 2, 3, 5, 9, 7, 8, 8, 6)]
+    assert came == [1, 1, 1, 1, 0, 1, 0, 1, 1, 1, 1, 0, 1]
+    assert not any(book.announce(frame(k)) for k in range(10))
+
+
+def test_frames_that_were_final_before_are_no_news() -> None:
+    book = FrameLedger([("primary", "image", k) for k in (0, 1, 4)])
+    assert [book.announce(frame(k)) for k in range(6)] == [0, 0, 1, 1, 0, 1]
+    assert [book.is_final(frame(k)) for k in range(6)] == [1, 1, 0, 0, 1, 0]
+    assert book.account == {"announced": 6, "final": 3}
 
 
 def test_revisions_count_on_to_the_final_one() -> None:
@@ -40,7 +53,8 @@ def test_revisions_count_on_to_the_final_one() -> None:
     assert [each.revision for each in said] == [0, 1, 2]
     assert book.is_final(frame(0))
     assert not book.is_final(frame(1))
-    assert (book.final, book.provisional) == (1, ())
+    assert book.account == {"announced": 0, "final": 1}
+    assert book.provisional == ()
 
 
 def test_of_too_many_verdicts_only_the_frames_are_kept(

@@ -16,6 +16,7 @@ from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.simulated_beamline.scenarios import powder_beamline
 
+from .derived_documents import wait_until
 from .test_backfill import final, same, told
 
 FRAMES = 10
@@ -43,7 +44,12 @@ def recorded(
         engine(beamline.step_scan(FRAMES))
         assert agent.close()
         given |= {"tiled": tiled.uri, "api_key": tiled.api_key}
-        yield {"documents": documents, "given": given, "calm": final(calm)}
+        yield {
+            "documents": documents,
+            "given": given,
+            "calm": final(calm),
+            "tiled": tiled,
+        }
 
 
 def split(documents: list[NamedDocument], part: float) -> int:
@@ -52,7 +58,9 @@ def split(documents: list[NamedDocument], part: float) -> int:
     return events[int(part * len(events))]
 
 
-def check(sink: MemorySink, recorded: dict[str, Any]) -> None:
+def check(sink: MemorySink, recorded: dict[str, Any], agent: Agent) -> None:
+    counters = agent.counters
+    assert counters.analysed + counters.unknown == counters.announced == FRAMES
     assert sorted(told(sink)) == list(range(FRAMES))
     assert same(final(sink), recorded["calm"])
 
@@ -69,7 +77,7 @@ def test_a_gap_is_filled(recorded: dict[str, Any]) -> None:
         agent(name, doc)
     assert agent.wait_idle(60)
     assert agent.close()
-    check(sink, recorded)
+    check(sink, recorded, agent)
     said = [event for event in sink.events("primary") if not event["final"]]
     # Not counted on from the gap; the pixels of frame 3 had been announced before it.
     assert {event["raw_index"] for event in said} <= {3, *range(6, FRAMES)}
@@ -84,9 +92,7 @@ def test_who_joins_late_says_everything_in_the_end(recorded: dict[str, Any]) -> 
         agent(name, doc)
     assert agent.wait_idle(60)
     assert agent.close()
-    check(sink, recorded)
-    assert agent.counters.announced == FRAMES
-    assert agent.counters.analysed + agent.counters.unknown == FRAMES
+    check(sink, recorded, agent)
 
 
 def test_a_gap_told_after_the_end_says_nothing_new(recorded: dict[str, Any]) -> None:
@@ -97,7 +103,7 @@ def test_a_gap_told_after_the_end_says_nothing_new(recorded: dict[str, Any]) -> 
     agent.documents_lost(documents[0][1]["uid"], "the connection was lost")
     assert agent.wait_idle(60)
     assert agent.close()
-    check(sink, recorded)
+    check(sink, recorded, agent)
     names = [name for name, _ in sink.documents]
     assert (names.count("start"), names.count("stop")) == (1, 1)
 
@@ -112,7 +118,7 @@ def test_a_run_that_does_not_end_holds_nobody_up(recorded: dict[str, Any]) -> No
     began = time.monotonic()
     assert agent.close(30)
     assert time.monotonic() - began < 5
-    check(sink, recorded)
+    check(sink, recorded, agent)
 
 
 def test_events_of_a_stranger_are_complained_of_once(
@@ -126,3 +132,44 @@ def test_events_of_a_stranger_are_complained_of_once(
     assert agent.close()
     said = [r.message for r in caplog.records if "never came" in r.message]
     assert len(said) == len(set(said)) <= 3
+
+
+def test_the_end_that_was_lost_is_found_in_tiled(recorded: dict[str, Any]) -> None:
+    """Neither the last frames came nor the stop: nothing says that they are missing."""
+    documents, sink = recorded["documents"], MemorySink()
+    agent = Agent(**recorded["given"], sinks=(sink,), abandon_after_s=1.0)
+    assert agent.wait_idle(120)
+    for name, doc in documents[: split(documents, 0.4) + 1]:
+        agent(name, doc)
+    assert wait_until(lambda: "stop" in dict(sink.documents), 60)
+    assert sink.documents[-1][1]["raw_exit_status"] == "success"
+    assert agent.close()
+    check(sink, recorded, agent)
+
+
+def test_a_run_that_goes_on_after_it_was_abandoned(
+    recorded: dict[str, Any], request: pytest.FixtureRequest
+) -> None:
+    documents, sink, tiled = recorded["documents"], MemorySink(), recorded["tiled"]
+    half = split(documents, 0.5) + 1
+    raw = f"paused_{request.node.callspec.id}"
+    writer = TiledWriter(tiled.catalog(raw), batch_size=1)
+    given = recorded["given"] | {"raw_container": raw, "backfill_patience_s": 0.5}
+    agent = Agent(**given, sinks=(sink,), abandon_after_s=1.0)
+    assert agent.wait_idle(120)
+
+    def stops() -> list[str]:
+        return [d["raw_exit_status"] for n, d in sink.documents if n == "stop"]
+
+    for name, doc in documents[:half]:
+        writer(name, doc)
+        agent(name, doc)
+    assert wait_until(lambda: stops() == ["abandoned"], 60)
+    for name, doc in documents[half:]:
+        writer(name, doc)
+        agent(name, doc)
+    assert wait_until(lambda: stops() == ["abandoned", "success"], 60)
+    assert agent.close()
+    check(sink, recorded, agent)
+    starts = [doc for name, doc in sink.documents if name == "start"]
+    assert [doc["attempt"] for doc in starts] == [1, 2]

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ringwatch.agent import backfill
-from ringwatch.agent.backfill import StoredFrames
 from ringwatch.agent.errors import ReplayError, TiledAwayError
-from ringwatch.agent.nouns import FileLocator, FrameRef
-from ringwatch.agent.overload import Late, what_to_leave_out
 from ringwatch.agent.results import NamedDocument
+from ringwatch.agent.runs import backfill
+from ringwatch.agent.runs.backfill import StoredFrames
+from ringwatch.agent.runs.overload import Late, what_to_leave_out
 from ringwatch.agent.settings import Settings
+
+from .written_frames import in_file
 
 
 class Run:
@@ -35,6 +36,7 @@ class Run:
 def ended(frames: StoredFrames, timeout: float = 5.0) -> bool:
     deadline = time.monotonic() + timeout
     while not frames.finished and time.monotonic() < deadline:
+        frames.begin()
         frames.poll()
         time.sleep(0.01)
     return frames.finished
@@ -67,7 +69,7 @@ def test_a_run_that_is_not_stored_is_waited_for_so_long() -> None:
 def test_patience_can_end_later() -> None:
     run = Run([ReplayError] * 5)
     frames = StoredFrames("run", run, None, patience_s=float("inf"))
-    time.sleep(0.4)
+    assert not ended(frames, 0.4)
     assert frames.waits
     frames.hurry(60.0)
     assert ended(frames)
@@ -76,16 +78,7 @@ def test_patience_can_end_later() -> None:
 
 
 def test_labels_go_first_where_there_are_any(tmp_path: Path) -> None:
-    where = FileLocator(path=tmp_path / "a.h5", mimetype="application/x-hdf5")
-    ref = FrameRef(
-        run_uid="run",
-        stream="primary",
-        data_key="image",
-        index=0,
-        seq_num=1,
-        time=0.0,
-        locator=where,
-    )
+    ref = in_file(tmp_path / "a.h5")
     settings = Settings(shed_labels_after_s=1.0, shed_frames_after_s=3.0)
 
     def left_out(behind: float, **given: bool) -> Late:

@@ -268,41 +268,6 @@ def test_frames_that_do_not_fit_are_refused(
         cake_of(frame, poni)
 
 
-def test_geometry_errors_name_the_remedy(poni: Path, tmp_path: Path) -> None:
-    with pytest.raises(GeometryError, match="no geometry at"):
-        load_geometry(tmp_path / "absent.poni")
-    junk = tmp_path / "junk.poni"
-    junk.write_text("this is no geometry\n")
-    with pytest.raises(GeometryError, match="pyFAI"):
-        load_geometry(junk)
-    with pytest.raises(GeometryError, match="the frames have"):
-        Binning.from_geometry(load_geometry(poni), (100, 100))
-    with pytest.raises(GeometryError, match="mask"):
-        Binning.from_geometry(
-            load_geometry(poni), (192, 176), mask=np.zeros((5, 5), bool)
-        )
-    with pytest.raises(GeometryError, match="every pixel"):
-        Binning.from_geometry(
-            load_geometry(poni), (192, 176), mask=np.ones((192, 176), bool)
-        )
-    lines = poni.read_text().splitlines()
-    for key, value, told in (
-        ("Wavelength", "0.4066", "given in metres"),
-        ("Distance", "208.65", "given in metres"),
-        ("Poni1", "nan", "no finite number"),
-    ):
-        changed = [f"{key}: {value}" if x.startswith(key) else x for x in lines]
-        (tmp_path / "odd.poni").write_text("\n".join(changed))
-        with pytest.raises(GeometryError, match=told):
-            load_geometry(tmp_path / "odd.poni")
-    nowave = tmp_path / "nowave.poni"
-    nowave.write_text(
-        "\n".join(x for x in poni.read_text().splitlines() if "Wave" not in x)
-    )
-    with pytest.raises(GeometryError, match="wavelength"):
-        load_geometry(nowave)
-
-
 def test_tiles_without_geometry_count_every_pixel() -> None:
     frame = np.arange(100 * 90, dtype=np.uint16).reshape(100, 90) % 50
     reduction = Reduction(Binning.without_geometry(frame.shape))

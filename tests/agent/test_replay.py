@@ -14,8 +14,15 @@ from bluesky_tiled_plugins import TiledWriter
 
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.errors import ReplayError
-from ringwatch.agent.sources.tiled import catalog, find_run, replay, with_dark_run
-from ringwatch.agent.tiled_client import disconnect
+from ringwatch.agent.sources.stored_runs import StoredRuns
+from ringwatch.agent.sources.tiled import (
+    catalog,
+    find_run,
+    replay,
+    run_of,
+    with_dark_run,
+)
+from ringwatch.agent.tiled_client import RUN_SPEC, disconnect
 from ringwatch.simulated_beamline.scans import fly, step_scan
 
 from .seen_frames import STYLES, Frames, detector_of, live, pausing, replayed
@@ -198,3 +205,28 @@ def test_catalog_by_address(server: EmbeddedTiled, raw: Any) -> None:
     runs = catalog(server.uri, server.api_key)
     assert runs.item["id"] == raw.item["id"]
     disconnect(runs)
+
+
+UID = "ab_de%1"
+ALIKE = ["_______", "ab_de%", UID[:-1] + "2", "%", "abc", "", "..", "a/b"]
+NO_UID = ["\0" * 8, "\ud800" * 8, "a" * 100_000]
+
+
+def test_a_run_is_looked_up_by_its_whole_uid(server: EmbeddedTiled) -> None:
+    """A server takes ``_`` and ``%`` for any letters; no address holds the last three.
+
+    Two uids are alike to it, so that it would give neither.
+    """
+    runs = server.catalog("raw-uids")
+    for key, uid in (("first", UID), ("second", "abcdefg1")):
+        start = {"uid": uid, "time": 1.0}
+        runs.create_container(key=key, metadata={"start": start}, specs=[RUN_SPEC])
+    found = run_of(runs, UID)
+    assert found is not None
+    assert found.metadata["start"]["uid"] == UID
+    for other in ALIKE + NO_UID:
+        assert run_of(runs, other) is None
+    stored = StoredRuns(server.uri, server.api_key, container="raw-uids")
+    for other in ALIKE + NO_UID:
+        with pytest.raises(ReplayError, match="no run"):
+            next(stored(other))

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 
-from ringwatch.agent.data_roots import DataRoots
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.errors import ReplayError
+from ringwatch.agent.files.data_roots import DataRoots
 from ringwatch.agent.nouns import FileLocator
 from ringwatch.agent.sources.stored_stream import FrameSet, match_rows
 from ringwatch.agent.sources.tiled import replay

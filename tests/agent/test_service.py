@@ -197,3 +197,20 @@ def test_told_to_end_it_keeps_its_deadline(
             assert wait_until(lambda: heard.count("event") == 2)
             assert service.end(seconds=25) == 0
             assert service.says("not all went out")
+
+
+def test_two_with_one_state_would_take_each_others_runs(
+    server: EmbeddedTiled, config: Path, tmp_path: Path
+) -> None:
+    """The second says who is there; once the first is killed another may begin."""
+    key = {"TILED_API_KEY": server.api_key}
+    with Service(config, **key) as first:
+        assert first.says("documents from"), first.log
+        again = config.with_name("again.toml")
+        again.write_text(config.read_text())
+        with Service(again, **key) as second:
+            assert second.process.wait(60) == 2
+            assert f"process {first.process.pid}" in second.log.replace("\n", " ")
+    with Service(config, **key) as third:
+        assert third.says("documents from"), third.log
+        assert third.end() == 0

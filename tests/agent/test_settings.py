@@ -10,11 +10,11 @@ import pytest
 import zmq
 
 from ringwatch.agent.assembly import curve_of, fetches, make_sinks
-from ringwatch.agent.cli.serve import _off_the_wire
+from ringwatch.agent.cli.serve import _sources
 from ringwatch.agent.errors import SettingsError
 from ringwatch.agent.settings import Settings, load_settings
 from ringwatch.agent.sinks.spooled import SpooledSink
-from ringwatch.agent.zmq_security import CurveClient, CurveServer
+from ringwatch.agent.wire.security import CurveClient, CurveServer
 
 from .derived_documents import Derived, put_all, wait_until
 
@@ -35,7 +35,7 @@ def from_toml(folder: Path, text: str) -> Settings:
         ("message_bytes = 1_000_000_000_000", "less than or equal to 4294967296"),
         ("spool_max_memory_bytes = 10", "greater than or equal to 1048576"),
         ("spool_max_bytes = -1", "greater than or equal to 1048576"),
-        ("spool_max_byte = 1", "known are: .*spool_max_bytes"),
+        ("spool_max_byte = 1", "did you mean 'spool_max_bytes'"),
     ],
 )
 def test_bounds_are_checked(tmp_path: Path, text: str, why: str) -> None:
@@ -50,7 +50,8 @@ class Taken:
         self.documents: list[str] = []
         self.lost: list[str] = []
 
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+    def feed(self, name: str, doc: dict[str, Any], *, patient: bool = True) -> None:
+        assert not patient
         self.documents.append(name)
 
     def documents_lost(self, run_uid: str, why: str) -> None:
@@ -69,7 +70,7 @@ def test_a_message_larger_than_the_settings_say_is_not_received(
         "message_bytes = 100_000\n",
     )
     taken = Taken()
-    with _off_the_wire(settings, taken) as source:  # type: ignore[arg-type]
+    with _sources(settings, taken)[0] as source:  # type: ignore[arg-type]
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(source.addresses[0])

@@ -15,7 +15,7 @@ from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.sinks import recovery
 
 from .derived_documents import Derived, assert_whole, put_all, wait_until
-from .spooling import Make, catalog, files, kept
+from .spooling import Make, catalog, files, kept, stored
 
 
 def test_through_the_file_and_then_gone(
@@ -27,7 +27,7 @@ def test_through_the_file_and_then_gone(
     assert sink.save(5)
     assert files(spool) == {".spool", ".position"}
     assert sink.flush(60)
-    assert sink.stored("raw-through") == 30
+    assert stored(server, derived.uid) == 30
     put_all(sink, [derived.stop()])
     assert sink.flush(60)
     assert_whole(catalog(server)[derived.uid], 30)
@@ -35,7 +35,7 @@ def test_through_the_file_and_then_gone(
         "primary": 30
     }
     assert (sink.sent, sink.failed, sink.pending) == (33, 0, 0)
-    assert sink.stored("raw-through") == 30
+    assert stored(server, derived.uid) == 30
     assert wait_until(lambda: files(spool) == set())
     assert sink.close(5)
     assert list(spool.iterdir()) == [spool / "lock"]
@@ -54,7 +54,7 @@ def test_put_costs_microseconds_while_tiled_hangs(make: Make) -> None:
     assert sink.save(10)
     assert not sink.flush(0.1)
     assert (sink.failed, sink.pending) == (0, 203)
-    assert "Connect" in sink.trouble
+    assert wait_until(lambda: "Connect" in sink.trouble, 5)
 
 
 def test_closed_without_a_server_and_opened_with_one(
@@ -89,8 +89,8 @@ def test_disk_full_and_free_again(
         from pathlib import Path
         logging.basicConfig(level="WARNING")
         from ringwatch.agent.sinks.spooled import SpooledSink
-        from ringwatch.agent.spool import read_records
-        from ringwatch.agent.spool_contents import contents
+        from ringwatch.agent.spool.records import read_records
+        from ringwatch.agent.spool.contents import contents
         spool = Path({str(spool)!r})
         records = list(read_records(Path({str(named)!r})))
         sink = SpooledSink(spool, {server.uri!r}, api_key={server.api_key!r},
@@ -152,7 +152,7 @@ def test_folder_that_cannot_be_made(
     assert "cannot be written" in sink.trouble
     put_all(sink, [derived.start, derived.descriptor, derived.event(0)])
     assert sink.flush(60)
-    assert sink.stored("raw-nowhere") == 1
+    assert stored(server, derived.uid) == 1
     spool.unlink()
     assert wait_until(lambda: files(spool) == set() and spool.is_dir(), 10)
     put_all(sink, [derived.event(1), derived.event(2)])

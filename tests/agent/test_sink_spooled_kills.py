@@ -9,10 +9,10 @@ import pytest
 
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.sinks import recovery
-from ringwatch.agent.spool import read_records
+from ringwatch.agent.spool.records import read_records
 
 from .derived_documents import Derived, assert_whole, put_all
-from .spooling import IN_HAND, Make, Spooling, catalog, kept
+from .spooling import IN_HAND, Make, Spooling, catalog, kept, stored
 
 
 def test_killed_process_is_continued(
@@ -34,7 +34,7 @@ def test_killed_process_is_continued(
     put_all(sink, named[2 + done :])
     assert sink.flush(60)
     assert_whole(catalog(server)[derived.uid], 400)
-    assert sink.stored(derived.start[1]["raw_uid"]) == 400
+    assert stored(server, derived.uid) == 400
     assert (sink.failed, sink.pending) == (0, 0)
     assert sink.unfinished() == []
 

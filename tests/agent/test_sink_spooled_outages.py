@@ -19,7 +19,7 @@ from ringwatch.agent.sinks import delivery
 
 from .derived_documents import Derived, assert_whole, put_all, wait_until
 from .flaky_proxy import FlakyProxy
-from .spooling import Make, catalog
+from .spooling import Make, catalog, stored
 
 
 @pytest.mark.slow
@@ -184,7 +184,7 @@ def test_refused_run_stays_and_the_others_go_on(
         assert sink.held == 4  # its events and its stop
         assert sink.trouble.startswith("Tiled refuses 4 documents")
         assert f"refuses a document of run {refused.uid}" in caplog.text
-        assert (sink.failed, sink.stored("raw-422")) == (0, 0)
+        assert (sink.failed, stored(server, refused.uid)) == (0, 0)
         proxy.policy = lambda *_: (0, True)
         assert wait_until(lambda: not sink.pending, 30)
         assert caplog.text.count("refuses a document") == 1
@@ -235,7 +235,7 @@ def test_rows_that_arrive_twice_are_mended(
     assert sink.flush(60)
     assert_whole(catalog(server)[derived.uid], 20)
     assert caplog.text.count(f"has events of run {derived.uid} twice") == 2
-    assert (sink.failed, sink.stored("raw-doubled")) == (0, 20)
+    assert (sink.failed, stored(server, derived.uid)) == (0, 20)
     assert list(catalog(server)[derived.uid].documents())
 
 

@@ -246,3 +246,26 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+FLOOD = """
+import sys, zmq
+socket = zmq.Context().socket(zmq.XSUB)
+socket.connect(sys.argv[1])
+while True:
+    for number in range(1000):
+        socket.send(b"\\x01%d" % number)
+"""
+
+
+def test_flood_of_subscriptions_stops_nobody(sink: ZmqSink) -> None:
+    with subprocess.Popen([sys.executable, "-c", FLOOD, sink.address]) as flood:
+        try:
+            assert sink.wait_for_subscriber(30)
+            for number in range(50):
+                sink.put("event", {"number": number})
+            assert sink.flush(5)
+            assert flood.poll() is None
+        finally:
+            flood.kill()
+    assert sink.sent == 50

@@ -14,7 +14,7 @@ import zmq
 
 from ringwatch.agent.errors import AgentClosedError
 from ringwatch.agent.sources.zmq import ZmqSource, ZmqSourceError
-from ringwatch.agent.wire import Limits
+from ringwatch.agent.wire.messages import Limits
 
 from .zmq_listeners import Heard, sender, wait_until
 

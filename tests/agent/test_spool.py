@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringwatch.agent.errors import SinkError
-from ringwatch.agent.spool import HEADER, SpoolFile, pack, read_records
-from ringwatch.agent.spool_contents import contents
+from ringwatch.agent.spool.contents import contents
+from ringwatch.agent.spool.records import HEADER, SpoolFile, pack, read_records
 
 from .spool_files import documents, numbers, write
 
@@ -88,7 +88,7 @@ def test_flipped_bytes_cost_one_record_and_are_named(
 @given(data=st.data())
 def test_any_damage_is_survived(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever is cut, overwritten or put in: sound records, no crash."""
-    logging.getLogger("ringwatch.agent.spool").disabled = True
+    logging.getLogger("ringwatch.agent.spool.records").disabled = True
     path = tmp_path / "damaged.spool"
     write(path, documents(3))
     content = bytearray(path.read_bytes())
@@ -100,7 +100,7 @@ def test_any_damage_is_survived(tmp_path: Path, data: st.DataObject) -> None:
     try:
         found = numbers(path)
     finally:
-        logging.getLogger("ringwatch.agent.spool").disabled = False
+        logging.getLogger("ringwatch.agent.spool.records").disabled = False
     assert found == sorted(set(found))
     assert set(found) <= {1, 2, 3}
 

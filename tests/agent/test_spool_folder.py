@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ringwatch.agent.errors import SinkError
-from ringwatch.agent.spool import HEADER, pack
-from ringwatch.agent.spool_folder import Position, SpoolFolder
+from ringwatch.agent.spool.folder import Position, SpoolFolder
+from ringwatch.agent.spool.records import HEADER, pack
 
 from .spool_files import documents
 
@@ -40,8 +40,8 @@ def test_files_of_a_living_process_are_left_alone(tmp_path: Path) -> None:
         """
         import sys, time
         from pathlib import Path
-        from ringwatch.agent.spool import SpoolFile
-        from ringwatch.agent.spool_folder import SpoolFolder
+        from ringwatch.agent.spool.records import SpoolFile
+        from ringwatch.agent.spool.folder import SpoolFolder
         folder = SpoolFolder(Path(sys.argv[1]))
         file = SpoolFile(folder.file("run-1"))
         file.append(Path(sys.argv[2]).read_bytes())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import http.client
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgpack
@@ -22,40 +21,20 @@ from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.errors import SinkError
 from ringwatch.agent.sinks.zmq import ZmqSink
 from ringwatch.agent.sources.zmq import ZmqSource, ZmqSourceError
-from ringwatch.agent.zmq_security import (
-    CurveClient,
+from ringwatch.agent.wire.security import (
     CurveServer,
-    KeyPair,
     ZmqSecurityError,
     make_keys,
     refuse_remote,
 )
 from ringwatch.plans.publisher import DocumentPublisher
 
-
-class Keys(NamedTuple):
-    """A server, one client that it knows and one that it does not."""
-
-    server: CurveServer
-    public: Path
-    known: KeyPair
-    unknown: KeyPair
-    folder: Path
-
-    def client(self, pair: KeyPair, server: Path | None = None) -> CurveClient:
-        return CurveClient(secret_key=pair.secret, server_key=server or self.public)
+from .curve_keys import Heard, Keys, make_world, wait_until
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
-    server = make_keys(tmp_path / "server", "server")
-    known = make_keys(tmp_path / "known", "known")
-    unknown = make_keys(tmp_path / "unknown", "unknown")
-    allowed = tmp_path / "allowed"
-    allowed.mkdir(mode=0o700)
-    shutil.copy(known.public, allowed)
-    curve = CurveServer(secret_key=server.secret, allowed_keys=allowed)
-    return Keys(curve, server.public, known, unknown, allowed)
+    return make_world(tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -69,20 +48,6 @@ def no_key_is_logged(
         for key in filter(None, zmq.auth.load_certificate(file)):
             assert key.decode() not in caplog.text
             assert repr(zmq.utils.z85.decode(key))[2:-1] not in caplog.text
-
-
-def wait_until(condition: Any, timeout: float = 10) -> bool:
-    until = time.monotonic() + timeout
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.01)
-    return bool(condition())
-
-
-class Heard(list[Any]):
-    """Remembers names and documents."""
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        self.append((name, doc))
 
 
 def test_results_go_to_known_listeners_only(
@@ -161,21 +126,6 @@ def test_publishers_of_known_keys_only(
         peer.close()
     assert [doc["uid"] for _, doc in heard] == ["good", "bluesky"]
     assert "is refused" in caplog.text
-
-
-def test_keys_come_and_go_while_it_runs(keys: Keys) -> None:
-    sink = ZmqSink("tcp://127.0.0.1:0", curve=keys.server)
-    new = ZmqSource(sink.address, Heard(), curve=keys.client(keys.unknown))
-    with new:
-        assert wait_until(lambda: new.connections.refused)
-        assert not new.wait_connected(0)
-    shutil.copy(keys.unknown.public, keys.folder)
-    with new:
-        assert new.wait_connected(10)
-    (keys.folder / keys.unknown.public.name).unlink()
-    with new:
-        assert wait_until(lambda: new.connections.refused)
-    assert sink.close(5)
 
 
 def test_a_refusal_beside_a_connection_is_no_lost_connection(

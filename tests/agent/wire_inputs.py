@@ -19,7 +19,12 @@ import msgpack_numpy
 import numpy as np
 from hypothesis import strategies as st
 
-from ringwatch.agent.wire import DOCUMENT_NAMES, Limits, WireError, decode
+from ringwatch.agent.wire.messages import (
+    DOCUMENT_NAMES,
+    Limits,
+    WireError,
+    decode,
+)
 
 LIMITS = Limits(
     message_bytes=1 << 16, json_bytes=1 << 14, items=5000, text_bytes=2000, depth=20

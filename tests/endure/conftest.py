@@ -16,10 +16,10 @@ from .service import kill_all
 FULL = os.environ.get("RINGWATCH_ENDURE") == "full"
 """Whether the full figures are asked for."""
 
-Figure = tuple[str, str, str]
-"""What was measured, its value and its limit, in words."""
 
-_FIGURES = pytest.StashKey[list[Figure]]()
+def measures_time(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that needs the machine for itself at full length."""
+    return pytest.mark.alone(test) if FULL else test
 
 
 @pytest.fixture(autouse=True)
@@ -32,18 +32,24 @@ def no_service_is_left() -> Iterator[None]:
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str, object, str], None]:
     """Takes a measured figure for the table at the end: name, value, limit."""
-    figures = request.config.stash.setdefault(_FIGURES, [])
 
     def take(name: str, value: object, limit: str = "") -> None:
         told = f"{value:,.3g}" if isinstance(value, float) else str(value)
-        figures.append((name, told, limit))
+        request.node.user_properties.append(("figure", (name, told, limit)))
 
     return take
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was measured."""
-    figures = terminalreporter.config.stash.get(_FIGURES, [])
+    """Print what was measured, in whichever process that was."""
+    figures = [
+        told
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if report.when == "call"
+        for key, told in report.user_properties
+        if key == "figure"
+    ]
     if not figures:
         return
     terminalreporter.section(f"endurance, {'full' if FULL else 'quick'} form")

@@ -19,7 +19,7 @@ from bluesky.callbacks.zmq import Publisher
 from tiled.queries import Key
 
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
-from ringwatch.agent.wire import encode
+from ringwatch.agent.wire.messages import encode
 
 __all__ = ["Service", "complete", "finals", "kill_all", "publisher", "wait"]
 

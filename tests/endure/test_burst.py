@@ -20,7 +20,7 @@ from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.agent.sources.zmq import ZmqSource
 from ringwatch.models.inputs import PatternError
 
-from .conftest import FULL
+from .conftest import FULL, measures_time
 from .flights import FrameStore, small_geometry
 from .service import free_port, publisher
 
@@ -93,6 +93,7 @@ def send(live: list[NamedDocument], proxy: Proxy, source: ZmqSource) -> None:
         time.sleep(2.0)
 
 
+@measures_time
 @pytest.mark.timeout(1500)
 def test_every_frame_has_its_final_verdict_in_the_end(
     tmp_path: Path, proxy: Proxy, figure: Callable[..., None]
@@ -133,5 +134,6 @@ def test_every_frame_has_its_final_verdict_in_the_end(
     figure(f"{what}: seconds until all were final", took)
     assert set(final.frames) == set(range(FRAMES))
     assert set(final.frames.values()) == {1}
+    assert "unknown" not in final.words  # none was given up
     counters = agent.counters
     assert counters.analysed + counters.unknown == counters.announced == FRAMES

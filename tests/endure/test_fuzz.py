@@ -174,3 +174,12 @@ def test_what_grows_is_seen(size: int, fails: bool, tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
     )
     assert (b"MemoryError" in done.stderr) == fails == (done.returncode != 0)
+
+
+def test_what_the_tests_hold_hides_nothing() -> None:
+    """A process counts its own memory, not that of the one that started it."""
+    held = b"\1" * MEMORY
+    code = "import guard; print(guard.peak_kb())"
+    path = os.environ | {"PYTHONPATH": str(DRIVE.parent)}
+    said = subprocess.check_output([sys.executable, "-c", code], env=path, timeout=60)
+    assert 1_000 < int(said) < len(held) // 2048

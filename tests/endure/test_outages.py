@@ -52,8 +52,10 @@ def sound(_: EmbeddedTiled) -> Iterator[None]:
 @contextmanager
 def stopped(tiled: EmbeddedTiled) -> Iterator[None]:
     tiled.close()
-    yield
-    tiled.start()
+    try:
+        yield
+    finally:
+        tiled.start()
 
 
 @contextmanager
@@ -61,8 +63,10 @@ def hanging(tiled: EmbeddedTiled) -> Iterator[None]:
     process = tiled._process
     assert process is not None
     process.send_signal(signal.SIGSTOP)
-    yield
-    process.send_signal(signal.SIGCONT)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 @contextmanager
@@ -72,11 +76,13 @@ def failing(tiled: EmbeddedTiled) -> Iterator[None]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Errors)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    tiled.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        tiled.start()
 
 
 class Latencies:

@@ -9,13 +9,14 @@ import pytest
 
 from ringwatch.benchmarks.replay import measure, measure_workers
 
-from .conftest import FULL
+from .conftest import FULL, measures_time
 
 EDGE = 1024
 FRAMES, OBVIOUS, LEAST = (2_000, 100, 5.0) if FULL else (40, 6, 2.0)
 """Few frames do not pay for the start of a replay: the quick form asks for less."""
 
 
+@measures_time
 @pytest.mark.timeout(900)
 def test_replay_is_several_times_as_fast_as_the_obvious_way(
     tmp_path: Path, figure: Callable[..., None]
@@ -30,6 +31,7 @@ def test_replay_is_several_times_as_fast_as_the_obvious_way(
 
 
 @pytest.mark.skipif(not FULL, reason="test_replay_many compares them in little")
+@measures_time
 @pytest.mark.timeout(900)
 def test_two_dask_workers_say_the_same(
     tmp_path: Path, figure: Callable[..., None], monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,7 @@ import zmq
 
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 
-from .conftest import FULL
+from .conftest import FULL, measures_time
 from .flights import FrameStore, small_geometry
 from .service import Service, complete, finals, free_port, publisher, wait
 
@@ -95,6 +95,7 @@ def soak(
     return uids, held
 
 
+@measures_time
 @pytest.mark.timeout(1800)
 def test_memory_and_files_stay_as_they_are(
     tmp_path: Path, figure: Callable[..., None]

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zmq
 from bluesky import RunEngine
 from bluesky.plans import count
 from event_model import compose_run
@@ -245,27 +244,6 @@ def test_a_document_costs_the_run_engine_little() -> None:
             costs.append(time.perf_counter() - begun)
         assert sorted(costs)[150] < 2e-4
     publisher.close(0.1)
-
-
-def test_a_listener_that_stands_still_costs_documents_but_no_memory() -> None:
-    """It is waited for once; then it loses, is counted, and the others go on."""
-    publisher = DocumentPublisher(
-        "tcp://127.0.0.1:0", bind=True, wait_s=0.3, high_water_mark=10, linger_ms=0
-    )
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    listener = context.socket(zmq.SUB)
-    listener.setsockopt(zmq.RCVHWM, 1)
-    listener.setsockopt(zmq.SUBSCRIBE, b"")
-    listener.connect(publisher.address)
-    assert publisher.wait_ready(10)
-    for number in range(2000):
-        publisher("start", {"uid": str(number), "filling": "x" * 20_000})
-    assert publisher.flush(20)
-    counters = publisher.counters
-    assert counters.unheard > 0
-    assert counters.sent + counters.unheard == 2000
-    publisher.close()
-    context.destroy(0)
 
 
 @pytest.mark.parametrize("address", ["tcp://0.0.0.0:0", "nonsense", "tcp://a.b.c:80"])

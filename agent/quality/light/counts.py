@@ -25,6 +25,7 @@ from ringwatch.agent.quality.settings import QualitySettings
 __all__ = ["judge_low_counts", "judge_no_beam"]
 
 _NOTHING = 1e-4  # counts per pixel; cosmic rays and electronic noise
+_DRIFT = 0.005  # of the dark; by so much a sensor's own changes between two frames
 _OVER_DARK = 0.1  # of the dark; so much less than it no shutter explains
 _SHAPE = 1.4  # brightest over dimmest part of a radial profile with scattering
 
@@ -41,31 +42,18 @@ def judge_no_beam(
     reference. Without dark and reference only rings, or scattering that falls off along
     the radius, prove a beam; else the check says that it cannot tell.
     """
-    total, dark = _sums(facts, seen)
-    net = total - dark
-    if total == 0.0 and not facts.cake.maximum.any():
+    if _sums(facts, seen)[0] == 0.0 and not facts.cake.maximum.any():
         return raised(Flag.NO_BEAM, 0.0, "no beam: every pixel is 0")
     ringed = seen.rings is not None and seen.rings.bins.size > 0
-    if facts.dark_frames:
-        z = net / _sigma_of_net(facts, seen, total, dark)
-        if z < -settings.threshold and -net > _OVER_DARK * dark:
-            return not_evaluated(
-                Flag.NO_BEAM,
-                f"the dark takes away {dark:.0f} counts, the frame holds {total:.0f}: "
-                "not the dark of this frame",
-            )
-        if not ringed and (z < settings.threshold or net < 0.005 * dark):
-            return raised(
-                Flag.NO_BEAM,
-                max(net, 0.0) / max(total, 1.0),
-                f"no beam: {net:.0f} counts above the dark, which holds "
-                f"{dark:.0f} ({z:.1f} sigma)",
-                z=z,
-            )
+    found = _against_dark(facts, seen, settings, ringed) if facts.dark_frames else None
+    if found is not None:
+        return found
     if reference is not None and reference.brightness > 0:
         return _against_reference(facts, seen, reference, settings)
-    if facts.dark_frames or ringed or _falls_off(facts, seen, settings):
+    if ringed or _falls_off(facts, seen, settings):
         return clear(Flag.NO_BEAM)
+    if facts.dark_frames:
+        return _above_dark(facts, seen)
     return _without_proof(facts, seen)
 
 
@@ -96,6 +84,42 @@ def judge_low_counts(
         f"{settings.target_precision:.1%} is wanted: expose {longer:.3g} times as long"
         f"{seconds}",
         further={"precision": precision},
+    )
+
+
+def _against_dark(
+    facts: FrameFacts, seen: Seen, settings: QualitySettings, ringed: bool
+) -> Finding | None:
+    """What the dark alone decides; None where there is light beyond its noise."""
+    total, dark = _sums(facts, seen)
+    net = total - dark
+    z = net / _sigma_of_net(facts, seen, total, dark)
+    if z < -settings.threshold and -net > _OVER_DARK * dark:
+        return not_evaluated(
+            Flag.NO_BEAM,
+            f"the dark takes away {dark:.0f} counts, the frame holds {total:.0f}: "
+            "not the dark of this frame",
+        )
+    if ringed or z >= settings.threshold:
+        return None
+    return raised(
+        Flag.NO_BEAM,
+        max(net, 0.0) / max(total, 1.0),
+        f"no beam: {net:.0f} counts above the dark, which holds {dark:.0f} "
+        f"({z:.1f} sigma)",
+        z=z,
+    )
+
+
+def _above_dark(facts: FrameFacts, seen: Seen) -> Finding:
+    """Whether more than the dark, without structure, is more than a sensor's drift."""
+    total, dark = _sums(facts, seen)
+    if total - dark >= _DRIFT * dark:
+        return clear(Flag.NO_BEAM)
+    return not_evaluated(
+        Flag.NO_BEAM,
+        f"{total - dark:.0f} counts above the dark are {(total - dark) / dark:.2%} of "
+        "it: a faint beam or a warmer sensor",
     )
 
 

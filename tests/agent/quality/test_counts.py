@@ -43,3 +43,31 @@ def test_a_flat_pedestal_is_no_beam_and_a_halo_is_one(rings, look, halo, state):
     assert finding.state is state, finding.sentence
     without_rings = replace(seen, rings=None)
     assert judge_no_beam(fact, without_rings, reference, SETTINGS).state is state
+
+
+@pytest.mark.parametrize(
+    ("excess", "states"),
+    [
+        (0.0, {FlagState.RAISED}),
+        (0.004, {FlagState.NOT_EVALUATED, FlagState.CLEAR}),
+        (0.02, {FlagState.CLEAR}),
+    ],
+)
+def test_a_little_above_a_bright_dark_is_not_called_darkness(
+    excess, states, rings, binning, facts, rng
+):
+    """20 sigma of a halo, 0.4 % of the dark: a faint beam, or a warmer sensor."""
+    y, x = np.indices(rings.mean().shape) - 256.0
+    halo = np.exp(-0.5 * (np.hypot(x, y) / 100.0) ** 2)
+    level, size = 200.0, halo.size
+    halo *= excess * level * size / halo.sum()
+    dark = [rng.poisson(level, halo.shape).astype(np.uint32) for _ in range(8)]
+    fact = facts(rng.poisson(level + halo).astype(np.uint32), binning, dark=dark)
+    finding = judge_no_beam(fact, look_at(fact, binning), None, SETTINGS)
+    assert finding.state in states, finding.sentence
+    flat = rng.poisson(level * (1 + excess), halo.shape).astype(np.uint32)
+    fact = facts(flat, binning, dark=dark)
+    finding = judge_no_beam(fact, look_at(fact, binning), None, SETTINGS)
+    if excess == 0.004:
+        assert finding.state is FlagState.NOT_EVALUATED
+        assert "a faint beam or a warmer sensor" in finding.sentence

@@ -22,8 +22,8 @@ from ringwatch.agent.errors import FrameReadError, RingwatchError
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.inbox import Inbox
 from ringwatch.agent.nouns import FileLocator, FrameRef, LostLocator
-from ringwatch.agent.sources.audit import Audit
-from ringwatch.agent.wire import DOCUMENT_NAMES
+from ringwatch.agent.sources.audit import FEED_ERRORS, Audit
+from ringwatch.agent.wire.messages import DOCUMENT_NAMES
 
 Run = list[tuple[str, Any]]
 Below = Callable[[int], int]
@@ -229,6 +229,7 @@ class RouterCheck:
         known = len(notes.refs)
         for name, doc in self._good:
             audit.take(name, doc)
+            assert audit.stranger(name, doc) is None
             announcer.feed(name, doc)
         assert len(notes.refs) == known + 2, "the good run lost frames"
         announcer.abandon_runs()
@@ -259,14 +260,27 @@ def _take(
         return False
     item = inbox.get(0)
     assert item is not None
-    accepted = True
-    for take in (audit.take, announcer.feed):
-        try:
-            take(item.name, item.doc)
-        except RingwatchError as error:
-            check_refusal(error, LONGEST_REASON)
-            accepted = False
+    accepted = _is_audited(audit, item.name, item.doc)
+    try:
+        announcer.feed(item.name, item.doc)
+    except RingwatchError as error:
+        check_refusal(error, LONGEST_REASON)
+        return False
     return accepted
+
+
+def _is_audited(audit: Audit, name: str, doc: Any) -> bool:
+    """Whether the audit takes it, and says whose it is, as a source asks it to."""
+    try:
+        audit.take(name, doc)
+        uid = audit.stranger(name, doc)
+    except RingwatchError as error:
+        check_refusal(error, LONGEST_REASON)
+        return False
+    except FEED_ERRORS:  # it does not say whose it is
+        return False
+    assert uid is None or len(uid) <= LONGEST_REASON
+    return True
 
 
 def _renamed(value: Any) -> Any:

@@ -26,17 +26,18 @@ LOOKED_INTO = [
     "ringwatch.agent.assets",
     "ringwatch.agent.document_bounds",
     "ringwatch.agent.documents",
-    "ringwatch.agent.image_names",
-    "ringwatch.agent.measured",
-    "ringwatch.agent.pattern_axes",
+    "ringwatch.agent.files.edf_images",
+    "ringwatch.agent.files.image_names",
+    "ringwatch.agent.files.patterns",
+    "ringwatch.agent.files.pattern_axes",
     "ringwatch.agent.sources.audit",
     "ringwatch.agent.streams",
-    "ringwatch.agent.whole_images",
-    "ringwatch.agent.wire",
+    "ringwatch.agent.files.whole_images",
+    "ringwatch.agent.wire.messages",
 ]
 
 
-COMPILED = ["ringwatch.agent.block_headers", "ringwatch.agent.wire_scan"]
+COMPILED = ["ringwatch.agent.files.block_headers", "ringwatch.agent.wire.scan"]
 """By numba, which cannot take what atheris puts in."""
 
 
@@ -52,6 +53,7 @@ with _instrumented():
     from hypothesis import strategies as st
     from readers import ReadersCheck, torn_file
     from router import ODD, Below, RouterCheck, Run, read_runs, torn_run
+    from tiffs import drawn_tiff
 
 Inputs = Iterator[Any]
 HINT = 4096
@@ -131,6 +133,7 @@ class Target:
             f"-runs={runs}",
             f"-seed={number}",
             f"-max_len={HINT}",
+            "-rss_limit_mb=0",  # of ru_maxrss; the guard has a better measure
         ]
         atheris.Setup(
             [sys.argv[0], *options, "-print_final_stats=1", str(corpus)],
@@ -248,7 +251,10 @@ def _files(folder: Path) -> Target:
     ]
 
     def make(below: Below) -> tuple[str, bytes]:
-        kind = kinds[below(len(kinds))]
+        chosen = below(len(kinds) + 1)
+        if chosen == len(kinds):
+            return "drawn.tif", drawn_tiff(below)
+        kind = kinds[chosen]
         name, content = kind[below(len(kind))]
         return name, torn_file(content, whole, below)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +10,6 @@ import gemmi
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import spglib
 
 from ringwatch.models.crystals import CrystalGenerator
 from ringwatch.models.crystals.elements import PETTIFOR_ORDER, similarity
@@ -26,28 +23,16 @@ from ringwatch.models.crystals.prototype_sources import (
     read_templates,
     training_prototypes,
 )
-from ringwatch.models.crystals.prototypes import PrototypePool, build_pool
-from ringwatch.models.crystals.wyckoff import wyckoff_tables
+from ringwatch.models.crystals.prototypes import build_pool
 from ringwatch.models.diffraction import Crystal, reflections
 from ringwatch.models.diffraction.unit_cell import cell_volume
 from ringwatch.models.splits import structure_part
 from ringwatch.models.symmetry import ENANTIOMORPHIC_PAIRS
 
-TABLES = wyckoff_tables()
+from .made_templates import TABLES, make, spinel
+from .spglib_groups import spglib_number
+
 EDGES = ("a", "b", "c", "alpha", "beta", "gamma")
-SPECIAL = 1 / 8  # of diamond's atoms in the second origin choice
-
-
-def make(crystal, orbits):
-    return make_template(
-        TABLES,
-        space_group=crystal.space_group,
-        cell=crystal.cell,
-        elements=crystal.elements,
-        positions=crystal.positions,
-        occupancies=crystal.occupancies,
-        orbits=orbits,
-    )
 
 
 def rebuild(template):
@@ -66,46 +51,6 @@ def rebuild(template):
         positions=np.concatenate(atoms),
         occupancies=np.repeat([site.occupancy for site in template.sites], copies),
         b_iso=np.zeros(sum(copies)),
-    )
-
-
-def spinel(setting):
-    """MgAl2O4 in either origin choice (Hill et al., Phys. Chem. Miner. 4 (1979) 317),
-    a fifth of the magnesium replaced by iron."""
-    shift = 0.0 if setting.endswith("2") else SPECIAL
-    u = 0.2624
-    sites = [[SPECIAL] * 3, [SPECIAL] * 3, [0.5] * 3, [u] * 3]
-    return Crystal.from_sites(
-        space_group=227,
-        cell=(8.08, 8.08, 8.08, 90, 90, 90),
-        elements=["Mg", "Fe", "Al", "O"],
-        positions=np.array(sites) + shift,
-        occupancies=[0.8, 0.2, 1.0, 1.0],
-        setting=setting,
-    )
-
-
-@pytest.fixture(scope="module")
-def small_pool():
-    """Spinel, rock salt and a triclinic cell of general positions."""
-    salt = Crystal.from_sites(
-        space_group=225,
-        cell=(5.64, 5.64, 5.64, 90, 90, 90),
-        elements=["Na", "Cl"],
-        positions=[[0, 0, 0], [0.5, 0.5, 0.5]],
-    )
-    loose = Crystal.from_sites(
-        space_group=2,
-        cell=(5.0, 6.0, 7.0, 80, 95, 100),
-        elements=["Ca", "S", "O"],
-        positions=[[0.1, 0.2, 0.3], [0.6, 0.15, 0.8], [0.35, 0.7, 0.05]],
-    )
-    return build_pool(
-        [
-            make(spinel("F d -3 m:1"), [0] * 8 + [0] * 8 + [1] * 16 + [2] * 32),
-            make(salt, [0] * 4 + [1] * 4),
-            make(loose, [0, 0, 1, 1, 2, 2]),
-        ]
     )
 
 
@@ -196,80 +141,6 @@ def test_without_prototypes_crystals_are_as_before(small_pool):
     np.testing.assert_array_equal(zero.peaks(0, 50).strength, none.strength)
 
 
-def test_a_pool_is_read_as_it_was_written(small_pool, tmp_path):
-    small_pool.write(tmp_path / "pool.npz")
-    again = PrototypePool.read(tmp_path / "pool.npz")
-    assert again.digest() == small_pool.digest()
-    assert again._replace(cell=again.cell + 1e-9).digest() != small_pool.digest()
-    np.savez(tmp_path / "other.npz", first=np.zeros(3))
-    with pytest.raises(ValueError, match="lacks"):
-        PrototypePool.read(tmp_path / "other.npz")
-    short = small_pool._asdict() | {"slot_z": small_pool.slot_z[:-1]}
-    np.savez(tmp_path / "short.npz", **short)
-    with pytest.raises(ValueError, match="slices end"):
-        PrototypePool.read(tmp_path / "short.npz")
-    for wrong in ({"weights": np.float64(1)}, {"first": np.zeros(0, np.int64)}):
-        np.savez(tmp_path / "wrong.npz", **{**small_pool._asdict(), **wrong})
-        with pytest.raises(ValueError, match=r"no arrays|slices end"):
-            PrototypePool.read(tmp_path / "wrong.npz")
-    (tmp_path / "text.npz").write_text("no archive at all")
-    with pytest.raises(ValueError, match="no readable"):
-        PrototypePool.read(tmp_path / "text.npz")
-    with pytest.raises(ValueError, match="is missing"):
-        PrototypePool.read(tmp_path / "none.npz")
-
-
-def test_a_pool_that_unpacks_to_too_much_is_refused(tmp_path):
-    bomb = tmp_path / "bomb.npz"
-    with (
-        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as packed,
-        packed.open("cell.npy", "w") as member,
-    ):
-        for _ in range(257):
-            member.write(bytes(2**20))
-    assert bomb.stat().st_size < 2**20
-    with pytest.raises(ValueError, match="unpacks to"):
-        PrototypePool.read(bomb)
-
-
-def test_a_header_that_asks_for_more_than_there_is_is_refused(tmp_path):
-    path = tmp_path / "greedy.npz"
-    with zipfile.ZipFile(path, "w") as packed, packed.open("cell.npy", "w") as member:
-        header = {"descr": "<f8", "fortran_order": False, "shape": (10**15,)}
-        np.lib.format.write_array_header_1_0(member, header)
-    with pytest.raises(ValueError, match="no readable"):
-        PrototypePool.read(path)
-
-
-def test_a_pool_remembers_where_its_templates_come_from(small_pool, tmp_path):
-    assert small_pool.sources == {}
-    pool = PrototypePool(*small_pool)
-    pool.sources = {"table.parquet": 2, "AFLOW": 1}
-    assert pool.digest() == small_pool.digest()  # what is drawn is the same
-    assert small_pool.sources == {}
-    pool.write(tmp_path / "pool.npz")
-    assert PrototypePool.read(tmp_path / "pool.npz").sources == pool.sources
-    np.savez(tmp_path / "old.npz", **pool._asdict())
-    assert PrototypePool.read(tmp_path / "old.npz").sources == {}
-
-
-def test_a_common_type_weighs_as_the_root_of_its_number(small_pool):
-    template = make(spinel("F d -3 m:2"), [0] * 16 + [1] * 16 + [2] * 32)
-    diamond = Crystal.from_sites(
-        space_group=227,
-        cell=(3.57, 3.57, 3.57, 90, 90, 90),
-        elements=["C"],
-        positions=[[SPECIAL] * 3],
-    )
-    pool = build_pool([template] * 4 + [make(diamond, [0] * 8)])
-    weight = np.diff(pool.weights, prepend=0.0)
-    total = {kind: weight[pool.kind == kind].sum() for kind in set(pool.kind.tolist())}
-    assert sorted(total.values()) == pytest.approx([1.0, 2.0])
-    assert pool.types()[227] == 2
-    assert pool.types().sum() == 2
-    assert small_pool.types().sum() == 3
-
-
 def test_similar_elements_are_neighbours_on_pettifors_scale():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -281,31 +152,6 @@ def test_similar_elements_are_neighbours_on_pettifors_scale():
     assert weights[11, 19] > weights[11, 17]  # sodium: potassium before chlorine
     np.testing.assert_array_equal(weights, weights.T)
     assert weights[0].sum() == 0
-
-
-def spglib_number(crystal):
-    """Space group that spglib finds; elements that share a place are one species."""
-    ca, cb, cg = (math.cos(math.radians(x)) for x in crystal.cell[3:])
-    sg = math.sin(math.radians(crystal.gamma))
-    z = (ca - cb * cg) / sg
-    axes = np.array([[1, 0, 0], [cg, sg, 0], [cb, z, math.sqrt(1 - cb**2 - z**2)]])
-    places = {}
-    for row in zip(
-        crystal.elements, crystal.positions, crystal.occupancies, strict=True
-    ):
-        element, xyz, share = row
-        place = tuple(np.round(xyz, 6) % 1.0)
-        places.setdefault(place, []).append((element, round(float(share), 6)))
-    mixtures = [tuple(sorted(mixture)) for mixture in places.values()]
-    names = sorted(set(mixtures))
-    atoms = (
-        axes * np.array(crystal.cell[:3])[:, None],
-        list(places),
-        [names.index(mixture) + 1 for mixture in mixtures],
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return spglib.get_symmetry_dataset(atoms, symprec=1e-4).number
 
 
 def test_templates_of_real_structures_have_their_lines(shared_data):

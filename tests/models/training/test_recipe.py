@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 import ringwatch.models
-from ringwatch.models.training.recipe import RecipeError, parse_recipe, read_recipe
+from ringwatch.models.training.recipe import (
+    Recipe,
+    RecipeError,
+    parse_recipe,
+    read_recipe,
+)
 
 RECIPES = Path(ringwatch.models.__path__[0]) / "recipes"
 STAGE = "[[network.stages]]\nchannels = 8\nkernel = 7\nstride = 16\nblocks = 0\n"
@@ -83,3 +88,37 @@ def test_a_recipe_is_the_same_after_json_and_keeps_its_identity():
     again = parse_recipe(json.loads(json.dumps(second.to_dict())))
     assert again == second
     assert again.identity == second.identity == "7a2a33026ea77be3"
+
+
+def test_defaults_fill_in(tmp_path):
+    empty = tmp_path / "empty.toml"
+    empty.write_text("")
+    assert read_recipe(empty) == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[training\n", "no TOML"),
+        ("[trainings]\nhours = 1\n", "unknown tables"),
+        ("[training]\nepochs = 3\n", "epochs"),
+        ("[training]\nhours = -1\n", "must be positive"),
+        ("[training]\nclean_share = 0.5\n", "two shares"),
+        ("[training]\nclean_share = [1.0, 3.0]\n", "two shares"),
+        ("[disturbances]\nwidth = [2.0, 1.0]\n", "width"),
+        ("[disturbances]\nimpurity_height = 0.1\n", "a pair"),
+        ("[disturbances]\nwidth = [0.1, 0.2, 0.3]\n", "a pair"),
+        ("[disturbances]\nstrain = [0.1, 0.2]\n", "one number"),
+        ("[network]\nhidden = 3\n", "stages"),
+    ],
+)
+def test_bad_recipes_are_refused(tmp_path, text, words):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=words):
+        read_recipe(path)
+
+
+def test_a_missing_recipe_is_named(tmp_path):
+    with pytest.raises(RecipeError, match=r"none\.toml"):
+        read_recipe(tmp_path / "none.toml")

@@ -1,0 +1,1 @@
+"""Files that documents name, read with care: HDF5, images, measured patterns."""

@@ -1,0 +1,1 @@
+"""What becomes of a raw run here: its frames judged, accounted for, published."""

@@ -1,0 +1,255 @@
+"""Verdicts of one raw run, frame by frame in the order of their index."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch.agent.analysis import Analysis
+from ringwatch.agent.darks import DarkBook
+from ringwatch.agent.errors import (
+    FrameShapeError,
+    MissingDarkError,
+    RingwatchError,
+)
+from ringwatch.agent.frames import FrameReader
+from ringwatch.agent.nouns import (
+    Flag,
+    FrameRef,
+    LostLocator,
+    Pattern,
+    Quality,
+    Verdict,
+    Word,
+)
+from ringwatch.agent.quality import (
+    Alarms,
+    FrameFacts,
+    QualityFold,
+    exposure,
+    set_aside,
+    turn_image,
+    unread,
+    with_label,
+)
+from ringwatch.agent.reduction import Dark, Reduction
+from ringwatch.models.prediction import Prediction
+
+__all__ = ["RunAnalysis", "unknown_verdict"]
+
+_SIGNAL_GONE = (Flag.NO_BEAM, Flag.MISREAD, Flag.INVALID_VALUES)
+"""A frame with one of these raised has no rings worth a label."""
+
+
+class RunAnalysis:
+    """Verdicts of one raw run, in the order in which its frames are announced.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    start : dict
+        Start document of the raw run.
+    reader : FrameReader
+    darks : DarkBook
+        Dark frames of this and earlier runs.
+    keep : callable, optional
+        Called with what was reduced of each frame, and what the flags say of it.
+    """
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        start: dict[str, Any],
+        reader: FrameReader,
+        darks: DarkBook,
+        keep: Callable[[FrameFacts, Quality], None] | None = None,
+    ) -> None:
+        self._keep = keep
+        self._analysis = analysis
+        self._reader = reader
+        self._darks = darks
+        self._folds: dict[tuple[str, str, tuple[int, int]], QualityFold] = {}
+        self._alarms: dict[tuple[str, str], Alarms] = {}
+        dark = start.get("dark_frame")
+        self._is_dark_run = isinstance(dark, bool | int | str) and bool(dark)
+        motors = start.get("motors")
+        self._motors = tuple(
+            map(str, motors if isinstance(motors, list | tuple) else ())
+        )
+        self._dark_uid = str(start.get("sc_dk_field_uid") or "")
+
+    def judge(
+        self, ref: FrameRef, arrived: float, *, without_label: str = ""
+    ) -> Verdict:
+        """Verdict of one frame; not final where its dark may come yet.
+
+        Parameters
+        ----------
+        ref : FrameRef
+        arrived : float
+            When its document came, on the clock of ``time.monotonic``.
+        without_label : str
+            Why the classifier is not to be asked; empty: it is.
+        """
+        if self._is_dark_run or ref.stream == self._analysis.settings.dark_stream:
+            return self._verdict(ref, self._take_dark(ref), None, None, arrived)
+        pattern = corrected = prediction = None
+        final = True
+        try:
+            fold, facts = self._reduce(ref, self._reader.read(ref))
+        except FrameShapeError as error:
+            quality = unread(str(error), flag=Flag.MISREAD)
+        except RingwatchError as error:
+            quality = unread(str(error))
+            final = not isinstance(error, MissingDarkError)
+        else:
+            pattern = facts.pattern
+            quality, corrected = fold.examine(facts)
+            if self._keep is not None:
+                self._keep(replace(facts, turned=None), quality)  # lets the pixels go
+            prediction, why_not = None, without_label
+            if not without_label:
+                prediction, why_not = self._classify(pattern, quality)
+            quality = with_label(quality, prediction, why_not)
+        quality = self._alarmed(ref, quality)
+        return self._verdict(
+            ref, quality, pattern, prediction, arrived, corrected, final=final
+        )
+
+    def awaits_dark(self, ref: FrameRef) -> bool:
+        """Whether the dark that a frame needs is not there, but may come yet."""
+        if self._is_dark_run or ref.stream == self._analysis.settings.dark_stream:
+            return False
+        return self._darks.awaits(ref.run_uid, self._dark_uid)
+
+    def _alarmed(self, ref: FrameRef, quality: Quality) -> Quality:
+        """With the alarm in force: one fold for all frames of a data key.
+
+        Frames of any shape go through it, and those that could not be read.
+        """
+        key = (ref.stream, ref.data_key)
+        if key not in self._alarms:
+            self._alarms[key] = Alarms(self._analysis.settings.quality.threshold)
+        return replace(quality, alarm=self._alarms[key].take(ref.index, quality))
+
+    def _take_dark(self, ref: FrameRef) -> Quality:
+        try:
+            self._darks.add(ref, self._reader.read(ref), alone=self._is_dark_run)
+        except RingwatchError as error:
+            self._darks.fail(ref.run_uid, str(error), alone=self._is_dark_run)
+            return unread(f"dark frame that cannot be read: {error}")
+        return set_aside("dark frame: kept to be subtracted, not judged")
+
+    def _reduce(
+        self, ref: FrameRef, frame: NDArray[np.generic]
+    ) -> tuple[QualityFold, FrameFacts]:
+        analysis = self._analysis
+        settings = analysis.settings.quality
+        shape = (int(frame.shape[0]), int(frame.shape[1]))
+        reduction = analysis.reduction(shape)
+        dark = self._dark_for(ref, reduction)
+        cake = reduction.cake(frame, dark)
+        has_geometry = reduction.binning.has_geometry
+        key = (ref.stream, ref.data_key, shape)
+        if key not in self._folds:
+            self._folds[key] = QualityFold(
+                settings, reduction.binning, analysis.reference(shape)
+            )
+        dark_time, dark_readbacks = self._darks.taken(ref.run_uid, self._dark_uid)
+        facts = FrameFacts(
+            ref=_without_pixels(ref),
+            cake=cake,
+            pattern=reduction.pattern(cake, dark) if has_geometry else None,
+            dtype=frame.dtype,
+            dark_frames=dark.frames if dark else 0,
+            dark_age_s=ref.time - dark_time,
+            dark_exposure_s=exposure(dark_readbacks, settings) or math.nan,
+            distance_m=analysis.distance_m,
+            energy_kev=analysis.energy_kev,
+            scanned=self._scanned(ref),
+            turned=lambda turn: reduction.cake(
+                turn_image(frame, turn), look_again=False
+            ),
+        )
+        return self._folds[key], facts
+
+    def _scanned(self, ref: FrameRef) -> tuple[str, ...]:
+        """Readbacks of the motors that the plan said it would move."""
+        return tuple(
+            key
+            for key in sorted(ref.readbacks)
+            if any(key == m or key.startswith(f"{m}_") for m in self._motors)
+        )
+
+    def _dark_for(self, ref: FrameRef, reduction: Reduction) -> Dark | None:
+        """Find the dark: the run's own, its dark run's, or that of the settings."""
+        dark = self._darks.find(ref.run_uid, self._dark_uid, reduction)
+        if dark is not None:
+            return dark
+        return self._analysis.dark_of_file(reduction.binning.shape)
+
+    def _classify(
+        self, pattern: Pattern | None, quality: Quality
+    ) -> tuple[Prediction | None, str]:
+        """What the classifier says, or why it was not asked."""
+        if pattern is None:
+            return None, "no pattern without a geometry"
+        gone = next((flag for flag in _SIGNAL_GONE if flag in quality.raised), None)
+        if gone is not None:
+            return None, f"no rings worth a label: {gone.label}"
+        if self._analysis.classifier is None:
+            return None, "no classifier"
+        prediction = self._analysis.label(pattern)
+        return prediction, "nothing in the pattern that could be classified"
+
+    def _verdict(
+        self,
+        ref: FrameRef,
+        quality: Quality,
+        pattern: Pattern | None,
+        prediction: Prediction | None,
+        arrived: float,
+        corrected: Pattern | None = None,
+        *,
+        final: bool = True,
+    ) -> Verdict:
+        return Verdict(
+            frame=_without_pixels(ref),
+            word=quality.word,
+            reason=quality.reason,
+            quality=quality,
+            prediction=prediction,
+            pattern=pattern,
+            corrected=corrected,
+            analysis_id=self._analysis.analysis_id,
+            latency_ms=(time.monotonic() - arrived) * 1e3,
+            final=final,
+        )
+
+
+def _without_pixels(ref: FrameRef) -> FrameRef:
+    """The reference as it is kept: pixels that came with it would stay in memory."""
+    return replace(ref, locator=LostLocator(reason="analysed"))
+
+
+def unknown_verdict(
+    ref: FrameRef, reason: str, analysis_id: str, arrived: float
+) -> Verdict:
+    """Verdict of a frame that could not be analysed: ``unknown``, with the reason."""
+    quality = unread(reason)
+    return Verdict(
+        frame=replace(ref, locator=LostLocator(reason=reason)),
+        word=Word.UNKNOWN,
+        reason=reason,
+        quality=quality,
+        prediction=None,
+        pattern=None,
+        analysis_id=analysis_id,
+        latency_ms=(time.monotonic() - arrived) * 1e3,
+    )

@@ -1,0 +1,1 @@
+"""Derived documents on disk, before they go to Tiled."""

@@ -1,0 +1,1 @@
+"""What goes over 0MQ: messages, keys, and who may connect."""
