@@ -203,9 +203,13 @@ def _gathered(
 
 def _on_worker(job: Job, order: str, stop: Any) -> str:
     """Carry out an order on a Dask worker, unless it is to end before that."""
+    dask = importlib.import_module("dask")
     before = _stop.set(_Asked(stop))
     try:
-        return "" if is_stopped() else job(order)
+        # What the job reads from Tiled is a Dask graph, which would go to the cluster
+        # that the job itself keeps busy, and be lost with the client that gave it.
+        with dask.config.set(scheduler="synchronous"):
+            return "" if is_stopped() else job(order)
     finally:
         _stop.reset(before)
 

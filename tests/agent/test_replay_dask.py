@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import pytest
 
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
@@ -65,7 +66,7 @@ def test_interrupted_workers_end_with_it(
             process.kill()
     assert process.returncode == 130, told
     assert "Interrupted: 0 of 3 runs are done" in " ".join(told.split())
-    assert "Traceback" not in told
+    assert "Traceback" not in told, told
     assert len(server.client()[replay.container]) == 2, told  # the third was not begun
 
 
@@ -113,6 +114,28 @@ def test_orders_that_nobody_waits_for_end(tmp_path: Path) -> None:
         assert long.read_text() == "stopped"
         assert not last.exists()
     assert not is_stopped()
+
+
+def thread_of_a_graph(order: str) -> str:
+    """A job that tells whether a Dask graph of its own is computed in its thread."""
+    graph = dask.delayed(threading.get_ident)()
+    return str(graph.compute() == threading.get_ident())
+
+
+def test_what_a_job_computes_stays_out_of_the_cluster() -> None:
+    """Reading from Tiled is a graph: on the cluster it was lost with the client."""
+    with distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp",
+        host="127.0.0.1",
+        dashboard_address=None,
+    ) as cluster:
+        address = cluster.scheduler_address
+        assert list(on_dask(thread_of_a_graph, ["x"], address=address)) == [
+            ("x", "True")
+        ]
 
 
 def is_running(cluster: object) -> bool:
