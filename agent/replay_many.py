@@ -206,10 +206,13 @@ def _on_worker(job: Job, order: str, stop: Any) -> str:
     dask = importlib.import_module("dask")
     before = _stop.set(_Asked(stop))
     try:
-        # What the job reads from Tiled is a Dask graph, which would go to the cluster
-        # that the job itself keeps busy, and be lost with the client that gave it.
+        # First: asking makes a client of this process, and a client claims all graphs.
+        if is_stopped():
+            return ""
+        # What the job reads from Tiled is a graph. On the cluster it would hand this
+        # worker's place to the next order, and be lost with the client of this one.
         with dask.config.set(scheduler="synchronous"):
-            return "" if is_stopped() else job(order)
+            return job(order)
     finally:
         _stop.reset(before)
 
