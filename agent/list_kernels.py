@@ -44,16 +44,23 @@ def gather(
 
 @numba.njit(nogil=True, cache=True)
 def _pool(
-    moments: NDArray[np.float64], row: int, c: int, reach: int
-) -> tuple[float, float]:
-    """Counts and pixels of the cells up to ``reach`` sectors to either side."""
+    moments: NDArray[np.float64],
+    below: NDArray[np.float64],
+    row: int,
+    c: int,
+    reach: int,
+) -> tuple[float, float, float]:
+    """Counts, their dark and pixels of the cells up to ``reach`` sectors away."""
     total = 0.0
+    dark = 0.0
     pixels = 0.0
     for step in range(-reach, min(reach, SECTORS - 1 - reach) + 1):
         beside = row + (c + step) % SECTORS
         total += moments[beside, TOTAL]
         pixels += moments[beside, PIXELS]
-    return total, pixels
+        if below.size:
+            dark += below[beside]
+    return total, dark, pixels
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -67,14 +74,17 @@ def sum_edges(
     moments: NDArray[np.float64],
     fano: float,
     dark: NDArray[np.float64],
+    below: NDArray[np.float64],
     values: NDArray[np.float64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Pixels and marked ones (2, 2, 4) of each group; counts seen, expected, variance.
 
-    The latter are (3, 2, 4). ``values`` is room for one number a pixel. The variance is
-    that of counts, or the scatter about the common ratio from cell to cell where that
-    is more (as of a ratio estimator, Cochran 1977, eq. 6.13): grains and texture
-    scatter more than counts do.
+    The latter are (3, 2, 4). ``dark`` is the mean dark of each pixel and ``below`` its
+    sum over each cell, both empty without a dark: each pixel is compared without its
+    own dark with its cell without that one's. ``values`` is room for one number a
+    pixel. The variance is that of counts, or the scatter about the common ratio from
+    cell to cell where that is more (as of a ratio estimator, Cochran 1977, eq. 6.13):
+    grains and texture scatter more than counts do.
     """
     gather(frame, place, marker, signed, values)
     sums = np.zeros((_SUMS, 8))
@@ -82,35 +92,35 @@ def sum_edges(
     while k < values.size:
         c, g = cell[k], group[k]
         row = c - c % SECTORS
-        total, pixels = _pool(moments, row, c, 1)
+        total, under, pixels = _pool(moments, below, row, c, 1)
         end = k
         while end < values.size and cell[end] == c and group[end] == g:
             end += 1
         if end - k > _OWN_SHARE * pixels:
             # Next to the beam a cell is all edge, and would say what it should prove.
-            total, pixels = _pool(moments, row, c, SECTORS // 2)
-        mean = total / max(pixels, 1.0)
-        most = 3.0 * max(mean, 0.0) + 10.0 * fano
+            total, under, pixels = _pool(moments, below, row, c, SECTORS // 2)
+        light = (total - under) / max(pixels, 1.0)
         number = 0.0
         seen = 0.0
-        base = 0.0
+        spread = 0.0
         while k < end:
             if math.isnan(values[k]):
                 sums[MARKED, g] += 1.0
             else:
+                own = dark[place[k]] if dark.size else 0.0
+                mean = max(light + own, 0.0)
                 number += 1.0
-                seen += min(values[k], most)
-                if dark.size:
-                    base += dark[place[k]]
+                seen += min(values[k], 3.0 * mean + 10.0 * fano) - own
+                spread += mean
             k += 1
         if pixels < 1.0:
             continue
-        seen -= base
-        expected = number * mean - base
+        expected = number * light
+        spread += max(total, 0.0) * (number / pixels) ** 2  # of the ring's own mean
         sums[NUMBER, g] += number
         sums[SEEN, g] += seen
         sums[EXPECTED, g] += expected
-        sums[VARIANCE, g] += fano * max(mean, 0.0) * number * (1.0 + number / pixels)
+        sums[VARIANCE, g] += fano * spread
         sums[SEEN_SQ, g] += seen * seen
         sums[CROSS, g] += seen * expected
         sums[EXPECTED_SQ, g] += expected * expected

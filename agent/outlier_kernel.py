@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.kernel import MAXIMUM, NO_COUNT, PIXELS, TOTAL
 from ringwatch.agent.nouns import SECTORS
+from ringwatch.agent.stretch_kernel import fano_of_stretches
 
 __all__ = [
     "count_lit",
@@ -25,6 +26,7 @@ _LIT = 8.0  # log of the odds of a neighbour that is lit by chance
 _BINS, _FEWEST = 2, 8  # bins to either side; pixels that make surroundings
 _PERIMETER = 10  # px; what goes on so far away is part of a line, not a spot
 _BESIDE = 0.1  # of its height
+_DISPERSED = 1.05  # Fano factor; no less than that of sound counts, measured
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -86,6 +88,9 @@ def noise_of(
         # A quarter of the cells of 40 pixels scatter by 15 % less than they should.
         quarter = np.partition(alone[:sampled], sampled // 4)[sampled // 4]
         found = min(found, 1.2 * quarter)
+    if found > _DISPERSED:
+        # Zingers in most rows of a dim frame would hide behind their own scatter.
+        found = fano_of_stretches(pixels, total, total_sq, found)
     return max(found, 0.25), level
 
 

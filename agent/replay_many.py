@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import (
@@ -22,12 +23,12 @@ from concurrent.futures import (
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 from ringwatch.agent.errors import ReplayError, SettingsError
 
-__all__ = ["Job", "in_processes", "on_dask", "one_by_one"]
+__all__ = ["Job", "end_with_parent", "in_processes", "on_dask", "one_by_one"]
 
 Job = Callable[[str], str]
 """Carries out an order; a function of a module, known by its name everywhere."""
@@ -261,7 +262,26 @@ def _single_threaded() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def end_with_parent() -> None:
+    """Have this process end when the one that started it is gone, however that ended.
+
+    For the initializer of a pool: its processes would wait for work for ever.
+    """
+    parent = parent_process()
+    if parent is not None:
+        watch = threading.Thread(
+            target=_outlive, args=(parent,), name="parent watch", daemon=True
+        )
+        watch.start()
+
+
+def _outlive(parent: Any) -> None:
+    parent.join()
+    os._exit(1)  # nobody is left to hear of an exception
+
+
 def _begin(stop: Any) -> None:
     """Set up a process of the pool: Ctrl-C goes to the parent, which asks it to end."""
+    end_with_parent()
     _stop.set(stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -111,7 +111,9 @@ class SecondLook:
         return replace(
             cake,
             outliers=self.outliers(frame, noise, below),
-            edges=self.edges(frame, noise[0], below),
+            edges=self.edges(
+                frame, noise[0], None if below is None else (below, cake.dark)
+            ),
             dark_match=match,
         )
 
@@ -197,17 +199,30 @@ class SecondLook:
         )
 
     def edges(
-        self, frame: Frame, fano: float, dark: NDArray[np.float64] | None = None
+        self,
+        frame: Frame,
+        fano: float,
+        dark: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> EdgeSums | None:
         """Sum the counts along the mask's edges; None without a mask or a geometry.
 
         Expected is the mean of the ring over the cell and its two neighbours in
         azimuth. One pixel counts at most three times that, so that a hot one under the
-        mask does not speak for its edge. With a dark, both without it.
+        mask does not speak for its edge. With a dark each pixel is taken without its
+        own and the ring without that of its cells: a dark may differ within a ring.
+
+        Parameters
+        ----------
+        frame : Frame
+        fano : float
+        dark : tuple of array, optional
+            Mean dark per pixel (y * x,), and its sum over the usable pixels of each
+            cell (n_q, 32).
         """
         edges = self._edges
         if edges is None:
             return None
+        own, below = (_NO_DARK, _NO_DARK) if dark is None else dark
         (pixels, marked), (seen, expected, variance) = sum_edges(
             frame.pixels,
             frame.marker,
@@ -217,7 +232,8 @@ class SecondLook:
             edges.group,
             frame.moments,
             fano,
-            _NO_DARK if dark is None else dark,
+            own,
+            below.ravel(),
             self._along_edges,
         )
         return EdgeSums(

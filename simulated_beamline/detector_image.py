@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+from pyFAI.units import to_unit
 
 from ringwatch.models.diffraction import Grid
 from ringwatch.simulated_beamline.geometry import Geometry
@@ -77,6 +78,8 @@ class PixelMap:
     gain : (y, x) float32
         Solid angle relative to a pixel at the point of normal incidence times
         polarization; 0 in the shadow, -1 in gaps.
+    chi : (y, x) float32
+        Azimuth of each pixel in pyFAI's sense, rad.
     center_px : (x, y)
         Where the direct beam meets the detector, pixels.
     """
@@ -89,18 +92,23 @@ class PixelMap:
     plate_height: float = 0.0
     position: NDArray[np.float32] = field(init=False)
     gain: NDArray[np.float32] = field(init=False)
+    chi: NDArray[np.float32] = field(init=False)
     center_px: tuple[float, float] = field(init=False)
-    _chi: NDArray[np.float32] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         shape = self.geometry.detector.shape
         integrator = self.geometry.integrator()
-        q = integrator.center_array(shape, unit="q_A^-1")
-        solid_angle = integrator.solidAngleArray(shape)
-        gain = solid_angle * integrator.polarization(shape, factor=self.polarization)
+        # Once: pyFAI would find the places of all pixels again for each quantity.
+        places = np.ascontiguousarray(
+            np.moveaxis(integrator.position_array(shape), 2, 0)
+        )
+        q, chi, radius = (
+            self._seen(places, unit) for unit in ("q_A^-1", "chi_rad", "r_m")
+        )
+        self.chi = np.ascontiguousarray(chi, dtype=np.float32)
+        gain = integrator.solidAngleArray(shape)
+        gain = gain * _polarized(places, self.polarization)
         if self.beamstop is not None:
-            chi = integrator.center_array(shape, unit="chi_rad")
-            radius = integrator.center_array(shape, unit="r_m")
             gain[self._displaced(self.beamstop.shadow(q, chi, radius))] = 0.0
         gain[self._displaced(self.geometry.detector.gaps)] = -1.0
         if self.plate_height:
@@ -114,6 +122,13 @@ class PixelMap:
         self.gain = np.ascontiguousarray(gain, dtype=np.float32)
         self.center_px = self.geometry.center_px
 
+    def _seen(self, places: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
+        """A quantity of each pixel as pyFAI defines it, (y, x); places (zyx, y, x)."""
+        z, y, x = places
+        asked = to_unit(unit)
+        found = asked.equation(x, y, z, self.geometry.wavelength)
+        return np.asarray(found * asked.scale, np.float64)
+
     def _seen_from(self, q: NDArray[np.float64]) -> NDArray[np.float64]:
         """True q (y, x) of what a raised plate sends to where ``q`` is calibrated."""
         k = 4.0 * np.pi / (self.geometry.wavelength * 1e10)
@@ -125,16 +140,6 @@ class PixelMap:
         for by, axis in zip(self.dead_shift_px, (1, 0), strict=True):
             dead = _moved(dead, by, axis) if by else dead
         return dead
-
-    @property
-    def chi(self) -> NDArray[np.float32]:
-        """Azimuth of each pixel in pyFAI's sense, rad, (y, x); made when needed."""
-        if self._chi is None:
-            chi = self.geometry.integrator().center_array(
-                self.geometry.detector.shape, unit="chi_rad"
-            )
-            self._chi = np.ascontiguousarray(chi, dtype=np.float32)
-        return self._chi
 
     def light(self, profile: NDArray[np.float32]) -> NDArray[np.float32]:
         """Expected counts of light that is the same all around, (y, x).
@@ -180,6 +185,18 @@ def _interpolate(position, gain, profile, out):  # type: ignore[no-untyped-def]
         out[i] = mean if gain[i] >= 0.0 else -1.0
 
 
+def _polarized(places: NDArray[np.float64], factor: float) -> NDArray[np.float32]:
+    """Share of the light that polarization leaves, (y, x); places (zyx, y, x) in m.
+
+    ``(1 + cos^2 t - factor cos(2 chi) sin^2 t) / 2`` at the angle t from the beam
+    (R. Kahn et al., J. Appl. Cryst. 15, 330 (1982)), as pyFAI has it; of coordinates
+    alone, with ``sin^2 t cos(2 chi) = (x^2 - y^2) / r^2``.
+    """
+    z2, y2, x2 = (part * part for part in places)
+    whole = x2 + y2 + z2
+    return np.asarray(0.5 * (1.0 + (z2 - factor * (x2 - y2)) / whole), np.float32)
+
+
 def _moved(image: NDArray[np.bool_], by: int, axis: int) -> NDArray[np.bool_]:
     moved = np.roll(image, by, axis)
     edge: list[slice] = [slice(None)] * image.ndim
@@ -191,6 +208,8 @@ def _moved(image: NDArray[np.bool_], by: int, axis: int) -> NDArray[np.bool_]:
 def dark_pattern(geometry: Geometry, seed: int) -> NDArray[np.float32]:
     """Mean dark counts per second of each pixel: 15 % spread, columns 5 %, (y, x)."""
     model = geometry.detector
+    if not model.dark_rate:  # a million random numbers for nothing
+        return np.zeros(model.shape, np.float32)
     rng = np.random.default_rng([seed, 0xDA2C])
     pixels = 1.0 + 0.15 * rng.standard_normal(model.shape)
     columns = 1.0 + 0.05 * rng.standard_normal(model.shape[1])

@@ -55,14 +55,18 @@ class Texture:
         ``W(a) = (r^2 cos^2 a + sin^2 a / r)^(-3/2)``, averaged over the turn of the
         fibre; the scattering vector is taken across the beam.
         """
-        chi = (np.arange(AZIMUTHS) + 0.5) / AZIMUTHS * 2.0 * np.pi - np.pi
+        # Half the azimuths and turns: the other halves are the same by Friedel's law
+        # and by the mirror that holds the fibre.
+        chi = (np.arange(AZIMUTHS // 2) + 0.5) / AZIMUTHS * 2.0 * np.pi - np.pi
         tilt = np.abs(np.cos(chi - math.radians(self.axis_deg)))[None, :, None]
         plane = ((np.arange(_POLE_ANGLES) + 0.5) / _POLE_ANGLES)[:, None, None]
-        turn = np.cos((np.arange(_TURNS) + 0.5) / _TURNS * 2.0 * np.pi)
+        turn = np.cos((np.arange(_TURNS // 2) + 0.5) / _TURNS * 2.0 * np.pi)
         cosine = tilt * plane + np.sqrt((1.0 - tilt**2) * (1.0 - plane**2)) * turn
         r, square = self.march, cosine**2
-        density = (r * r * square + (1.0 - square) / r) ** -1.5
-        table = density.mean(axis=2).astype(np.float32)
+        stretch = r * r * square + (1.0 - square) / r
+        density = 1.0 / (stretch * np.sqrt(stretch))
+        half = density.mean(axis=2).astype(np.float32)
+        table = np.concatenate([half, half], axis=1)
         picked = [
             int(uniform_of(np.uint64(0x7E87), np.uint64(ring)) * _POLE_ANGLES)
             for ring in range(n_rings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,6 +140,12 @@ def halo(q: NDArray[np.float64]) -> NDArray[np.float64]:
     return total
 
 
+@lru_cache(maxsize=64)
+def _farthest(geometry: Geometry) -> float:
+    """Largest q on the detector, 1/Angstrom; found once, it takes all pixels."""
+    return float(geometry.integrator().center_array(unit="q_A^-1").max())
+
+
 @dataclass(slots=True)
 class PowderRings:
     """Intensity per solid angle along q, without polarization.
@@ -160,10 +167,8 @@ class PowderRings:
     _found: tuple[float, NDArray[np.float64]] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        q = self.geometry.integrator().center_array(unit="q_A^-1")
-        self.grid = Grid(
-            n_bins=_POINTS, q_min=0.0, q_max=float(q.max()) * 1.02, logarithmic=False
-        )
+        q_max = _farthest(self.geometry) * 1.02
+        self.grid = Grid(n_bins=_POINTS, q_min=0.0, q_max=q_max, logarithmic=False)
 
     def intensity(self, temperature: float) -> NDArray[np.float64]:
         """Rings of all phases at a temperature (kelvin) on ``grid``, (n,) arbitrary.

@@ -45,6 +45,14 @@ def bench(
     processes: Annotated[
         int, typer.Option(min=1, help="Processes, each with one thread.")
     ] = 2,
+    recheck: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Take over what earlier code has finished in --out, if so many pieces "
+            "of each kind come out the same again.",
+        ),
+    ] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON.")
     ] = False,
@@ -64,7 +72,7 @@ def bench(
         _cost(as_json)
         return
     check_out(out)
-    found = _flags(form, out, seed, processes)
+    found = _flags(form, out, seed, processes, recheck)
     if as_json:
         sys.stdout.write(json.dumps(found) + "\n")
         return
@@ -105,12 +113,17 @@ def _cost(as_json: bool) -> None:
 
 
 def _flags(
-    form: Literal["quick", "standard", "slow"], out: Path, seed: int, processes: int
+    form: Literal["quick", "standard", "slow"],
+    out: Path,
+    seed: int,
+    processes: int,
+    recheck: int,
 ) -> dict[str, Any]:
     from ringwatch.benchmarks.flags.figures import draw_report  # noqa: PLC0415
     from ringwatch.benchmarks.flags.ledger import LedgerError  # noqa: PLC0415
     from ringwatch.benchmarks.flags.run import (  # noqa: PLC0415
         open_ledgers,
+        recheck_ledgers,
         report,
         save,
         tasks,
@@ -118,12 +131,15 @@ def _flags(
     )
 
     out.mkdir(parents=True, exist_ok=True)
+    err = Console(stderr=True)
     try:
+        if recheck:
+            same = sum(1 for _ in recheck_ledgers(form, seed, out, recheck))
+            err.print(f"{same} pieces came out the same again", **_PLAIN)
         ledgers = open_ledgers(form, seed, out)
     except LedgerError as error:
         raise SettingsError(f"--out: {error}") from error
     every = tasks(form, seed)
-    err = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

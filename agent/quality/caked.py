@@ -17,12 +17,14 @@ Example
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ringwatch.agent.geometry import MASKED_CELL, MAX_Q_BINS, Binning
+from ringwatch.agent.kernel import NO_COUNT
 from ringwatch.agent.nouns import SECTORS, Cake, Flag, FrameRef, Pattern, Quality
 from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.fold import QualityFold
@@ -74,10 +76,11 @@ class CakedSeries:
         """
         index, self._index = self._index, self._index + 1
         values = _checked(intensity, self.binning)
-        if not np.isfinite(values).any():
+        numbers = _numbers(values)
+        if not np.isfinite(numbers).any():
             return unread("no point holds a number", flag=Flag.MISREAD)
         if math.isnan(self._unit):
-            self._unit = noise_unit(values)
+            self._unit = noise_unit(numbers)
         facts = caked_facts(values, self.binning, index, readbacks, unit=self._unit)
         return self._fold.judge(facts)
 
@@ -146,7 +149,9 @@ def caked_facts(
     intensity : (n_sector, n) or (n,) array
         By azimuthal sector, the first from chi = -180 degrees on, any number of them
         (they are shared out to 32); or one pattern, which shows no azimuth: flags that
-        need it are then not evaluated. NaN and exactly 0 are points without pixels.
+        need it are then not evaluated. NaN and exactly 0 are points without pixels;
+        infinities and what is beyond 1e18 are invalid values. Points below zero are
+        sound, as of any frame whose background was subtracted before.
     binning : Binning
         From ``caked_binning``.
     index : int
@@ -163,14 +168,13 @@ def caked_facts(
         Where the shape does not fit, nothing is finite, or a readback is no number.
     """
     values = _checked(intensity, binning)
-    if not np.isfinite(values).any():
+    points = _numbers(values)
+    if not np.isfinite(points).any():
         raise ValueError("no intensity is finite")
-    known = np.isfinite(values) & (values != 0.0)
-    counts = np.where(known, values, 0.0) / (unit or noise_unit(values))
+    known = np.isfinite(points) & (points != 0.0)
+    counts = np.where(known, points, 0.0) / (unit or noise_unit(points))
     share = _shares(values.shape[0])  # (sectors, 32)
-    total = counts.T @ share  # (n, 32)
-    pixels = np.rint(_PIXELS * np.minimum(known.T @ (share > 0), 1)).astype(np.int64)
-    total = np.maximum(np.where(pixels > 0, total, 0.0), 0.0)
+    total, pixels = _share_out(counts, known, share)
     norm = pixels.astype(np.float64)
     mean = total / np.maximum(norm, 1.0)
     none = np.zeros_like(total)
@@ -183,13 +187,13 @@ def caked_facts(
         saturated=none.astype(np.int64),
         norm=norm,
         dark=none,
-        negative=0,
-        non_finite=0,
+        negative=int((points < 0.0).sum()),
+        non_finite=int((np.isnan(points) & ~np.isnan(values)).sum()),
         marked=0,
         masked=0,
         masked_total=0.0,
         shape=binning.shape,
-        checksum=index,
+        checksum=zlib.crc32(np.ascontiguousarray(values).data),
     )
     weight = norm.sum(axis=1)
     scale = np.where(weight > 0, 1.0 / np.maximum(weight, 1.0), 0.0)
@@ -213,6 +217,29 @@ def _checked(intensity: ArrayLike, binning: Binning) -> NDArray[np.float64]:
             "is needed"
         )
     return values
+
+
+def _numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The points that hold a number of counts; NaN the others."""
+    return np.where(np.abs(values) < NO_COUNT, values, np.nan)
+
+
+def _share_out(
+    counts: NDArray[np.float64],
+    known: NDArray[np.bool_],
+    share: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Counts and pixels of the 32 sectors, both (n, 32).
+
+    A sector that is known in part has as many pixels less, in whole ones, and as many
+    counts as those would hold: one that lacks light for want of a neighbour would look
+    like a shadow.
+    """
+    whole = share.sum(axis=0)
+    part = (known.T @ share) / np.where(whole > 0.0, whole, 1.0)  # (n, 32), 0..1
+    pixels = np.rint(_PIXELS * part).astype(np.int64)
+    kept = np.where(pixels > 0, pixels / np.maximum(_PIXELS * part, 0.5), 0.0)
+    return np.maximum((counts.T @ share) * kept, 0.0), pixels
 
 
 def noise_unit(intensity: NDArray[np.float64]) -> float:

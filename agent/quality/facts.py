@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,7 +113,8 @@ class Reference:
     marked : float
         Pixels marked invalid in one frame.
     brightness : float
-        Dark-subtracted counts of one frame.
+        Dark-subtracted counts of one frame; the median, as one cosmic ray can hold more
+        than all rings of a dim frame.
     mean, variance : (n_q,) float64
         Profile in counts per pixel, and the variance of it.
     rings : Rings
@@ -156,7 +159,7 @@ class Reference:
             sector=np.divide(net, norm, out=np.zeros_like(net), where=norm > 0),
             norm=norm,
             marked=sum(c.marked for c in cakes) / n,
-            brightness=float(net.sum()) / n,
+            brightness=median(float((c.total - c.dark).sum()) for c in cakes),
             mean=np.asarray(sum(p.mean for p in profiles) / n),
             variance=np.asarray(sum(spread) / n**2),
             rings=last.rings if last.rings is not None else _NO_RINGS,
@@ -177,6 +180,13 @@ def exposure(readbacks: Mapping[str, float], settings: QualitySettings) -> float
     return value if 0 < value < math.inf else None
 
 
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NO_SAMPLE = re.compile(
+    r"detector|camera|sensor|chiller|cabinet|ambient|monochromator|mirror|undulator"
+    r"|(?<![a-z])(det|cam|room|hutch|water|mono|dcm)(?![a-z])"
+)
+
+
 def find_readback(
     readbacks: Mapping[str, float],
     key: str | None,
@@ -187,7 +197,11 @@ def find_readback(
     """Find the readback that settings name, or else the first that looks like it.
 
     A suffix is a whole word: ``i0`` and ``ring_i0`` end in ``i0``, ``roi0`` and
-    ``phi0`` do not. A part may stand anywhere.
+    ``phi0`` do not. A part, of what samples have, may stand anywhere in a name, but not
+    beside a word of what is no sample: a detector, camera, sensor, monochromator,
+    mirror or undulator, a chiller and its water, a cabinet, room or hutch, what is
+    ambient. A name that says ``sample`` is taken all the same, before others. What
+    settings name is believed.
     """
     if key is not None:
         return key if key in readbacks else None
@@ -200,11 +214,18 @@ def _find_name(
 ) -> str | None:
     """The frames of a run have the same readbacks: looked for once."""
     for name in sorted(names):
-        low = name.lower()
-        whole = any(_ends_in(low, suffix) for suffix in suffixes)
-        if whole or any(part in low for part in parts):
+        if any(_ends_in(name.lower(), suffix) for suffix in suffixes):
+            return name
+    for name in sorted(names, key=lambda name: ("sample" not in name.lower(), name)):
+        if any(part in name.lower() for part in parts) and not _is_elsewhere(name):
             return name
     return None
+
+
+def _is_elsewhere(name: str) -> bool:
+    """Whether a name tells of something that has a temperature and is no sample."""
+    words = _CAMEL.sub("_", name).lower()
+    return "sample" not in words and _NO_SAMPLE.search(words) is not None
 
 
 def _ends_in(name: str, word: str) -> bool:

@@ -33,7 +33,7 @@ from ringwatch.agent.quality.light.count_rate import judge_count_rate_loss
 from ringwatch.agent.quality.light.counts import judge_low_counts, judge_no_beam
 from ringwatch.agent.quality.light.monitor import LightHistory
 from ringwatch.agent.quality.light.sample import judge_no_sample
-from ringwatch.agent.quality.look import look_at
+from ringwatch.agent.quality.look import look_at, look_for_center
 from ringwatch.agent.quality.pattern.change_point import ChangePoint
 from ringwatch.agent.quality.pattern.crystallinity import judge_amorphous_only
 from ringwatch.agent.quality.pattern.ice import judge_ice
@@ -135,9 +135,10 @@ class QualityFold:
     def _measure(self, facts: FrameFacts) -> Seen:
         """What a frame of a stored reference has to compare with."""
         seen = look_at(facts, self.binning)
-        if seen.profiles is None or seen.rings is None:
+        rings = look_for_center(facts, seen, self.binning)
+        if rings is None:
             return seen
-        found = locate_center(seen.profiles, seen.rings)
+        found = locate_center(*rings)
         return replace(seen, center=found.fit)
 
     def _about_readout(self, facts: FrameFacts) -> list[Finding]:
@@ -179,10 +180,11 @@ class QualityFold:
         if seen.profiles is not None and reference is not None:
             seen = replace(seen, scale=fit_scale(seen.profiles, reference))
         scale = judge_radial_scale(facts, seen, reference, settings, self._rings)
-        if seen.profiles is None or seen.rings is None or self._beam is None:
+        rings = look_for_center(facts, seen, self.binning)
+        if rings is None or self._beam is None:
             missing = (Flag.BEAM_CENTER, Flag.TILT, Flag.STRAIN)
             return seen, [scale, *(not_evaluated(f, "no geometry") for f in missing)]
-        found = locate_center(seen.profiles, seen.rings, self._last_center)
+        found = locate_center(*rings, self._last_center)
         self._last_center = found.fit
         before = reference.center if reference is not None else None
         shifts = RingShifts.from_seen(seen, reference) if settings.flat_plate else None

@@ -94,12 +94,15 @@ class QualitySettings:
         ending in ``_i0``.
     temperature_key : str or None
         Readback of the sample temperature. None: the first key that holds
-        ``temperature``.
+        ``temperature`` (one with ``sample`` before others) and no word of what is no
+        sample: detector, det, camera, cam, sensor, mono, dcm, chiller, water, cabinet,
+        room, hutch, ambient. The key that is named here is believed.
     temperature_unit : {"K", "degC"}
         Its unit, kelvin or degrees Celsius; a negative value is in degrees Celsius in
         any case. Only ``ice`` asks how cold the sample is; other flags ask for changes.
     temperature_tolerance : float
-        Change of temperature that explains a change of the lattice, K.
+        Change of temperature that may explain a change of the lattice, K: as far as
+        solids expand, 1e-4 per kelvin.
     geometry_keys : tuple of str
         Readbacks of what moves the rings by moving the instrument: detector distance,
         photon energy. Those that hold energy, mono or dcm as a word go against the

@@ -76,16 +76,19 @@ TEXTS: dict[Flag, FlagText] = {
         "nothing else tells: a faint beam and a warmer sensor look the same.",
     ),
     Flag.BEAM_DROP: FlagText(
-        "The frame lost intensity that the beam monitor did not lose: light is lost "
-        "between monitor and detector.",
+        "The frame lost intensity that the beam monitor did not lose, all of its light "
+        "by one factor: light is lost between monitor and detector. Light that left "
+        "only the rings, or the outer ones more than the inner, is no lost beam.",
         "Look for an attenuator, a clipped shutter, a sample that absorbs more, a "
         "mirror or slit behind the monitor.",
         _REFERENCE + " And a readback of the monitor (`i0_key`).",
     ),
     Flag.I0_SUSPECT: FlagText(
         "The beam monitor changed and the frame did not: the monitor is wrong, and "
-        "whatever is divided by it.",
-        "Check the ion chamber: gas, voltage, gain of the amplifier.",
+        "whatever is divided by it. Or the frame holds more light than the monitor "
+        "lets expect, all of it by one factor.",
+        "Check the ion chamber: gas, voltage, gain of the amplifier. Where the frame "
+        "got brighter, look for a filter behind the monitor that went out.",
         _REFERENCE + " And a readback of the monitor (`i0_key`).",
     ),
     Flag.NO_SAMPLE: FlagText(
@@ -162,8 +165,11 @@ TEXTS: dict[Flag, FlagText] = {
     Flag.RADIAL_SCALE: FlagText(
         "All rings grew or shrank together. Distance, energy, the place of the sample "
         "along the beam and the lattice all do that; readbacks decide whether it is a "
-        "misalignment, information (temperature), or stays open. One that moved the "
-        "other way, or by another amount, explains nothing.",
+        "misalignment, information (the sample's temperature, or a pattern that "
+        "changed its shape as well), or stays open. A distance or an energy that moved "
+        "the other way, or by another amount, explains nothing; nor does a "
+        "temperature explain more than solids expand: rings that shrink by 100 ppm "
+        "per kelvin of warming, or grow by 20.",
         "Compare with temperature, distance and energy; name those readbacks in the "
         "settings.",
         _REFERENCE,
@@ -190,7 +196,8 @@ TEXTS: dict[Flag, FlagText] = {
         "A few very bright spots hold a share of the counts that matters: diamonds, a "
         "substrate, coarse crystals, or a single crystal.",
         "Mask the spots, or reduce with a median over the azimuth.",
-        "A geometry.",
+        "The pixels themselves, not only a pattern or a cake. Without a geometry only "
+        "clusters that hold a quarter of the frame's counts are seen.",
     ),
     Flag.TEXTURE: FlagText(
         "The intensity varies smoothly and evenly along the rings: grains have a "

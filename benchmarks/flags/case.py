@@ -35,7 +35,7 @@ class Case:
         The amplitude that the issue asks to be seen in 95 of 100 frames.
     make : callable
         From an amplitude and a direction (0..1), and with ``per_edge`` the shorter edge
-        of the detector in pixels, to the fault, in force from frame ``FIRST`` on.
+        of the detector in pixels, to the fault, in force from frame ``sound`` on.
     pixels : bool
         Whether it takes frames, pixel by pixel; else cakes do.
     patience : int
@@ -56,6 +56,15 @@ class Case:
         Whether the first frames are faulty as well, so that no reference helps.
     per_edge : bool
         Whether ``make`` wants the detector's edge as well.
+    per_rate : bool
+        Whether it wants the true rate of the brightest pixels, counts per second.
+    sound : int
+        Sound frames before the fault; where the flag learns what is usual, more.
+    counts : float
+        Expected counts of a frame instead of the scene's, where the amplitude itself
+        says how many there are; 0: the scene's.
+    trials : int
+        For each amplitude, where a trial is long; 0: as many as of all others.
     geometry : str
         Key of ``BENCH_GEOMETRIES`` instead of the scene's, where the fault asks for it.
     """
@@ -76,11 +85,21 @@ class Case:
     stage: Mapping[str, Any] = field(default_factory=dict)
     from_start: bool = False
     per_edge: bool = False
+    per_rate: bool = False
+    sound: int = FIRST
+    counts: float = 0.0
+    trials: int = 0
     geometry: str = ""
 
-    def made(self, amplitude: float, turn: float, edge: int) -> Fault:
-        """The fault at an amplitude in a direction, on a detector of that edge."""
-        return self.make(amplitude, turn, *((edge,) if self.per_edge else ()))
+    def made(
+        self, amplitude: float, turn: float, edge: int, rate: float = 1.0
+    ) -> Fault:
+        """The fault at an amplitude in a direction, on a detector of that edge.
+
+        ``rate`` is the true one of the brightest pixels, counts per second.
+        """
+        asked = ((edge,) if self.per_edge else ()) + ((rate,) if self.per_rate else ())
+        return self.make(amplitude, turn, *asked)
 
     def recovered(
         self, values: Mapping[str, float], amplitude: float, turn: float

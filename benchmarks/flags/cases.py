@@ -18,6 +18,7 @@ from ringwatch.benchmarks.flags.injections import (
     shifted_mask,
     tilt,
 )
+from ringwatch.benchmarks.flags.sample_cases import SAMPLE_CASES
 from ringwatch.simulated_beamline.faults import (
     BeamLost,
     Dropped,
@@ -271,6 +272,7 @@ CASES: Mapping[str, Case] = MappingProxyType(
                 first=0, share=share, fwhm_px=20, side_px=24, side_deg=360 * turn
             ),
         ),
+        **SAMPLE_CASES,
     }
 )
 """By name; the amplitudes that the issue names are ``target``."""

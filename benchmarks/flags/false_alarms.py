@@ -8,14 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from ringwatch.agent.quality import QualityFold
+from ringwatch.agent.quality import QualityFold, QualitySettings
 from ringwatch.benchmarks.flags.baselines import Baselines
 from ringwatch.benchmarks.flags.stage import Scene, Stage, StageOf
 from ringwatch.benchmarks.flags.stories import STORIES, Moment
 from ringwatch.benchmarks.flags.tally import FRAME_RATE_HZ, Tally
 from ringwatch.simulated_beamline.bench_geometries import BENCH_SAMPLES
 
-__all__ = ["Run", "draw_runs", "judge_frames", "judge_run"]
+__all__ = [
+    "Run",
+    "draw_runs",
+    "judge_frames",
+    "judge_run",
+    "read_geometry",
+    "settings_of",
+]
 
 _GEOMETRIES = {
     "small": 0.3,
@@ -28,6 +35,9 @@ _GEOMETRIES = {
     "reference": 0.02,
 }
 _DECADES = (3.0, 8.0)  # of the counts of a frame
+_PLATES = 0.2  # share of the runs whose settings say that the sample is flat
+_JITTER = (-7.0, -5.0)  # decades, relative: of a readback of the geometry
+_DISTANCE, _ENERGY = "detector_distance", "mono_energy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +53,8 @@ class Run:
     frames : int
     seed : int
         Of this run.
+    flat_plate : bool
+        Whether the settings say that the sample is flat: then its height is asked for.
     """
 
     number: int
@@ -50,6 +62,7 @@ class Run:
     scene: Scene
     frames: int
     seed: int
+    flat_plate: bool
 
 
 def draw_runs(runs: int, frames: int, seed: int) -> Iterator[Run]:
@@ -69,13 +82,39 @@ def draw_runs(runs: int, frames: int, seed: int) -> Iterator[Run]:
             scene=scene,
             frames=frames,
             seed=int(rng.integers(1 << 40)),
+            flat_plate=bool(rng.uniform() < _PLATES),
         )
 
 
 def judge_run(run: Run) -> dict[str, Any]:
     """Judge one run of cakes; what was counted, see ``Tally.result``."""
     stage = Stage(run.scene, run.seed ^ 0x5EED)
-    return judge_frames(run, stage, stage.fold(), Stage)
+    return judge_frames(run, stage, stage.fold(settings_of(run, stage)), Stage)
+
+
+def settings_of(run: Run, stage: Stage) -> QualitySettings:
+    """What a beamline would set: its detector, and which readbacks move the rings."""
+    return QualitySettings(
+        saturation=float(stage.experiment.geometry.detector.saturation_value),
+        geometry_keys=(_DISTANCE, _ENERGY),
+        flat_plate=run.flat_plate,
+    )
+
+
+def read_geometry(stage: Stage, seed: int) -> Iterator[dict[str, float]]:
+    """Distance, mm, and energy, keV, frame by frame: at rest, read with a jitter.
+
+    1e-7 to 1e-5 relative, another in each run: from an encoder's steps to a crystal
+    that shakes. By themselves, so that no other draw depends on them.
+    """
+    rng = np.random.default_rng([seed, 0x6E0])
+    jitter = 10.0 ** rng.uniform(*_JITTER)
+    true = {_DISTANCE: 1e3 * stage.experiment.geometry.dist, _ENERGY: stage.energy_kev}
+    while True:
+        yield {
+            name: value * (1.0 + jitter * rng.standard_normal())
+            for name, value in true.items()
+        }
 
 
 def judge_frames(
@@ -95,20 +134,24 @@ def judge_frames(
     tell, _ = STORIES[run.story]
     tally, baselines = Tally(), Baselines()
     moments = tell(run.scene, run.seed, run.frames, rng, stage_of=stage_of)
+    geometry = read_geometry(stage, run.seed)
     for index, moment in enumerate(moments):
         cake, frame = stage.take(moment.light, scale=moment.beam, dark=moment.dark)
         more = {} if moment.dark is None else _about_dark(moment)
         facts = stage.facts(
             cake,
             index,
-            moment.readbacks,
+            moment.readbacks | next(geometry),
             scanned=moment.scanned,
             dark=moment.dark,
             frame=frame,
             **more,
         )
-        tally.add(fold.judge(facts), baselines.judge(facts, clip=False))
-    return {"story": run.story, **asdict(run.scene), **tally.result()}
+        # A sigma clip looks at single pixels, which a cake does not have.
+        told = baselines.judge(facts, clip=stage.pixels)
+        tally.add(fold.judge(facts), told)
+    about = {"story": run.story, **asdict(run.scene), "flat_plate": run.flat_plate}
+    return about | tally.result()
 
 
 def _about_dark(moment: Moment) -> dict[str, float]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 from scipy.stats import chi2
 
 from ringwatch.agent.quality import QualitySettings
+from ringwatch.agent.quality.words import CAUSES
 from ringwatch.benchmarks.flags.cases import CASES
+from ringwatch.benchmarks.flags.curve_figure import curve_figure
+from ringwatch.benchmarks.flags.curves import curve_name
+from ringwatch.benchmarks.flags.sound_tables import complaints, so_far
 from ringwatch.benchmarks.flags.tally import FRAME_RATE_HZ
 
 __all__ = [
@@ -25,20 +28,22 @@ __all__ = [
     "draw_curve",
     "draw_report",
     "save_figure",
+    "shown_faults",
 ]
 
 Row = Mapping[str, Any]
 
-_COLOURS = {1e4: "#c2571a", 1e6: "#1f6f8b", 1e8: "#4b3f72"}
 _GREY = "#555555"
-_BASELINES = {"total counts": ("D", "#c2571a"), "I0 suspender": ("s", "#4b3f72")}
+_BASELINES = {
+    "total counts": ("D", "#c2571a"),
+    "I0 suspender": ("s", "#4b3f72"),
+    "sigma clip": ("^", "#5a8f3c"),
+}
+_BY_PIXELS = ("sigma clip",)  # counted on whole frames: a cake has no single pixels
+_USUAL = 1e6  # counts a frame, as in the reference scene
+_ORDER = [*(flag.label for flag in CAUSES), "none"]
 _FRAMES_AN_HOUR = 3600.0 * FRAME_RATE_HZ
 _ACCEPTED = QualitySettings().false_alarms_per_hour
-
-
-def curve_name(case: str) -> str:
-    """Name of the figure of a case."""
-    return "recall-" + "-".join("".join(c for c in case if c not in ",.").split())
 
 
 def draw_report(found: Row, out: Path) -> list[Path]:
@@ -46,14 +51,16 @@ def draw_report(found: Row, out: Path) -> list[Path]:
     drawn = []
     for case in CASES:
         rows = [r for r in found["recall"] if r["case"] == case]
-        curve = [r for r in rows if r["group"] == "curve"]
-        if curve:
+        curve = [r for r in rows if r["group"] in ("curve", "no fault")]
+        if any(r["group"] == "curve" for r in curve):
             drawn.append(draw_curve(case, curve, out / f"{curve_name(case)}.png"))
-    targets = [r for r in found["recall"] if r["group"] == "target"]
-    if targets:
-        drawn.append(draw_causes(targets, out / "root-causes.png"))
+    faults = shown_faults(found["recall"])
+    if faults:
+        drawn.append(draw_causes(faults, out / "root-causes.png"))
     if found["false_alarms"]["frames"]:
-        drawn.append(draw_alarms(found["false_alarms"], out / "false-alarms.png"))
+        whole = found.get("whole_frames")
+        path = out / "false-alarms.png"
+        drawn.append(draw_alarms(found["false_alarms"], path, whole))
     return drawn
 
 
@@ -68,69 +75,30 @@ def save_figure(figure: Figure, path: Path, *, dots: int) -> None:
 
 
 def draw_curve(case: str, rows: Sequence[Row], path: Path) -> Path:
-    """Recall against amplitude, one line per level of counts, with Wilson intervals.
+    """Recall against amplitude at each level of counts, see ``curve_figure``.
 
     Parameters
     ----------
     case : str
         Key of ``CASES``.
     rows : sequence of mapping
-        Of ``measure_recall``.
+        Of ``measure_recall``: the curve and, where there is one, no fault.
     path : Path
         PNG.
     """
-    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
-    axes = figure.subplots()
-    for counts, colour in _COLOURS.items():
-        line = sorted(
-            (r for r in rows if r["counts"] == counts), key=lambda r: r["amplitude"]
-        )
-        if not line:
-            continue
-        x = np.array([r["amplitude"] for r in line], np.float64)
-        y = np.array([r["recall"] for r in line])
-        low, high = np.array([r["recall_95"] for r in line]).T
-        ends = np.clip([y - low, high - y], 0.0, 1.0)
-        axes.errorbar(
-            x,
-            y,
-            yerr=ends,
-            color=colour,
-            marker="o",
-            markersize=4,
-            capsize=2,
-            linewidth=1.4,
-            label=f"$10^{{{int(np.log10(counts))}}}$ counts a frame",
-        )
-    _finish(axes, case)
-    save_figure(figure, path, dots=110)
+    save_figure(curve_figure(case, rows), path, dots=110)
     return path
 
 
-def _finish(axes: Axes, case: str) -> None:
-    about = CASES[case]
-    amplitudes = np.array(about.amplitudes, np.float64)
-    if (amplitudes > 0).all() and amplitudes.max() > 4 * amplitudes.min():
-        axes.set_xscale("log")
-    if about.target is not None:
-        axes.axvline(about.target, color=_GREY, linewidth=0.8, linestyle=":")
-    axes.axhline(0.95, color=_GREY, linewidth=0.8, linestyle=":")
-    axes.set_ylim(-0.03, 1.03)
-    axes.set_xlabel(f"{case} ({about.unit})")
-    within = f" within {about.patience} frames" if about.patience > 1 else ""
-    axes.set_ylabel(f"share of trials with {about.flag}{within}")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
-
-
-def draw_alarms(summary: Row, path: Path) -> Path:
+def draw_alarms(summary: Row, path: Path, whole: Row | None = None) -> Path:
     """False alarms per hour of all frames, by story, and those of the baselines.
 
     A bar reaches to the upper limit at 95 %, a dot is the rate where there were any.
-    The baselines' rates stand beside: what people would hear without flags.
+    The baselines' rates stand beside: what people would hear without flags. Those that
+    need single pixels are of the ``whole`` frames, where these are given.
     """
-    stories = summary["by"]["story"]
-    rows = {"all": _together(summary, stories)} | dict(stories)
+    rows = _rows(summary)
+    by_pixels: Mapping[str, Row] = {} if whole is None else _rows(whole)
     hours = np.array([row["frames"] / _FRAMES_AN_HOUR for row in rows.values()])
     alarms = np.array([row["alarms"] for row in rows.values()], np.float64)
     limit = chi2.ppf(0.95, 2 * (alarms + 1)) / 2 / hours
@@ -143,10 +111,11 @@ def draw_alarms(summary: Row, path: Path) -> Path:
         rate = (alarms / hours)[seen]
         axes.plot(rate, place[seen], "o", color="#1f6f8b", label="flags")
     for name, (mark, colour) in _BASELINES.items():
-        told = [row["baselines"].get(name, 0) for row in rows.values()]
-        rate = np.array(told, np.float64) / hours
-        if rate.any():
-            axes.plot(rate[rate > 0], place[rate > 0], mark, color=colour, label=name)
+        counted = by_pixels if name in _BY_PIXELS else rows
+        rate = np.array([_rate(counted.get(row), name) for row in rows])
+        if (rate > 0).any():
+            said = f"{name} (whole frames)" if name in _BY_PIXELS else name
+            axes.plot(rate[rate > 0], place[rate > 0], mark, color=colour, label=said)
     axes.axvline(_ACCEPTED, color=_GREY, linewidth=0.8, linestyle=":")
     axes.set_xscale("log")
     axes.set_xlim(left=min(5e-3, limit.min() / 2))  # one in 100 hours is seen
@@ -156,28 +125,57 @@ def draw_alarms(summary: Row, path: Path) -> Path:
     axes.invert_yaxis()
     axes.set_xlabel("false alarms an hour at 10 Hz; dotted: what the user accepts")
     axes.spines[["top", "right"]].set_visible(False)
+    if waiting := so_far(summary):
+        axes.set_title(waiting, fontsize=9, loc="left")
     figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=4)
     save_figure(figure, path, dots=110)
     return path
 
 
-def _together(summary: Row, stories: Row) -> Row:
-    """The row of all frames."""
-    complaints = sum((Counter(row["baselines"]) for row in stories.values()), Counter())
-    return {key: summary[key] for key in ("frames", "alarms")} | {
-        "baselines": complaints
-    }
+def _rows(summary: Row) -> Mapping[str, Row]:
+    """The row of all frames, and those of the stories."""
+    stories = summary["by"]["story"]
+    together = {key: summary[key] for key in ("frames", "alarms")}
+    return {"all": together | {"baselines": complaints(summary)}, **stories}
+
+
+def _rate(row: Row | None, name: str) -> float:
+    """Episodes of a baseline an hour; 0 where nothing was counted."""
+    if row is None or not row["frames"]:
+        return 0.0
+    return float(row["baselines"].get(name, 0)) * _FRAMES_AN_HOUR / float(row["frames"])
+
+
+def shown_faults(recall: Sequence[Row]) -> list[Row]:
+    """One row of each case for the figure of root causes, in the order of causes.
+
+    Of what was asked to be seen that amplitude, in the reference scene; of the others
+    the strongest that was tried at 1e6 counts, or at the case's own.
+    """
+    chosen: list[Row] = []
+    for name, case in CASES.items():
+        rows = [r for r in recall if r["case"] == name]
+        asked = [r for r in rows if r["group"] == "target"]
+        level = case.counts or _USUAL
+        tried = [r for r in rows if r["group"] == "curve" and r["counts"] == level]
+        nothing = case.no_fault or 0.0
+        tried.sort(key=lambda r: abs(r["amplitude"] - nothing), reverse=True)
+        chosen += (asked or tried)[:1]
+    return sorted(chosen, key=lambda r: _ORDER.index(r["flag"]))
 
 
 def draw_causes(rows: Sequence[Row], path: Path) -> Path:
-    """Which root cause was named for which fault, in per cent of the trials."""
-    cases = [r["case"] for r in rows]
-    causes = sorted({c for r in rows for c in r["causes"]})
+    """Which root cause was named for which fault, in per cent of the trials.
+
+    Framed is the cause that should be named; causes that never were have no column.
+    """
+    named = {c for r in rows for c in r["causes"]}
+    causes = [c for c in _ORDER if c in named | {r["flag"] for r in rows}]
     share = np.zeros((len(rows), len(causes)))
     for i, row in enumerate(rows):
         for cause, count in row["causes"].items():
             share[i, causes.index(cause)] = 100.0 * count / row["trials"]
-    figure = Figure(figsize=(1.6 + 0.42 * len(causes), 1.4 + 0.3 * len(rows)))
+    figure = Figure(figsize=(2.2 + 0.3 * len(causes), 1.8 + 0.22 * len(rows)))
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
     axes.imshow(share, cmap="Blues", vmin=0, vmax=130, aspect="auto")
@@ -189,11 +187,21 @@ def draw_causes(rows: Sequence[Row], path: Path) -> Path:
             f"{share[i, j]:.0f}",
             ha="center",
             va="center",
-            fontsize=7,
+            fontsize=6,
             color=colour,
         )
-    axes.set_yticks(range(len(cases)), cases, fontsize=8)
-    axes.set_xticks(range(len(causes)), causes, rotation=55, ha="right", fontsize=8)
-    axes.set_xlabel("root cause named, % of trials")
+    for i, row in enumerate(rows):
+        corner = (causes.index(row["flag"]) - 0.5, i - 0.5)
+        due = Rectangle(corner, 1, 1, fill=False, edgecolor="#c2571a", linewidth=1.0)
+        axes.add_patch(due)
+    axes.set_yticks(range(len(rows)), [_fault(r) for r in rows], fontsize=7)
+    axes.set_xticks(range(len(causes)), causes, rotation=90, fontsize=7)
+    axes.set_xlabel("root cause named, % of trials (framed: what was injected)")
     save_figure(figure, path, dots=110)
     return path
+
+
+def _fault(row: Row) -> str:
+    """Name and amplitude; the unit is on the flag's page."""
+    several = len(CASES[row["case"]].amplitudes) > 1
+    return f"{row['case']}: {row['amplitude']:g}" if several else str(row["case"])

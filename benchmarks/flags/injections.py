@@ -14,23 +14,45 @@ from ringwatch.simulated_beamline.faults import (
     DetectorTilt,
     DistanceChange,
     MaskShifted,
+    PlateRaised,
 )
 from ringwatch.simulated_beamline.geometry import Geometry
-from ringwatch.simulated_beamline.light_faults import MissingModule
+from ringwatch.simulated_beamline.light_faults import CountRateLoss, MissingModule
+from ringwatch.simulated_beamline.microstructure import (
+    Grains,
+    Microstructure,
+    Spots,
+    Strain,
+    Texture,
+)
 from ringwatch.simulated_beamline.readout_faults import Duplicate
 
 __all__ = [
+    "SPOTS",
     "Doubled",
+    "Fading",
+    "Restructured",
     "along",
+    "coarse",
+    "dead_time",
+    "found_height",
     "found_ppm",
     "found_tilt",
     "missing_module",
     "move_along_beam",
+    "raise_plate",
     "real_distance",
+    "rolled",
     "shift",
     "shifted_mask",
+    "speckled",
+    "strained",
     "tilt",
 ]
+
+SPOTS = 10
+"""Reflections of single crystals that a frame with spots has."""
+_MARCH = -1.0 / 4.5  # pole density along over across the axis is r^-3 / r^1.5
 
 
 def shift(px: float, turn: float) -> Fault:
@@ -95,3 +117,73 @@ class Doubled(Duplicate):
     def renumber(self, number: int, index: int) -> int:
         """The number of the frame before."""
         return number - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restructured(Fault):
+    """The sample's crystallites lie otherwise than the scene's; the beam is well.
+
+    Attributes
+    ----------
+    sample : Microstructure
+        Instead of the scene's own.
+    """
+
+    sample: Microstructure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fading(Fault):
+    """The light behind I0 goes down steadily: a sample that the beam damages.
+
+    Attributes
+    ----------
+    per_frame : float
+        Share lost from one frame to the next.
+    """
+
+    flag: ClassVar[str] = "drift"
+    per_frame: float = 0.0
+
+    def left(self, frames: int) -> float:
+        """Share of the light after so many frames."""
+        return max(1.0 - self.per_frame * frames, 0.0)
+
+
+def strained(ppm: float, turn: float) -> Fault:
+    """The sample is pulled along some azimuth."""
+    pulled = Strain(amplitude=1e-6 * ppm, axis_deg=180.0 * turn)
+    return Restructured(first=0, sample=Microstructure(strain=pulled))
+
+
+def rolled(ratio: float, turn: float) -> Fault:
+    """Poles are denser by ``ratio`` along the fibre than across it (March-Dollase)."""
+    texture = Texture(march=ratio**_MARCH, axis_deg=180.0 * turn)
+    return Restructured(first=0, sample=Microstructure(texture=texture))
+
+
+def coarse(grains: float, turn: float) -> Fault:
+    """So many grains feed a degree of a ring; which, depends on the direction."""
+    some = Grains(per_patch=grains, key=round(1e6 * turn))
+    return Restructured(first=0, sample=Microstructure(grains=some))
+
+
+def speckled(share: float, turn: float) -> Fault:
+    """Single crystals add ``SPOTS`` spots, together a share of the other light."""
+    spots = Spots(number=SPOTS, share=share / SPOTS, key=round(1e6 * turn))
+    return Restructured(first=0, sample=Microstructure(spots=spots))
+
+
+def raise_plate(mm: float, turn: float) -> Fault:
+    """A flat plate stands too high or too low."""
+    return PlateRaised(first=0, height_um=found_height(mm, turn)[0])
+
+
+def found_height(mm: float, turn: float) -> tuple[float]:
+    """What the height should be found, um."""
+    return (1e3 * mm * (1 if turn < 0.5 else -1),)
+
+
+def dead_time(loss: float, turn: float, rate: float) -> Fault:
+    """A dead time after each count that makes ``rate`` times itself ``loss``."""
+    return CountRateLoss(first=0, dead_time_s=loss / rate)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ledger", "LedgerError"]
+__all__ = ["Ledger", "LedgerError", "work_of"]
 
 
 class LedgerError(ValueError):
@@ -17,6 +17,8 @@ class LedgerError(ValueError):
 
 class Ledger:
     """One JSON object a line: first what the work is, then each finished piece.
+
+    The first line also tells which pieces were repeated with later code.
 
     A last line that an interruption cut short is dropped and its piece done again.
 
@@ -36,14 +38,15 @@ class Ledger:
     def __init__(self, path: Path, work: Mapping[str, Any]) -> None:
         self.path = path
         self._done: dict[str, dict[str, Any]] = {}
-        header = {"work": dict(work)}
+        self._work: dict[str, Any] = json.loads(json.dumps(dict(work)))
+        self.rechecked: list[dict[str, Any]] = []
         if path.exists() and path.stat().st_size:
-            self._resume(header)
+            self._resume()
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(header) + "\n")
+            path.write_text(self._first_line())
 
-    def _resume(self, header: Mapping[str, Any]) -> None:
+    def _resume(self) -> None:
         whole, _, torn = self.path.read_bytes().rpartition(b"\n")
         try:
             first, *rest = (json.loads(line) for line in whole.splitlines())
@@ -51,11 +54,13 @@ class Ledger:
             raise LedgerError(
                 f"{self.path} is no ledger of a benchmark: name another file"
             ) from error
-        if first != json.loads(json.dumps(header)):
+        if first.get("work") != self._work:
             raise LedgerError(
                 f"{self.path} belongs to other work ({first.get('work')}): go on with "
-                "the same seed, sizes and version, or name another file"
+                "the same seed, sizes and version, or name another file; what other "
+                "code has finished is taken over with --recheck"
             )
+        self.rechecked = first.get("rechecked", [])
         for line in rest:
             self._done[line["piece"]] = line["result"]
         if torn:
@@ -78,7 +83,53 @@ class Ledger:
             os.fsync(file.fileno())
         self._done[piece] = dict(result)
 
+    def adopt(self, code: str, pieces: int) -> None:
+        """Have the ledger belong to other code, with which pieces came out the same.
+
+        Parameters
+        ----------
+        code : str
+            Hash of it.
+        pieces : int
+            How many were repeated.
+        """
+        self.rechecked.append({"from": self._work["code"], "pieces": pieces})
+        self._work["code"] = code
+        lines = [
+            json.dumps({"piece": piece, "result": result}) + "\n"
+            for piece, result in self._done.items()
+        ]
+        written = self.path.with_suffix(".new")
+        written.write_text(self._first_line() + "".join(lines))
+        written.replace(self.path)
+
+    def _first_line(self) -> str:
+        first: dict[str, Any] = {"work": self._work}
+        if self.rechecked:
+            first["rechecked"] = self.rechecked
+        return json.dumps(first) + "\n"
+
     def results(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Finished pieces and their results, in the order of their names."""
         for piece in sorted(self._done):
             yield piece, self._done[piece]
+
+
+def work_of(path: Path) -> dict[str, Any]:
+    """What a ledger says its work is; empty where there is no ledger yet.
+
+    Raises
+    ------
+    LedgerError
+        If it says nothing.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return {}
+    with path.open() as file:
+        first = file.readline()
+    try:
+        return dict(json.loads(first)["work"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LedgerError(
+            f"{path} is no ledger of a benchmark: name another file"
+        ) from error

@@ -15,12 +15,13 @@ from ringwatch.agent.nouns import Flag, Severity
 from ringwatch.agent.quality.texts import TEXTS
 from ringwatch.agent.quality.words import CAUSES, NEEDED
 from ringwatch.benchmarks.flags.figures import draw_report
-from ringwatch.benchmarks.flags.tables import (
+from ringwatch.benchmarks.flags.sound_tables import (
     calm,
-    confused,
-    sight,
+    false_alarms,
+    simple_rules,
     whole_frames,
 )
+from ringwatch.benchmarks.flags.tables import confused, sight
 
 __all__ = ["REPORT", "index_page", "main", "page"]
 
@@ -40,6 +41,13 @@ _OTHER = {
     "say; information where temperature or a new shape of the pattern explains it; "
     "else suspect",
 }
+_CAUSES_SHOWN = (
+    "A line for each injected fault: at the amplitude that was asked to be seen, in "
+    "the reference scene; where none was asked, at the strongest that was tried, in "
+    "1e+06 counts on the curve's detector, or in those that the amplitude itself "
+    "tells. Units are on the flags' pages. Causes that were never named or injected "
+    "have no column."
+)
 Row = Mapping[str, Any]
 
 
@@ -104,7 +112,6 @@ def _unit(unit: str) -> str:
 
 def index_page(report: Row) -> str:
     """Text of ``docs/flags/README.md``."""
-    alarms = report["false_alarms"]
     lines = [
         "# The flags",
         "",
@@ -116,19 +123,11 @@ def index_page(report: Row) -> str:
             "`python -m ringwatch.benchmarks.flags.pages docs/flags --pictures`."
         ),
         "",
-        (
-            "False alarms (episodes of `bad` or `misaligned` in frames without a "
-            f"fault): {alarms['alarms']} in {alarms['frames']:,} simulated frames, "
-            f"{alarms['hours']:.1f} hours at 10 Hz: at most "
-            f"{alarms['upper_limit_per_hour']:.3g} an hour (95 %). Seed "
-            f"{report['seed']}, version {report['version']}, "
-            f"`ringwatch bench flags --form {report['form']}`."
-        ),
+        false_alarms(report),
         "",
         whole_frames(report),
         "",
-        "![false alarms](images/false-alarms.png)",
-        "",
+        *_alarms_drawn(report),
         "| | flag | severity | value | in a word |",
         "|---|---|---|---|---|",
     ]
@@ -139,8 +138,19 @@ def index_page(report: Row) -> str:
             f"{_OTHER.get(flag, flag.severity.value).split(';')[0]} | "
             f"`{flag.value_key}` | {short} |"
         )
-    lines += ["", "![root causes](images/root-causes.png)", "", *confused(report)]
+    lines += ["", *simple_rules(report)]
+    if report["recall"]:
+        lines += ["", "![root causes](images/root-causes.png)", "", _CAUSES_SHOWN]
+    if others := confused(report):
+        lines += ["", *others]
     return "\n".join(lines) + "\n"
+
+
+def _alarms_drawn(report: Row) -> list[str]:
+    """The figure of false alarms, once there is a run to draw."""
+    if not report["false_alarms"]["frames"]:
+        return []
+    return ["![false alarms](images/false-alarms.png)", ""]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -96,13 +96,13 @@ def recall_pieces(form: Form) -> Iterator[Piece]:
             directions=_TARGET_DIRECTIONS,
         )
     for name, case in CASES.items():
-        for counts in _DECADES:
+        for counts in (case.counts,) if case.counts else _DECADES:
             for amplitude in case.amplitudes:
                 yield Piece(
                     case=name,
                     amplitude=amplitude,
                     scene=Scene(geometry="cheap", counts=counts),
-                    trials=_TRIALS,
+                    trials=case.trials or _TRIALS,
                     group="curve",
                 )
             if case.no_fault is not None:
@@ -110,7 +110,7 @@ def recall_pieces(form: Form) -> Iterator[Piece]:
                     case=name,
                     amplitude=case.no_fault,
                     scene=Scene(geometry="cheap", counts=counts),
-                    trials=_TRIALS,
+                    trials=case.trials or _TRIALS,
                     group="no fault",
                 )
     for name, case in targets.items():

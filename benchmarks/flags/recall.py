@@ -15,14 +15,16 @@ from ringwatch.agent.geometry import MASKED_CELL
 from ringwatch.agent.nouns import Flag
 from ringwatch.agent.quality import FrameFacts, QualitySettings
 from ringwatch.benchmarks.flags.baselines import Baselines
-from ringwatch.benchmarks.flags.case import FIRST, Case
+from ringwatch.benchmarks.flags.case import Case
 from ringwatch.benchmarks.flags.cases import CASES
+from ringwatch.benchmarks.flags.injections import Fading, Restructured
 from ringwatch.benchmarks.flags.stage import Light, Scene, Stage
 from ringwatch.models.calibration import wilson_interval
 from ringwatch.simulated_beamline.cell_counts import CellRates
 from ringwatch.simulated_beamline.conditions import Fault
 from ringwatch.simulated_beamline.geometry import Geometry
-from ringwatch.simulated_beamline.readout_faults import SaturatedPixel
+from ringwatch.simulated_beamline.light_faults import CountRateLoss
+from ringwatch.simulated_beamline.readout_faults import NotANumber, SaturatedPixel
 
 __all__ = ["DIRECTIONS", "measure_recall"]
 
@@ -59,23 +61,39 @@ class _Bench:
         self.amplitude = amplitude
         if self.case.geometry:
             scene = replace(scene, geometry=self.case.geometry)
+        if self.case.counts:
+            scene = replace(scene, counts=self.case.counts)
         pixels = pixels or self.case.pixels
         self.stage = Stage(scene, seed, pixels=pixels, **self.case.stage)
         full = float(self.stage.experiment.geometry.detector.saturation_value)
-        self.settings = QualitySettings(saturation=full, **self.case.settings)
+        settings = QualitySettings(saturation=full, **self.case.settings)
         has_dark = "dark_rate" in self.case.stage
         self.dark = self.stage.take_dark(_DARKS) if has_dark else None
         self.sound = self._light(())
         edge = min(self.stage.binning.shape)
         self.turns = [k / directions for k in range(directions)]
-        self.faults = [self.case.made(amplitude, turn, edge) for turn in self.turns]
+        rate = self.stage.brightest_rate() if self.case.per_rate else 1.0
+        self.faults = [
+            self.case.made(amplitude, turn, edge, rate) for turn in self.turns
+        ]
+        for fault in self.faults:
+            if isinstance(fault, CountRateLoss):  # the detector's, so its owner knows
+                settings = replace(settings, dead_time_s=fault.dead_time_s)
+        self.settings = settings
         self._faulty: dict[Fault, _Lit] = {}
+        self._used = np.flatnonzero(self.stage.binning.cell != MASKED_CELL)
         self._on_rings = self._find_rings() if pixels else np.empty(0, np.int64)
 
     def _light(self, faults: tuple[Fault, ...]) -> _Lit:
-        conditions = self.stage.experiment.conditions(faults)
+        experiment = self.stage.experiment
+        conditions, own = experiment.conditions(faults), experiment.microstructure
+        for fault in faults:
+            if isinstance(fault, Restructured):
+                experiment.microstructure = fault.sample
+        light = self.stage.light(conditions)
+        experiment.microstructure = own
         return _Lit(
-            light=self.stage.light(conditions),
+            light=light,
             stands=conditions.geometry,
             beam=conditions.beam,
             i0=conditions.beam * conditions.i0_gain,
@@ -84,9 +102,8 @@ class _Bench:
     def _find_rings(self) -> NDArray[np.int64]:
         """Pixels that are used and among the brightest fifth of those expected."""
         assert isinstance(self.sound.light, np.ndarray)
-        used = np.flatnonzero(self.stage.binning.cell != MASKED_CELL)
-        expected = self.sound.light.reshape(-1)[used]
-        return used[expected > np.quantile(expected, 0.8)]
+        expected = self.sound.light.reshape(-1)[self._used]
+        return self._used[expected > np.quantile(expected, 0.8)]
 
     def trial(self, number: int, seed: int) -> dict[str, Any]:
         """Sound frames, then faulty ones until the flag comes or patience ends."""
@@ -98,20 +115,21 @@ class _Bench:
         before: NDArray[Any] | None = None
         simple: set[str] = set()
         delay: int | None = None
-        for index in range(FIRST + max(case.patience, 2)):
-            wrong = index >= FIRST
+        first = case.sound
+        for index in range(first + max(case.patience, 2)):
+            wrong = index >= first
             lit = self._lit(fault) if wrong or case.from_start else self.sound
             facts, before = self._take(lit, fault, index, before, rng)
             quality = fold.judge(facts)
             found = baselines.judge(facts)
             if not wrong:
                 continue
-            if index == FIRST:
+            if index == first:
                 simple, shown = found, quality
             if wanted in quality.raised:
-                delay, shown = index - FIRST, quality
+                delay, shown = index - first, quality
                 break
-            if index - FIRST + 1 >= case.patience:
+            if index - first + 1 >= case.patience:
                 break
         turn = self.turns[direction]
         return {
@@ -152,20 +170,38 @@ class _Bench:
         }
         if self.case.readbacks is not None:
             readbacks |= self.case.readbacks(lit.stands)
+        since = index - self.case.sound + 1
+        left = fault.left(since) if wrong and isinstance(fault, Fading) else 1.0
         if isinstance(lit.light, CellRates):
-            cake = self.stage.cake(lit.light)
+            cake = self.stage.cake(lit.light, scale=left)
             return self.stage.facts(cake, index, readbacks), None
-        frame = self.stage.frame(lit.light)
-        if isinstance(fault, SaturatedPixel) and wrong:
-            full = self.stage.experiment.geometry.detector.saturation_value
-            frame.reshape(-1)[rng.choice(self._on_rings)] = full
-        elif wrong and fault.in_force(index):
-            frame = fault.corrupt(frame, before, rng)
+        frame = self.stage.frame(lit.light, scale=left)
+        if wrong and fault.in_force(index):
+            frame = self._struck(frame, fault, before, rng)
         cake = self.stage.reduction.cake(frame, self.dark)
         return (
             self.stage.facts(cake, index, readbacks, dark=self.dark, frame=frame),
             frame,
         )
+
+    def _struck(
+        self,
+        frame: NDArray[Any],
+        fault: Fault,
+        before: NDArray[Any] | None,
+        rng: np.random.Generator,
+    ) -> NDArray[Any]:
+        """The frame with the fault in it; single pixels are struck where it matters."""
+        if isinstance(fault, SaturatedPixel):
+            full = self.stage.experiment.geometry.detector.saturation_value
+            frame.reshape(-1)[rng.choice(self._on_rings)] = full
+            return frame
+        if isinstance(fault, NotANumber):  # of a detector that writes floating point
+            frame = frame.astype(np.float32)
+            struck = rng.choice(self._used, fault.count, replace=False)
+            frame.reshape(-1)[struck] = np.nan
+            return frame
+        return fault.corrupt(frame, before, rng)
 
 
 def measure_recall(
@@ -210,7 +246,7 @@ def measure_recall(
         "amplitude": amplitude,
         "geometry": bench.stage.scene.geometry,
         "sample": scene.sample,
-        "counts": scene.counts,
+        "counts": bench.stage.scene.counts,
         "level": "frames" if bench.stage.pixels else "cakes",
         "patience": bench.case.patience,
         **dict(_scores(bench.case, outcomes)),

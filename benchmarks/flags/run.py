@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,7 +25,9 @@ from ringwatch.agent import (
     quality,
     reduction,
     second_look,
+    stretch_kernel,
 )
+from ringwatch.agent.replay_many import end_with_parent
 from ringwatch.benchmarks.flags import (
     baselines,
     case,
@@ -35,6 +36,7 @@ from ringwatch.benchmarks.flags import (
     injections,
     plan,
     recall,
+    sample_cases,
     stage,
     stories,
     tally,
@@ -43,15 +45,17 @@ from ringwatch.benchmarks.flags import (
 from ringwatch.benchmarks.flags.false_alarms import draw_runs, judge_run
 from ringwatch.benchmarks.flags.ledger import Ledger
 from ringwatch.benchmarks.flags.plan import Form, Piece, recall_pieces
+from ringwatch.benchmarks.flags.recheck import recheck
 from ringwatch.benchmarks.flags.tally import summarize
+from ringwatch.benchmarks.flags.task import Task
 from ringwatch.benchmarks.flags.whole_frames import draw_frame_runs, judge_frame_run
 
 __all__ = [
     "FRAME_SIZES",
     "SIZES",
-    "Task",
     "code_hash",
     "open_ledgers",
+    "recheck_ledgers",
     "report",
     "save",
     "tasks",
@@ -71,17 +75,8 @@ FRAME_SIZES: dict[Form, tuple[int, int]] = {
 }
 """The same of whole frames; the slow form takes a quarter of an hour of one core."""
 
-_FRAME_KEYS = ("story", "geometry", "sample", "margin_px", "flat_plate")
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A piece of work with its place in a ledger."""
-
-    ledger: str
-    name: str
-    do: Callable[..., dict[str, Any]]
-    arguments: tuple[Any, ...]
+_KEYS = ("story", "geometry", "sample", "flat_plate")
+_FRAME_KEYS = (*_KEYS, "margin_px")
 
 
 def tasks(form: Form, seed: int) -> list[Task]:
@@ -118,9 +113,9 @@ def code_hash() -> str:
 
 def _decisive() -> Iterator[Path]:
     modules = [baselines, case, cases, false_alarms, injections, recall, stage, stories]
-    modules += [tally, whole_frames]
+    modules += [sample_cases, tally, whole_frames]
     modules += [cakes, flags, geometry, kernel, list_kernels, nouns, outlier_kernel]
-    modules += [pixel_lists, plan, reduction, second_look]
+    modules += [pixel_lists, plan, reduction, second_look, stretch_kernel]
     for module in modules:
         yield Path(str(module.__file__))
     for package in (quality, simulated_beamline):
@@ -144,13 +139,33 @@ def _is_text(node: ast.AST) -> bool:
 
 def open_ledgers(form: Form, seed: int, out: Path) -> dict[str, Ledger]:
     """Ledgers in a folder; those of an interrupted benchmark are gone on with."""
+    return {name: Ledger(path, w) for name, path, w in _ledgers(form, seed, out)}
+
+
+def recheck_ledgers(form: Form, seed: int, out: Path, number: int) -> Iterator[str]:
+    """Take over ledgers of earlier code, see ``recheck``; yields what came out equal.
+
+    Parameters
+    ----------
+    form, seed, out
+    number : int
+        Pieces of each ledger that are done again.
+    """
+    every = tasks(form, seed)
+    for name, path, work in _ledgers(form, seed, out):
+        pieces = {task.name: task for task in every if task.ledger == name}
+        yield from recheck(path, work, pieces, number)
+
+
+def _ledgers(
+    form: Form, seed: int, out: Path
+) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    """Name, file and work of each ledger."""
     cakes_a_run, frames_a_run = SIZES[form][1], FRAME_SIZES[form][1]
     work = {"version": version("ringwatch"), "code": code_hash(), "seed": seed}
-    return {
-        "recall": Ledger(out / f"recall-{form}.jsonl", work),
-        "frames": Ledger(out / "frames.jsonl", work | {"frames_a_run": frames_a_run}),
-        "alarms": Ledger(out / "alarms.jsonl", work | {"frames_a_run": cakes_a_run}),
-    }
+    yield "recall", out / f"recall-{form}.jsonl", work
+    yield "frames", out / "frames.jsonl", work | {"frames_a_run": frames_a_run}
+    yield "alarms", out / "alarms.jsonl", work | {"frames_a_run": cakes_a_run}
 
 
 def work(
@@ -173,7 +188,9 @@ def work(
             yield task
         return
     # Started afresh: a forked process would share numba's and OpenMP's locks.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=end_with_parent
+    ) as pool:
         running: dict[Future[dict[str, Any]], Task] = {}
         waiting = iter(due)
         while True:
@@ -199,10 +216,11 @@ def report(form: Form, seed: int, ledgers: dict[str, Ledger]) -> dict[str, Any]:
         "form": form,
         "seed": seed,
         "version": version("ringwatch"),
-        "code": code_hash(),
+        "codes": dict.fromkeys(ledgers, code_hash()),
+        "rechecked": {name: of.rechecked for name, of in ledgers.items()},
         "simulated": "all of it: cakes drawn cell by cell, frames pixel by pixel",
         "recall": [result for _, result in ledgers["recall"].results()],
-        "false_alarms": summarize(ledgers["alarms"])
+        "false_alarms": summarize(ledgers["alarms"], _KEYS)
         | {"runs": runs, "frames_a_run": frames},
         "whole_frames": summarize(ledgers["frames"], _FRAME_KEYS)
         | {"runs": frame_runs, "frames_a_run": frames_a_run},

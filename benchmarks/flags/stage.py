@@ -38,6 +38,8 @@ __all__ = ["Light", "Scene", "Stage", "StageOf", "binning_of"]
 Light = CellRates | NDArray[np.float32]
 """What a frame expects: its cells for a cake, or an image (y, x) for a frame."""
 
+_KEV_M = 12.398419843e-10  # CODATA 2018: h c
+_FIFTH, _LEAST_PIXELS = 5, 4  # cells and their pixels that a count rate is taken from
 _NO_PIXELS = LostLocator(reason="a benchmark keeps cakes only")
 
 
@@ -118,6 +120,11 @@ class Stage:
         )
         self._shots = 0
 
+    @property
+    def energy_kev(self) -> float:
+        """Of the photons, keV."""
+        return _KEV_M / self.experiment.geometry.wavelength
+
     def fold(self, settings: QualitySettings | None = None) -> QualityFold:
         """What judges a run of this stage."""
         if settings is None:
@@ -131,6 +138,12 @@ class Stage:
         return CellRates.from_image(
             image, self.binning.cell, self.binning.q.size * SECTORS
         )
+
+    def brightest_rate(self) -> float:
+        """Counts per pixel and second in the fifth brightest cell, as a flag asks."""
+        rates = self.rates()
+        cells = np.sort(rates.mean[rates.pixels >= _LEAST_PIXELS])
+        return float(cells[-_FIFTH]) / self.experiment.exposure_s
 
     def light(self, conditions: Conditions | None = None) -> Light:
         """What a frame expects, as this stage draws it; by default as it stands."""
@@ -232,9 +245,12 @@ class Stage:
         """
         ref = FrameRef.without_pixels("bench", index, readbacks, time=0.1 * index)
         dtype = np.dtype(self.experiment.geometry.detector.dtype)
+        if frame is not None:
+            dtype = frame.dtype
         if "pattern" not in more:
             more["pattern"] = self.reduction.pattern(cake, dark)
         more.setdefault("distance_m", self.experiment.geometry.dist)
+        more.setdefault("energy_kev", self.energy_kev)
         if dark is not None:
             more.setdefault("dark_frames", dark.frames)
         if frame is not None:

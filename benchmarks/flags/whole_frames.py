@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ringwatch.agent.quality import QualitySettings
-from ringwatch.benchmarks.flags.false_alarms import Run, judge_frames
+from ringwatch.benchmarks.flags.false_alarms import Run, judge_frames, settings_of
 from ringwatch.benchmarks.flags.stage import Scene, Stage
 from ringwatch.benchmarks.flags.stories import STORIES
 from ringwatch.simulated_beamline.bench_geometries import BENCH_SAMPLES
@@ -36,12 +35,9 @@ class FrameRun(Run):
     ----------
     margin_px : int
         Of the mask.
-    flat_plate : bool
-        Whether the settings say so.
     """
 
     margin_px: int
-    flat_plate: bool
 
 
 def draw_frame_runs(runs: int, frames: int, seed: int) -> Iterator[FrameRun]:
@@ -71,7 +67,5 @@ def judge_frame_run(run: FrameRun) -> dict[str, Any]:
     """Judge one run of frames; what was counted, see ``Tally.result``."""
     stage_of = partial(Stage, margin_px=run.margin_px, pixels=True)
     stage = stage_of(run.scene, run.seed ^ 0x5EED)
-    full = float(stage.experiment.geometry.detector.saturation_value)
-    settings = QualitySettings(saturation=full, flat_plate=run.flat_plate)
-    found = judge_frames(run, stage, stage.fold(settings), stage_of)
-    return found | {"margin_px": run.margin_px, "flat_plate": run.flat_plate}
+    found = judge_frames(run, stage, stage.fold(settings_of(run, stage)), stage_of)
+    return found | {"margin_px": run.margin_px}

@@ -45,6 +45,31 @@ def gaps():
     return mask
 
 
+def dispersed(frame, binning):
+    """Fano factor of a frame."""
+    return Reduction(binning).cake(frame).outliers.fano
+
+
+@pytest.mark.parametrize("counts", [1e4, 1e5])
+@pytest.mark.parametrize("value", [10, 100])
+def test_zingers_do_not_say_how_counts_scatter(binning, counts, value):
+    rng = np.random.default_rng(11)
+    frame = rng.poisson(make_mean(counts)).astype(np.uint32)
+    frame.ravel()[rng.choice(frame.size, 500, replace=False)] += value
+    assert 0.9 < dispersed(frame, binning) < 1.2
+
+
+@pytest.mark.parametrize("counts", [1e4, 1e6])
+def test_photons_of_various_heights_scatter_as_whole_rings_do(binning, counts):
+    """Of Gamma(2) heights with mean 20: 20 (1 + 1/2), in dim rings rather less."""
+    rng = np.random.default_rng(12)
+    photons = rng.poisson(make_mean(counts / 20))
+    even = (20 * photons).astype(np.uint32)
+    assert dispersed(even, binning) == pytest.approx(20, rel=0.05)
+    various = np.rint(rng.gamma(np.maximum(2 * photons, 1e-9), 10.0))
+    assert 18 < dispersed(various.astype(np.uint32), binning) < 33
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_each_cell_lists_its_own_pixels(gaps, masked):
     binning = make_binning(gaps if masked else None)
@@ -159,6 +184,21 @@ def test_edges_hold_what_their_rings_hold(gaps, counts):
     assert (edges.pixels[1] == 0).all()
     assert (edges.marked[1] > 0).all()
     assert (edges.marked[0] == 0).all()
+
+
+@pytest.mark.parametrize("counts", [1e6, 1e8])
+def test_edges_of_a_patterned_dark_hold_what_their_rings_hold(gaps, counts):
+    """Modules of different darks, and an amplifier that glows beside the mask."""
+    rng = np.random.default_rng(13)
+    y, x = np.indices((SIDE, SIDE))
+    pattern = np.where(x < 187, 10.0, 25.0) + 60 * np.exp(-np.abs(y - 65) / 4.0)
+    reduction = Reduction(make_binning(gaps))
+    dark = [rng.poisson(pattern).astype(np.uint32) for _ in range(20)]
+    frame = rng.poisson(make_mean(counts) + pattern).astype(np.uint32)
+    edges = reduction.cake(frame, reduction.prepare_dark(dark)).edges
+    z = (edges.seen - edges.expected) / np.sqrt(edges.variance)
+    assert np.abs(z).max() < 4.0
+    np.testing.assert_allclose(edges.seen / edges.expected, 1.0, atol=0.15)
 
 
 def test_the_second_look_leaves_the_frame_alone_and_repeats_itself(gaps):

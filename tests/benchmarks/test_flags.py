@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,11 +14,8 @@ from ringwatch.benchmarks.flags.figures import curve_name, draw_report
 from ringwatch.benchmarks.flags.ledger import Ledger, LedgerError
 from ringwatch.benchmarks.flags.plan import recall_pieces
 from ringwatch.benchmarks.flags.recall import measure_recall
-from ringwatch.benchmarks.flags.run import Task, work
 from ringwatch.benchmarks.flags.stage import Scene, Stage
-from ringwatch.benchmarks.flags.stories import STORIES
-from ringwatch.benchmarks.flags.tally import Tally, summarize
-from ringwatch.benchmarks.flags.whole_frames import draw_frame_runs, judge_frame_run
+from ringwatch.benchmarks.flags.tally import summarize
 
 SMALL = Scene(geometry="small", counts=1e6)
 
@@ -159,71 +155,6 @@ def test_a_dark_is_what_it_is_the_mean_of():
         assert facts.dark_frames == 10
         net = facts.cake.total.sum() - facts.cake.dark.sum()
         assert net == pytest.approx(0.97e6, rel=0.05)
-
-
-class TestFalseAlarms:
-    def test_runs_are_the_same_however_many_are_drawn(self):
-        few, more = list(draw_runs(3, 10, seed=1)), list(draw_runs(9, 10, seed=1))
-        assert few == more[:3]
-        assert list(draw_runs(3, 10, seed=2)) != few
-
-    @pytest.mark.parametrize("story", STORIES)
-    def test_each_story_tells_as_many_frames_as_asked(self, story):
-        tell, share = STORIES[story]
-        rng = np.random.default_rng(2)
-        frames = sum(1 for _ in tell(SMALL, 4, 5, rng))
-        assert frames == 5
-        assert share > 0
-
-    def test_an_episode_is_counted_once_and_a_summary_adds_up(self, tmp_path):
-        runs = [r for r in draw_runs(40, 8, seed=3) if r.scene.geometry == "small"][:2]
-        ledger = Ledger(tmp_path / "a.jsonl", {})
-        every = [Task("a", str(r.number), judge_run, (r,)) for r in runs]
-        assert len(list(work(every, {"a": ledger}, processes=1))) == 2
-        assert not list(work(every, {"a": ledger}, processes=1))
-        found = summarize(ledger)
-        assert found["frames"] == 16
-        assert sum(row["frames"] for row in found["by"]["story"].values()) == 16
-        assert found["upper_limit_per_hour"] > found["per_hour"]
-        assert found["flags"]["saturated"]["of"] == 16
-        assert found["flags"]["pipeline"]["evaluated"] == 16
-        assert found["flags"]["duplicate"]["raises"] == 0
-        json.dumps(found)
-
-    def test_whole_frames_ask_what_cakes_cannot(self):
-        runs = list(draw_frame_runs(60, 6, seed=1))
-        assert runs[:3] == list(draw_frame_runs(3, 6, seed=1))
-        assert len({run.scene.geometry for run in runs}) == 4
-        run = replace(
-            next(r for r in runs if r.story == "darks"),
-            scene=Scene(geometry="small", counts=1e7),
-            margin_px=0,
-            flat_plate=True,
-        )
-        found = judge_frame_run(run)
-        assert found["frames"] == 6
-        assert found["evaluated"]["stale_calibration"] == 6
-        for flag in ("hot_pixels", "zingers", "spots", "mask_mismatch", "saturated"):
-            assert found["evaluated"][flag] > 0, flag
-        assert not found["episodes"]
-
-    def test_a_raise_is_an_episode_and_more_than_information(self):
-        stage = Stage(Scene(geometry="small", sample="textured", counts=1e7), 3)
-        fold, tally = stage.fold(), Tally()
-        sound = stage.light()
-        shadow = CASES["shadow"].made(0.4, 0.1, 512)
-        shaded = stage.light(stage.experiment.conditions((shadow,)))
-        for index in range(12):
-            light = shaded if index in (5, 6, 9) else sound
-            cake, _ = stage.take(light)
-            facts = stage.facts(cake, index, {"i0": 1e6})
-            tally.add(fold.judge(facts), set())
-        found = tally.result()
-        assert found["raises"]["shadow"] == 2
-        assert found["flags"]["shadow"] == 3
-        assert found["flags"]["texture"] > 0
-        assert "texture" not in found["raises"]
-        assert found["evaluated"].get("mask_mismatch", 0) == 0
 
 
 def test_figures_are_drawn_from_the_report_alone(tmp_path):

@@ -12,9 +12,10 @@ from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, rais
 from ringwatch.agent.quality.geometry.ring_center import CenterFit, CenterSearch
 from ringwatch.agent.quality.settings import QualitySettings
 
-__all__ = ["broader", "judge_center"]
+__all__ = ["BLIND_FWHM", "broader", "judge_center"]
 
-_BLIND = 1.5  # FWHM; an error bar so large leaves nothing to see
+BLIND_FWHM = 1.5
+"""An error bar of a displacement so large leaves nothing to see, FWHM."""
 
 
 def judge_center(
@@ -44,7 +45,7 @@ def judge_center(
     center = fit.center
     sigma = center.sigma
     further = _further(fit.dy, sigma)
-    if sigma * settings.threshold > _BLIND * fit.fwhm:
+    if sigma * settings.threshold > BLIND_FWHM * fit.fwhm:
         return not_evaluated(
             flag,
             f"the centre is known to {sigma:.2f} px only, the rings are {fit.fwhm:.1f} "

@@ -144,11 +144,30 @@ def robust_harmonics(
         inverse, inner, freedom,
     )  # fmt: skip
     inner *= _clipping(huber)
+    _keep_above(inverse, inner)
     alone = normal[0, 0] * normal[1, 1] - normal[0, 1] ** 2
     inflation = (inverse[0, 0] + inverse[1, 1]) / (
         (normal[0, 0] + normal[1, 1]) / alone
     )
     return True, inflation, math.sqrt(excess)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _keep_above(counting: Floats, covariance: Floats) -> None:
+    """Keep the determinant of each pair's covariance (p, p) above the model's.
+
+    ``counting`` follows from counts and the excess of all cells. The scatter of few may
+    come out small by chance: a ring of 30 cells had half the error of its counts.
+    """
+    for j in range(0, covariance.shape[0], 2):
+        k = j + 1
+        least = counting[j, j] * counting[k, k] - counting[j, k] ** 2
+        found = covariance[j, j] * covariance[k, k] - covariance[j, k] ** 2
+        if not found > 1e-6 * least:
+            covariance[j : k + 1, j : k + 1] = counting[j : k + 1, j : k + 1]
+        elif found < least:
+            covariance[j : k + 1] *= (least / found) ** 0.25
+            covariance[:, j : k + 1] *= (least / found) ** 0.25
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

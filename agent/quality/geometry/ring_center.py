@@ -35,6 +35,7 @@ from ringwatch.agent.quality.geometry.rings import (
     recentre,
 )
 from ringwatch.agent.quality.geometry.search import (
+    COINCIDES,
     Coincidence,
     measure_coincidence,
     search_center,
@@ -46,7 +47,6 @@ _LINEAR = 0.2  # FWHM; beyond it the rings must prove to be the same in all sect
 _REAL = 8.0  # sigma; unless its error hides what is not linear: noise grows if followed
 _SYMMETRIC = 0.1  # correlation of mirrored lines
 _CERTAIN = 10.0  # sigma of a correlation; spotty rings reach 20, wrong ones 9
-_SURE = 0.5  # correlation of sectors about the right centre
 _SAME = 1.0  # px
 _LEAST_AZIMUTH = 10  # sectors
 _LEAST_SHARP = 4  # sectors
@@ -114,7 +114,7 @@ def _settled(profiles: Profiles, fit: Harmonics, width: float) -> CenterFit | No
             return slipped
         tilt = tilt_per_px(slipped)
         about = recentre(profiles, slipped.dx, slipped.dy, tilt)
-        if measure_coincidence(about).correlation > _SURE:
+        if measure_coincidence(about).correlation > COINCIDES:
             return slipped
     return None
 
@@ -164,7 +164,7 @@ def _best(
         about = measure_coincidence(recentre(profiles, fit.dx, fit.dy))
         if not about.correlation < most.correlation:
             best, most = fit, about
-            if fit.even and about.correlation > _SURE:
+            if fit.even and about.correlation > COINCIDES:
                 break
     return best, most
 

@@ -20,13 +20,16 @@ from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, rais
 from ringwatch.agent.quality.geometry.profiles import Profiles
 from ringwatch.agent.quality.geometry.ring_history import RingHistory
 from ringwatch.agent.quality.geometry.scale_cause import cause_of_scale
-from ringwatch.agent.quality.geometry.scale_fit import ScaleFit, fit_at_scale
+from ringwatch.agent.quality.geometry.scale_fit import (
+    NEW_SHAPE,
+    ScaleFit,
+    fit_at_scale,
+)
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["ScaleFit", "fit_scale", "judge_radial_scale"]
 
 _REACH = 0.03  # relative; heating a metal to its melting point expands it by 2 %
-_NEW_SHAPE = 0.25  # FWHM; rings that move apart by more do not scale, they split
 _EXACT = 0.02  # FWHM; a larger change is fitted again with the scaled reference
 _NEAR = 0.3  # FWHM; farther off the right ring may be another one
 _BRIGHT = 0.5  # rings of half the reference's height are the same rings
@@ -89,7 +92,7 @@ def fit_scale(profiles: Profiles, reference: Reference) -> ScaleFit | None:
         return None
     farthest = profiles.radius[reference.rings.bins[-1]] / reference.rings.width
     change = fit.scale
-    sure = fit.apart < _NEW_SHAPE and fit.ring_amplitude > _BRIGHT
+    sure = fit.apart < NEW_SHAPE and fit.ring_amplitude > _BRIGHT
     if not (sure and abs(change) * farthest <= _NEAR):
         coarse = _coarse_scale(profiles, reference)
         start = fit_at_scale(profiles, mean, variance, coarse)

@@ -1,28 +1,27 @@
 """Whether a readback that moved accounts for what the rings did.
 
 The radius of a ring is ``r = D tan(2 theta)`` with ``sin(theta) = h c / (2 d E)``
-(Bragg): it goes with the distance and with the wavelength, and against the energy. At
-wide angles it changes up to half as much again as the wavelength does.
+(Bragg): it goes with the distance and with the wavelength, and against the energy and
+the lattice. At wide angles it changes up to half as much again as these do.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 
 from ringwatch.agent.nouns import Severity
 from ringwatch.agent.quality.facts import FrameFacts, Reference, find_readback
-from ringwatch.agent.quality.geometry.scale_fit import ScaleFit
+from ringwatch.agent.quality.geometry.scale_fit import NEW_SHAPE, ScaleFit
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["cause_of_scale"]
 
-_NEW_SHAPE = 0.25  # FWHM; rings that move apart by more do not scale, they split
 _ALIKE = 0.2  # relative; a reading so near the geometry's own is of that quantity
 _TIMES = 2.0  # a motor scales well enough, and wide angles outrun the wavelength
 _SIGMAS = 3.0  # of the rings' own error, beyond that factor
 _LEAST = 0.5  # of what the rings did, by a motor of which only its travel is known
+_PER_KELVIN = (-1e-4, 2e-5)  # relative change of the radii by a warmer lattice
 _KEV_ANGSTROM = 12.398419843  # CODATA 2018: h c
 _PER_M = (1.0, 1e2, 1e3, 1e6)  # m, cm, mm, um
 _PER_KEV = (1.0, 1e3)  # keV, eV
@@ -46,7 +45,14 @@ def cause_of_scale(
     and their size within a factor of two and three times ``sigma``. Else its zero is
     unknown: then a distance must have travelled at least half of what the rings ask
     for, taken as mm, and an axis of the energy have changed by half of it relatively;
-    either way. A temperature explains the lattice.
+    either way.
+
+    A temperature explains the lattice as far as solids expand: radii that shrink by at
+    most 1e-4 per kelvin of warming or grow by at most 2e-5, give or take three times
+    ``sigma``. Along a line, organic crystals expand by 58 +- 16 ppm/K (a third of the
+    volume's: A. D. Bond, Acta Cryst. B77, 2021), metals and ceramics less; a few
+    frameworks shrink, ZrW2O8 by 9 ppm/K and seldom one by more than 20 (C. S. Coates
+    and A. L. Goodwin, Mater. Horiz. 6, 211 (2019)).
 
     Parameters
     ----------
@@ -74,24 +80,32 @@ def cause_of_scale(
             word = "grow" if expected > 0 else "shrink"
             told = f"; {moved}, which would make rings {word} by "
             told += f"{abs(expected) * 1e6:.0f} ppm"
-    severity, why = _without_geometry(now, reference, fit, settings)
+    severity, why = _without_geometry(facts, reference, fit, sigma, settings)
     return severity, why + told
 
 
 def _without_geometry(
-    now: Mapping[str, float],
+    facts: FrameFacts,
     reference: Reference,
     fit: ScaleFit,
+    sigma: float,
     settings: QualitySettings,
 ) -> tuple[Severity, str]:
+    now, told = facts.ref.readbacks, ""
     key = find_readback(now, settings.temperature_key, parts=("temperature",))
     if key is not None and key in reference.readbacks:
         warmer = now[key] - reference.readbacks[key]
         if abs(warmer) > settings.temperature_tolerance:
-            return Severity.INFORMATION, f"{key} changed by {warmer:+.1f} K"
-    if fit.apart > _NEW_SHAPE:
+            moved = f"{key} changed by {warmer:+.1f} K"
+            low, high = sorted(warmer * each for each in _PER_KELVIN)
+            if low - _SIGMAS * sigma <= fit.scale <= high + _SIGMAS * sigma:
+                return Severity.INFORMATION, moved
+            word, most = ("grow", high) if fit.scale > 0 else ("shrink", -low)
+            told = f"; {moved}, which would make rings {word} by at most "
+            told += f"{most * 1e6:.0f} ppm"
+    if fit.apart > NEW_SHAPE:
         return Severity.INFORMATION, "the pattern changed its shape as well"
-    return Severity.SUSPECT, "no readback explains it"
+    return Severity.SUSPECT, "no readback explains it" + told
 
 
 def _expected(

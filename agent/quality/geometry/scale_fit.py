@@ -11,7 +11,10 @@ from ringwatch.agent.quality.geometry.maxima_kernels import MOST_RINGS
 from ringwatch.agent.quality.geometry.profiles import Profiles
 from ringwatch.agent.quality.geometry.scale_kernels import NO_RINGS, fit_rings
 
-__all__ = ["ScaleFit", "fit_at_scale"]
+__all__ = ["NEW_SHAPE", "ScaleFit", "fit_at_scale"]
+
+NEW_SHAPE = 0.25
+"""FWHM; rings that move apart by more do not scale, they split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

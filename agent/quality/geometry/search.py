@@ -28,7 +28,16 @@ from ringwatch.agent.quality.geometry.search_kernels import (
     vote,
 )
 
-__all__ = ["Coincidence", "Symmetry", "measure_coincidence", "search_center"]
+__all__ = [
+    "COINCIDES",
+    "Coincidence",
+    "Symmetry",
+    "measure_coincidence",
+    "search_center",
+]
+
+COINCIDES = 0.5
+"""Correlation of sectors about the right centre, at least."""
 
 _LINES = SECTORS // 2
 _LEAST_OVERLAP = 120.0  # bins that face each other

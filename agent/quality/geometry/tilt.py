@@ -10,14 +10,12 @@ import math
 
 from ringwatch.agent.nouns import Flag
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
-from ringwatch.agent.quality.geometry.center import broader
+from ringwatch.agent.quality.geometry.center import BLIND_FWHM, broader
 from ringwatch.agent.quality.geometry.displacement import Pair
 from ringwatch.agent.quality.geometry.ring_center import CenterFit, CenterSearch
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["judge_tilt", "significant_tilt", "why_not_even"]
-
-_BLIND = 1.5  # FWHM; an error bar so large leaves nothing to see
 
 
 def judge_tilt(
@@ -40,7 +38,8 @@ def judge_tilt(
         "tilt_y_deg": math.degrees(fit.tilt.y),
         "tilt_sigma_deg": math.degrees(sigma),
     }
-    if sigma * settings.threshold * fit.radius**2 / fit.distance > _BLIND * fit.fwhm:
+    outermost = sigma * settings.threshold * fit.radius**2 / fit.distance
+    if outermost > BLIND_FWHM * fit.fwhm:
         return not_evaluated(
             flag,
             f"the tilt is known to {math.degrees(sigma):.2f} degrees only: too few "

@@ -24,9 +24,11 @@ from ringwatch.agent.quality.settings import QualitySettings
 __all__ = [
     "LEAST",
     "Comparison",
+    "Unevenness",
     "box_of",
     "compare_light",
     "exposure_ratio",
+    "measure_unevenness",
     "monitor_ratio",
 ]
 
@@ -37,6 +39,7 @@ LEAST = 1e-6
 
 _BOX = 2.5  # FWHM to either side; wide enough for a ring, narrow against a halo
 _LEAST_BOX, _LARGEST_BOX = 5, 60  # bins to either side
+_STRETCHES = 8  # of the radius, with as much light each; wide against a ring's shift
 
 
 class Comparison(NamedTuple):
@@ -92,6 +95,57 @@ def compare_light(profiles: Profiles, reference: Reference) -> Comparison | None
         half,
     )
     return Comparison._make((*parts, half)) if known else None
+
+
+class Unevenness(NamedTuple):
+    """How unevenly the light changed along the radius, beside the change of all of it.
+
+    Attributes
+    ----------
+    trend : float
+        Outermost light over the innermost, less 1, both relative to the reference and
+        by a straight line over the share of the light within a radius.
+    sigma : float
+        Standard deviation of ``trend`` by counting statistics.
+    scatter : float
+        Standard deviation of stretches of the radius about the whole, relative, freed
+        of the noise by counting statistics; 0 where it is less than that.
+    """
+
+    trend: float
+    sigma: float
+    scatter: float
+
+
+def measure_unevenness(profiles: Profiles, reference: Reference) -> Unevenness | None:
+    """Compare stretches of the radius; None where they hold no light to compare."""
+    whole = profiles.whole
+    lit = np.maximum(whole * reference.mean, 0.0)
+    within = np.cumsum(lit)
+    counts = whole * profiles.mean
+    total, before = float(counts.sum()), float(within[-1])
+    if not (0.0 < before < math.inf and 0.0 < total < math.inf):
+        return None
+    spread = whole * profiles.variance / total**2
+    spread += (whole / before) ** 2 * reference.variance
+    place = ((within - lit / 2) / before * _STRETCHES).astype(np.int64)
+    place = np.minimum(place, _STRETCHES - 1)
+    now, then, noise = (
+        np.bincount(place, part, _STRETCHES)
+        for part in (counts / total, lit / before, spread)
+    )
+    kept = np.flatnonzero(then > 0.0)  # a strong ring may fill more than one
+    if kept.size < 2:
+        return None
+    now, then, noise = now[kept], then[kept], noise[kept]
+    change = now / then - 1.0
+    radius = (kept + 0.5) / _STRETCHES
+    radius -= then @ radius
+    moment = float(then * radius @ radius)
+    trend = float(then * radius @ change) / moment
+    sigma = math.sqrt(float(noise * radius @ radius)) / moment
+    power = float(then @ change**2) - float((noise / then).sum() - noise.sum())
+    return Unevenness(trend, sigma, math.sqrt(max(power, 0.0)))
 
 
 def monitor_ratio(

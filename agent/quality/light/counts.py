@@ -40,15 +40,19 @@ def judge_no_beam(
 
     In this order: all zeros; no excess over the dark; brightness against the run's
     reference. Without dark and reference only rings, or scattering that falls off along
-    the radius, prove a beam; else the check says that it cannot tell.
+    the radius, prove a beam; else the check says that it cannot tell. Nor can it where
+    the run's own light would be lost in the noise of so bright a dark. Without a
+    reference nobody knows that light, and what is no more than the dark is no beam.
     """
     if _sums(facts, seen)[0] == 0.0 and not facts.cake.maximum.any():
         return raised(Flag.NO_BEAM, 0.0, "no beam: every pixel is 0")
     ringed = seen.rings is not None and seen.rings.bins.size > 0
-    found = _against_dark(facts, seen, settings, ringed) if facts.dark_frames else None
-    if found is not None:
-        return found
-    if reference is not None and reference.brightness > 0:
+    due = _light_due(facts, reference, settings)
+    if facts.dark_frames:
+        found = _against_dark(facts, seen, settings, ringed, due)
+        if found is not None:
+            return found
+    if reference is not None and due > 0:
         return _against_reference(facts, seen, reference, settings)
     if ringed or _falls_off(facts, seen, settings):
         return clear(Flag.NO_BEAM)
@@ -87,13 +91,26 @@ def judge_low_counts(
     )
 
 
+def _light_due(
+    facts: FrameFacts, reference: Reference | None, settings: QualitySettings
+) -> float:
+    """Counts above the dark that the run's reference lets expect; 0 without one.
+
+    Not per second: where one exposure is unknown, both are taken to be the same.
+    """
+    if reference is None or not reference.brightness > 0:
+        return 0.0
+    return reference.brightness * exposure_ratio(facts, reference, settings)
+
+
 def _against_dark(
-    facts: FrameFacts, seen: Seen, settings: QualitySettings, ringed: bool
+    facts: FrameFacts, seen: Seen, settings: QualitySettings, ringed: bool, due: float
 ) -> Finding | None:
     """What the dark alone decides; None where there is light beyond its noise."""
     total, dark = _sums(facts, seen)
     net = total - dark
-    z = net / _sigma_of_net(facts, seen, total, dark)
+    sigma = _sigma_of_net(facts, seen, total, dark)
+    z, seen_from = net / sigma, settings.threshold * sigma
     if z < -settings.threshold and -net > _OVER_DARK * dark:
         return not_evaluated(
             Flag.NO_BEAM,
@@ -102,11 +119,18 @@ def _against_dark(
         )
     if ringed or z >= settings.threshold:
         return None
+    if 0.0 < due < max(net, 0.0) + seen_from:
+        return not_evaluated(
+            Flag.NO_BEAM,
+            f"{net:.0f} counts above the dark, which holds {dark:.0f}: the "
+            f"{due:.0f} of the run's first frames would be lost in its noise, about "
+            f"{2 * seen_from:.2g} are needed",
+        )
     return raised(
         Flag.NO_BEAM,
         max(net, 0.0) / max(total, 1.0),
         f"no beam: {net:.0f} counts above the dark, which holds {dark:.0f} "
-        f"({z:.1f} sigma)",
+        f"({z:.1f} sigma; {seen_from:.2g} counts would be seen)",
         z=z,
     )
 
@@ -158,8 +182,7 @@ def _against_reference(
     facts: FrameFacts, seen: Seen, reference: Reference, settings: QualitySettings
 ) -> Finding:
     total, dark = _sums(facts, seen)
-    # Not per second: where one exposure is unknown, both are taken to be the same.
-    expected = reference.brightness * exposure_ratio(facts, reference, settings)
+    expected = _light_due(facts, reference, settings)
     fraction = (total - dark) / expected
     z = (fraction - 1.0) * expected / math.sqrt(max(expected, 1.0))
     if fraction >= settings.least_beam and not facts.dark_frames:

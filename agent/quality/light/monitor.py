@@ -1,7 +1,9 @@
 """``beam_drop`` and ``i0_suspect``: does the light on the detector follow the monitor?
 
 A frame and the beam monitor before the sample rise and fall together: decay and top-up
-of the ring, a filter before the monitor. Where they part, the one that jumped is wrong.
+of the ring, a filter before the monitor. Where they part, the one that jumped is wrong;
+but a frame that holds more light than it should found no new beam: the monitor missed
+some, or a filter behind it went out.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from ringwatch.agent.quality.geometry.rings import Profiles
 from ringwatch.agent.quality.light.comparison import (
     LEAST,
     Comparison,
+    measure_unevenness,
     monitor_ratio,
 )
 from ringwatch.agent.quality.settings import QualitySettings
@@ -24,6 +27,9 @@ __all__ = ["LightHistory"]
 
 _LEAST_STEPS = 5
 _REMEMBERED = 32  # frames whose scatter of intensity over I0 is known
+_STEEPEST = 0.7  # of the departure, from the innermost light to the outermost
+_SIGMAS = 2.0  # of that by counting noise, which must not hide a lost beam
+_MOST_SCATTER = 0.45  # of the departure, between stretches of the radius
 
 
 class LightHistory:
@@ -58,7 +64,7 @@ class LightHistory:
         monitor = monitor_ratio(facts, reference, settings, light.total)
         if isinstance(monitor, str):
             return _neither(monitor)
-        return self._decide(light, monitor, settings)
+        return self._decide(seen.profiles, reference, light, monitor, settings)
 
     @property
     def scatter(self) -> float:
@@ -88,6 +94,8 @@ class LightHistory:
 
     def _decide(
         self,
+        profiles: Profiles,
+        reference: Reference,
         light: Comparison,
         monitor: tuple[str, float, float],
         settings: QualitySettings,
@@ -111,14 +119,16 @@ class LightHistory:
         drop = clear(Flag.BEAM_DROP, ratio, z=z, further=further)
         suspect = clear(Flag.I0_SUSPECT, 1.0 / over, z=-z)
         matters = abs(ratio - 1.0) > settings.beam_tolerance
-        if not matters or abs(z) < settings.threshold or not _alike(light, i0, apart):
+        if not matters or abs(z) < settings.threshold:
+            return [drop, suspect]
+        if not (_alike(light, i0, apart) and _even(profiles, reference, over)):
             return [drop, suspect]
         moved = [abs(now - then) for now, then in zip(logs, self._agreed, strict=True)]
         if moved[1] > moved[0]:
             return [drop, _lying(key, i0, light.total, z)]
         if ratio < 1.0:
-            drop = _dropped(ratio, z, further)
-        return [drop, suspect]
+            return [_dropped(ratio, z, further), suspect]
+        return [drop, _too_bright(key, ratio, z)]
 
 
 def _counts(profiles: Profiles) -> float:
@@ -135,6 +145,25 @@ def _alike(light: Comparison, i0: float, apart: float) -> bool:
         parts.append(light.rings)
     departed = [math.log(max(part, LEAST) / i0) for part in parts]
     return all(part / apart > 0.5 for part in departed)
+
+
+def _even(profiles: Profiles, reference: Reference, ratio: float) -> bool:
+    """Whether the light departed by one factor, from the inner rings to the outer.
+
+    Heat and a transition take light from the outer rings and leave the innermost; a
+    robot's next sample has its light elsewhere. Without light there is nothing to see.
+
+    Parameters
+    ----------
+    ratio : float
+        Light over I0, both over the reference's.
+    """
+    uneven = measure_unevenness(profiles, reference)
+    if uneven is None:
+        return True
+    kept = abs(1.0 - 1.0 / ratio)  # beside the whole, of light that did not depart
+    steep = abs(uneven.trend) - _SIGMAS * uneven.sigma > _STEEPEST * kept
+    return not steep and uneven.scatter < _MOST_SCATTER * kept
 
 
 def _dropped(ratio: float, z: float, further: dict[str, float]) -> Finding:
@@ -156,6 +185,19 @@ def _lying(key: str, i0: float, total: float, z: float) -> Finding:
         f"{key} reads {i0 / max(total, LEAST):.1%} of what the frame's light lets "
         f"expect ({abs(z):.0f} sigma), the frame has not changed: do not normalise by "
         "it, look at the monitor",
+        z=-z,
+    )
+
+
+def _too_bright(key: str, ratio: float, z: float) -> Finding:
+    return raised(
+        Flag.I0_SUSPECT,
+        1.0 / ratio,
+        f"the frame holds {ratio:.3g} times the light that {key} lets expect "
+        f"({abs(z):.0f} sigma), and it is the light that changed: a filter behind the "
+        "monitor went out (or was in during the run's first frames), more sample "
+        "came into the beam, or the monitor reads too little; do not normalise by it "
+        "before you know",
         z=-z,
     )
 

@@ -18,6 +18,7 @@ __all__ = ["EdgeHistory", "judge_mask_mismatch"]
 _SIDES = ("left", "right", "up", "down")
 _REMEMBERED = 32  # frames
 _FEWEST = 8  # pixels of a side that can accuse the mask
+_NO_NOISE = np.zeros((2, 4))
 
 
 class EdgeHistory:
@@ -39,7 +40,21 @@ class EdgeHistory:
         row = self._last[self._taken % _REMEMBERED]
         row[0], row[1], row[2] = edges.seen, edges.expected, edges.variance
         self._taken += 1
-        return judge_mask_mismatch(edges, settings, self._last[: self._taken], row)
+        last = self._last[: self._taken]
+        return judge_mask_mismatch(edges, settings, last, row, _noise_of_dark(facts))
+
+
+def _noise_of_dark(facts: FrameFacts) -> NDArray[np.float64]:
+    """At most the variance that the dark's own noise leaves along the edges, (2, 4).
+
+    Of what scatters, less what light does: one dark of as many frames left that.
+    """
+    edges, outliers = facts.cake.edges, facts.cake.outliers
+    if not facts.dark_frames or edges is None:
+        return _NO_NOISE
+    fano = 1.0 if outliers is None else outliers.fano
+    rest = edges.variance - fano * np.maximum(edges.expected, 0.0)
+    return np.asarray(np.maximum(rest, 0.0) / facts.dark_frames, np.float64)
 
 
 def judge_mask_mismatch(
@@ -47,6 +62,7 @@ def judge_mask_mismatch(
     settings: QualitySettings,
     last: NDArray[np.float64] | None = None,
     newest: NDArray[np.float64] | None = None,
+    shared: NDArray[np.float64] | None = None,
 ) -> Finding:
     """Raise where open pixels along one side of the mask lack the counts they should.
 
@@ -68,6 +84,9 @@ def judge_mask_mismatch(
         default of this one alone.
     newest : (3, 2, 4) float64, optional
         Those of this frame. It is judged alone first: sound ones would dilute it.
+    shared : (2, 4) float64, optional
+        Variance of what all the frames have in common, the noise of their dark: it does
+        not average out over them. By default none.
     """
     flag = Flag.MASK_MISMATCH
     if edges is None:
@@ -82,6 +101,7 @@ def judge_mask_mismatch(
         edges.marked,
         newest,
         last,
+        _NO_NOISE if shared is None else shared,
         settings.mask_tolerance,
         settings.threshold,
         bad,
@@ -118,17 +138,21 @@ def _compare_sides(
     marked: NDArray[np.int64],
     newest: NDArray[np.float64],
     last: NDArray[np.float64],
+    shared: NDArray[np.float64],
     tolerance: float,
     threshold: float,
     bad: NDArray[np.bool_],
 ) -> tuple[bool, float, float, float, bool]:
     """Compare the sides in the newest frame and, where none is bad, over ``last``."""
-    found = _look_at_sides(pixels, marked, newest, tolerance, threshold, bad)
+    sums = newest.copy()
+    sums[2] += shared
+    found = _look_at_sides(pixels, marked, sums, tolerance, threshold, bad)
     if bad.any() or last.shape[0] < 2:
         return found
-    sums = np.zeros(newest.shape)
+    sums[:] = 0.0
     for row in last:
         sums += row
+    sums[2] += last.shape[0] ** 2 * shared
     return _look_at_sides(pixels, marked, sums, tolerance, threshold, bad)
 
 

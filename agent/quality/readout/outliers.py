@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,14 @@ from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, rais
 from ringwatch.agent.quality.readout.spot_cells import find_spots
 from ringwatch.agent.quality.settings import QualitySettings
 
-__all__ = ["OutlierHistory", "judge_spots"]
+__all__ = ["OutlierHistory", "judge_spots", "without_lone"]
 
 _LONE = 2  # pixels; a photon spot is spread over more
 _GRAINS = 20  # outliers that are not alone; more, and most of all, are grains
 _BESIDE = 3  # bins; where a cluster is so near, a lone pixel is part of its ring
 _MEMORY = 4  # earlier frames
 _OFTEN = 3  # of them
+_GATHERED = 7.0  # minus the log of the chance that zingers lie on rings so often
 _OF_BIN = 0.01  # of a bin's counts: a false peak that somebody may believe
 _TILE_SHARE = 0.25  # of the counts, where no geometry tells a ring from a spot
 _ONE_SPOT = 0.2  # of the rings' counts: so much matters even in one spot
@@ -106,9 +108,9 @@ def judge_spots(facts: FrameFacts, seen: Seen, settings: QualitySettings) -> Fin
         return _judge_clusters(cake, cake.outliers)
     width = _gap(seen)
     rings = _NO_BINS if seen.rings is None else seen.rings.bins
-    total, maximum = _without_lone(cake, cake.outliers)
+    sound = _without(cake, cake.outliers)
     spots, counts, ringed = find_spots(
-        total, maximum, cake.pixels, cake.outliers.fano, rings, width
+        sound.total, sound.maximum, cake.pixels, cake.outliers.fano, rings, width
     )
     share = counts / (counts + ringed) if counts > 0 else 0.0
     further = {"spots": float(spots)}
@@ -153,15 +155,19 @@ def _why_not(outliers: Outliers | None, seen: Seen) -> str:
         return "single pixels were not looked at"
     if seen.profiles is None:
         return "no geometry that tells a bright pixel from a ring"
-    if outliers.found <= _GRAINS:
-        return ""
-    others = outliers.found - int(_lone(outliers).sum())
-    if others > max(_GRAINS, outliers.found // 2):
+    if _among_grains(outliers):
         return (
             f"{outliers.found} pixels stand out of their rings: among grains or spots "
             "single ones cannot be told"
         )
     return ""
+
+
+def _among_grains(outliers: Outliers) -> bool:
+    if outliers.found <= _GRAINS:
+        return False
+    others = outliers.found - int(_lone(outliers).sum())
+    return others > max(_GRAINS, outliers.found // 2)
 
 
 def _lone(outliers: Outliers) -> NDArray[np.bool_]:
@@ -176,19 +182,54 @@ def _lone(outliers: Outliers) -> NDArray[np.bool_]:
     return small & ~spotted[bins + _BESIDE]
 
 
-def _without_lone(
-    cake: Cake, outliers: Outliers
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sums and maxima of the cells as if lone outliers held what is expected."""
+def without_lone(cake: Cake, seen: Seen) -> Cake:
+    """The cake as if pixels that stand alone held what is expected of them.
+
+    For the rings' centre alone, which moves with each zinger where a ring has few
+    counts; whoever compares light must see all of it. The same cake where there are no
+    such pixels, where they are too many to be listed, or where they are the rings:
+    among grains, or gathered on rings as no zingers are.
+
+    Parameters
+    ----------
+    cake : Cake
+    seen : Seen
+        Of the same frame, with profiles.
+    """
+    outliers = cake.outliers
+    if outliers is None or not outliers.found or outliers.found > outliers.size.size:
+        return cake
+    if _among_grains(outliers) or _on_rings(outliers, cake, seen):
+        return cake
+    return _without(cake, outliers)
+
+
+def _on_rings(outliers: Outliers, cake: Cake, seen: Seen) -> bool:
+    """Whether more of them lie within a FWHM of rings than chance puts there."""
+    if seen.profiles is None or seen.rings is None or not seen.rings.bins.size:
+        return False
+    pixels = cake.pixels.sum(axis=1)
+    near = np.zeros(pixels.size, bool)
+    wide = np.ceil(seen.rings.fwhm / seen.profiles.pitch).astype(np.int64)
+    for middle, bins in zip(seen.rings.bins, wide, strict=True):
+        near[max(middle - bins, 0) : middle + bins + 1] = True
+    there = int(near[outliers.cell // SECTORS].sum())
+    by_chance = outliers.size.size * float(pixels[near].sum()) / max(pixels.sum(), 1)
+    return _odds(there, by_chance) > _GATHERED
+
+
+def _without(cake: Cake, outliers: Outliers) -> Cake:
     lone = _lone(outliers) if outliers.found else _NONE
     if not lone.any():
-        return cake.total, cake.maximum
-    total, maximum = cake.total.copy(), cake.maximum.copy()
-    cell = outliers.cell[lone]
-    above = outliers.value[lone] - outliers.expected[lone]
-    np.subtract.at(total.reshape(-1), cell, above)
-    maximum.reshape(-1)[cell] = outliers.expected[lone]
-    return total, maximum
+        return cake
+    cell, expected = outliers.cell[lone], outliers.expected[lone]
+    value = outliers.value[lone]
+    total, total_sq = cake.total.copy(), cake.total_sq.copy()
+    maximum = cake.maximum.copy()
+    np.subtract.at(total.reshape(-1), cell, value - expected)
+    np.subtract.at(total_sq.reshape(-1), cell, value**2 - expected**2)
+    maximum.reshape(-1)[cell] = expected
+    return replace(cake, total=total, total_sq=total_sq, maximum=maximum)
 
 
 def _judge(

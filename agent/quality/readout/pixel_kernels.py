@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "BLANK",
     "FLAT",
     "FLAT_PIXELS",
     "cells_below",
@@ -30,6 +31,9 @@ Ints = NDArray[np.int64]
 
 FLAT_PIXELS = 6
 """Pixels that a cell must hold for their scatter to be missed."""
+
+BLANK = 0.9
+"""Share of empty pixels in a cell of the reference that proves no light there."""
 
 FLAT = 5.0
 """Counts per pixel; so many never scatter by nothing."""
@@ -195,7 +199,7 @@ def empty_pixels(
         for c in range(sectors):
             s = columns[c]
             known = level[i, min(s, level.shape[1] - 1)]
-            blank = empty.shape[0] > 0 and empty[i, s] >= 0.9
+            blank = empty.shape[0] > 0 and empty[i, s] >= BLANK
             due[i, c] = 0.0 if blank else known * bright * pixels[i, s]
             held[i, c] = own[i] * pixels[i, s]
     seen_sum, due_sum, own_sum = np.zeros((3, sectors))

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from ringwatch.agent.geometry import MASKED_CELL, Binning
 from ringwatch.agent.nouns import Cake, Flag
@@ -13,6 +14,7 @@ from ringwatch.agent.quality.facts import FrameFacts, Reference
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.geometry.ring_center import CenterFit
 from ringwatch.agent.quality.readout.pixel_kernels import (
+    BLANK,
     constant_pixels,
     dim_pixels,
     empty_pixels,
@@ -81,7 +83,8 @@ def judge_misread(
 
     Expected is what the rest of the same ring shows, or what the run's reference shows
     in the same cell. Without either only a frame that is the same everywhere is known
-    to be misread.
+    to be misread. Not evaluated where so few counts are expected that half of the frame
+    could be missing unseen.
     """
     cake, totals = facts.cake, facts.totals
     every = totals.pixels
@@ -98,6 +101,13 @@ def judge_misread(
     lost = 0.0 if reference is None else max(cake.marked - reference.marked, 0.0)
     share = (flat + empty + lost) / (every + lost)
     if share <= settings.misread_tolerance:
+        needed = _counts_needed(cake, totals, reference, settings)
+        if needed:
+            return not_evaluated(
+                Flag.MISREAD,
+                f"{totals.counts:.0f} counts are too few to tell an empty part of the "
+                f"frame from chance: about {needed:.2g} are needed",
+            )
         return clear(Flag.MISREAD, share)
     worst = max((empty, "exactly 0"), (flat, "constant"), (lost, "marked invalid"))
     since = "in the run's reference" if reference else "elsewhere on their rings"
@@ -234,6 +244,35 @@ def _empty_pixels(cake: Cake, totals: Totals, reference: Reference | None) -> fl
         *cells, level, empty, bright, half, _EXPECTED, none, sectors, own
     )
     return float(lost)
+
+
+def _counts_needed(
+    cake: Cake, totals: Totals, reference: Reference | None, settings: QualitySettings
+) -> float:
+    """Counts of a frame of which half could be seen to be missing; 0 where it has them.
+
+    Half of the pixels of all stretches that hold ``_EXPECTED`` counts must be more than
+    what may be missing.
+    """
+    sectors = int(cake.pixels.any(axis=0).sum())
+    ample = _EXPECTED * sectors * cake.pixels.shape[0] / _STRETCH
+    if totals.counts >= ample:
+        return 0.0
+    if reference is None:
+        due = _ring_level(cake)[:, None] * cake.pixels
+    else:
+        bright = lit_ratio(cake.pixels, cake.total, reference.counts)
+        # As in ``empty_pixels``: nothing is expected where nearly all pixels are 0.
+        due = np.where(reference.empty < BLANK, reference.counts * bright, 0.0)
+        due *= cake.pixels
+    due = uniform_filter1d(due, _STRETCH, axis=0, mode="nearest").ravel() * _STRETCH
+    order = np.argsort(-due)
+    judged = np.cumsum(cake.pixels.ravel()[order])
+    last = np.searchsorted(judged, 2.0 * settings.misread_tolerance * totals.pixels)
+    least = float(due[order[min(int(last), due.size - 1)]])
+    if least > _EXPECTED:
+        return 0.0
+    return min(totals.counts * _EXPECTED / least, ample) if least > 0.0 else ample
 
 
 def _ring_mean(cake: Cake) -> NDArray[np.float64]:

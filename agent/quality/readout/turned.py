@@ -17,11 +17,13 @@ from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import Cake, Flag
 from ringwatch.agent.quality.findings import Finding, raised
 from ringwatch.agent.quality.geometry.profiles import make_profiles
-from ringwatch.agent.quality.geometry.search import measure_coincidence
+from ringwatch.agent.quality.geometry.search import (
+    COINCIDES,
+    measure_coincidence,
+)
 
 __all__ = ["Turn", "TurnSearch", "turn_image"]
 
-_SURE = 0.5  # correlation of sectors about the right centre
 _CERTAIN = 10.0  # sigma of it
 _LEAST_SHARP = 4  # sectors
 _TRIES = 3  # frames of a run; a wrong geometry stays wrong
@@ -80,7 +82,7 @@ class TurnSearch:
         for turn in (self._found,) if self._found else tuple(Turn):
             about = measure_coincidence(make_profiles(turned(turn), binning))
             sharp = about.sectors >= _LEAST_SHARP and about.z >= _CERTAIN
-            if sharp and about.correlation > _SURE:
+            if sharp and about.correlation > COINCIDES:
                 self._found, self._looked = turn, 0
                 return raised(
                     Flag.MISREAD,

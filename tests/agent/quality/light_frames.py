@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.geometry import Binning
+from ringwatch.agent.nouns import Flag
 from ringwatch.agent.quality import FrameFacts, QualitySettings
 from ringwatch.agent.quality.facts import Reference, Seen
+from ringwatch.agent.quality.findings import Finding
+from ringwatch.agent.quality.light.monitor import LightHistory
 from ringwatch.agent.quality.look import look_at
 
-__all__ = ["Bench", "split_light"]
+__all__ = ["Bench", "judged", "split_light"]
 
 
 def split_light(rings: Any, counts: float) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -50,3 +53,19 @@ class Bench:
         frames = expected if len(expected) == 3 else expected * 3
         looked = [self.look(e, i, **more) for i, e in enumerate(frames)]
         return Reference.from_frames(looked, self.settings)
+
+
+def judged(
+    bench: Bench,
+    reference: Any,
+    expected: NDArray[Any],
+    history: LightHistory | None = None,
+    settings: QualitySettings | None = None,
+    **readbacks: float,
+) -> tuple[Finding, Finding]:
+    """``beam_drop`` and ``i0_suspect`` of one frame."""
+    facts, seen = bench.look(expected, 3, reference, **readbacks)
+    history = history or LightHistory()
+    drop, suspect = history.judge(facts, seen, reference, settings or bench.settings)
+    assert (drop.flag, suspect.flag) == (Flag.BEAM_DROP, Flag.I0_SUSPECT)
+    return drop, suspect

@@ -28,8 +28,13 @@ def test_fifty_patterns_claim_no_centre_and_no_fault_of_it(shared_data):
     stored = np.load(shared_data / "timeseries_lambda_P02_testasapo1.npz")
     x, y = (stored[name][..., :4036] for name in ("x", "y"))
     x, y = (a.reshape(*a.shape[:-1], -1, 2).mean(axis=-1) for a in (x, y))
-    for quality in judged(x, y, 0.4836):
-        assert quality.word not in (Word.MISALIGNED, Word.BAD)
+    for index, quality in enumerate(judged(x, y, 0.4836)):
+        # The first of every ten was stored twice: all 2018 points are the same.
+        repeated = bool((y[:index] == y[index]).all(axis=-1).any())
+        assert repeated == (index % 10 == 1)
+        assert quality.raised[:1] == (Flag.DUPLICATE,) or not repeated
+        assert quality.word is not Word.MISALIGNED
+        assert (quality.word is Word.BAD) == repeated
         assert quality.states[Flag.BEAM_CENTER] is FlagState.NOT_EVALUATED
         assert quality.states[Flag.TILT] is FlagState.NOT_EVALUATED
 
@@ -74,6 +79,56 @@ def test_half_the_sectors_in_the_dark_are_not_called_clear(rng):
         frame[:dim] *= 0.5
         last = judged(X, [*frames, frame])[-1]
         assert last.states[Flag.SHADOW] is not FlagState.CLEAR, dim
+
+
+@pytest.mark.parametrize("empty", [np.nan, 0.0])
+@pytest.mark.parametrize("n", [32, 36, 72, 100])
+def test_a_gap_is_no_shadow(rng, n, empty):
+    """Sectors known in part have as many pixels less: they lack no light."""
+    frames = [sectors(rng, n=n) for _ in range(6)]
+    for frame in frames:
+        frame[n // 5 : n // 5 + n // 9] = empty
+        frame[n // 2 : n // 2 + 2, 200:500] = empty
+    for quality in judged(X, frames):
+        assert quality.states[Flag.SHADOW] is not FlagState.RAISED
+        assert quality.word is Word.GOOD
+
+
+def test_a_shadow_beside_a_gap_is_seen_all_the_same(rng):
+    frames = [sectors(rng) for _ in range(6)]
+    for frame in frames:
+        frame[8:12] = np.nan
+    frames[-1][20:24] *= 0.5
+    assert Flag.SHADOW in judged(X, frames)[-1].raised
+
+
+def test_a_frame_that_comes_again_is_a_duplicate(rng):
+    frames = [sectors(rng) for _ in range(4)]
+    found = judged(X, [*frames, frames[1], sectors(rng)])
+    assert [Flag.DUPLICATE in q.raised for q in found] == [False] * 4 + [True, False]
+    assert found[4].values["duplicate_of_index"] == 1
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
+@pytest.mark.parametrize("first", [0, 3])
+def test_infinite_points_are_invalid_and_spoil_no_other_frame(rng, value, first):
+    frames = [sectors(rng) for _ in range(5)]
+    frames[first][7, 100:103] = value
+    for index, quality in enumerate(judged(X, frames)):
+        assert quality.word is (Word.BAD if index == first else Word.GOOD)
+        if index == first:
+            assert quality.primary is Flag.INVALID_VALUES
+            assert quality.values["invalid_pixels"] == 3
+
+
+def test_points_below_zero_are_sound_and_counted(rng):
+    """As those of floating point frames are: a background was subtracted before."""
+    frames = [sectors(rng) - 39.0 for _ in range(4)]
+    below = int((frames[0] < 0.0).sum())
+    assert below > 1000
+    assert caked_facts(frames[0], caked_binning(X), 0).cake.negative == below
+    for quality in judged(X, frames):
+        assert quality.states[Flag.INVALID_VALUES] is FlagState.CLEAR
 
 
 def test_a_frame_without_numbers_is_bad_and_the_run_goes_on(rng):

@@ -71,3 +71,37 @@ def test_a_little_above_a_bright_dark_is_not_called_darkness(
     if excess == 0.004:
         assert finding.state is FlagState.NOT_EVALUATED
         assert "a faint beam or a warmer sensor" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("light", "level", "state", "lost"),
+    [
+        (1e4, 120.0, FlagState.NOT_EVALUATED, FlagState.NOT_EVALUATED),
+        (1e4, 1.0, FlagState.CLEAR, FlagState.RAISED),
+        (1e6, 120.0, FlagState.CLEAR, FlagState.RAISED),
+    ],
+)
+def test_light_that_the_dark_would_hide_is_not_called_lost(
+    light, level, state, lost, rings, binning, facts, rng
+):
+    """1e4 counts are 1.7 sigma of the bright dark, whether the beam is there or not."""
+    mean = rings.mean(counts=light)
+    first = facts(rng.poisson(mean).astype(np.uint32), binning)
+    reference = Reference.from_frames([(first, look_at(first, binning))] * 3, SETTINGS)
+    dark = [rng.poisson(level, mean.shape).astype(np.uint32) for _ in range(8)]
+
+    def judged(share):
+        frame = rng.poisson(level + share * mean).astype(np.uint32)
+        fact = facts(frame, binning, dark=dark)
+        return judge_no_beam(fact, look_at(fact, binning), reference, SETTINGS)
+
+    assert judged(1.0).state is state
+    dump = judged(0.0)
+    assert dump.state is lost
+    if lost is FlagState.NOT_EVALUATED:
+        assert "are needed" in dump.sentence
+        fact = facts(rng.poisson(level + mean).astype(np.uint32), binning, dark=dark)
+        # Without a reference nobody knows what light is due: no more than the dark.
+        alone = judge_no_beam(fact, look_at(fact, binning), None, SETTINGS)
+        assert alone.state is FlagState.RAISED
+        assert "counts would be seen" in alone.sentence

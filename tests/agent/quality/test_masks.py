@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import FlagState
 from ringwatch.agent.quality import QualitySettings
-from ringwatch.agent.quality.readout.masks import judge_mask_mismatch
+from ringwatch.agent.quality.readout.masks import EdgeHistory, judge_mask_mismatch
+from ringwatch.agent.reduction import Reduction
 
 SETTINGS = QualitySettings()
 DEAD = np.zeros((512, 512), bool)
@@ -144,6 +147,49 @@ def test_a_dark_takes_the_pedestal_away(judge_mask, rings, rng):
     assert judge_mask(frame, DEAD, dark=dark).state is FlagState.CLEAR
     finding = judge_mask(frame, np.roll(DEAD, 1, 1), dark=dark)
     assert finding.state is FlagState.RAISED
+
+
+def patterned(level):
+    """A dark of modules of their own level each, that glows along the gaps."""
+    y, x = np.indices(DEAD.shape)
+    module = np.array([[1.0, 0.5], [1.6, 2.0], [0.6, 1.3]])[y * 3 // 512, x * 2 // 512]
+    beside = np.minimum(np.abs(y - 100), np.abs(y - 316))
+    return level * (module + 6.0 * np.exp(-beside / 3.0))
+
+
+@pytest.mark.parametrize("level", [5.0, 50.0])
+@pytest.mark.parametrize("dead_reads", [True, False])
+def test_a_patterned_dark_is_no_fault_of_the_mask(
+    judge_mask, rings, rng, level, dead_reads
+):
+    light, below = rings.mean(counts=1e7), patterned(level)
+    light[DEAD] = 0.0
+    if not dead_reads:
+        below[DEAD] = 0.0
+    for _ in range(3):
+        dark = [rng.poisson(below).astype(np.uint16) for _ in range(4)]
+        frame = rng.poisson(light + below).astype(np.uint16)
+        for mask in (DEAD, grown(DEAD, 3)):
+            assert judge_mask(frame, mask, dark=dark).state is FlagState.CLEAR
+        for axis in (0, 1):
+            finding = judge_mask(frame, np.roll(DEAD, 1, axis), dark=dark)
+            assert finding.state is FlagState.RAISED
+
+
+def test_the_noise_of_one_dark_does_not_add_up_to_a_fault(facts, masked, rings, rng):
+    """All frames share it: over 32 frames it is as large as in one."""
+    light = rings.mean(counts=1.5e5)
+    light[DEAD] = 0.0
+    reduction = Reduction(masked(DEAD))
+    known = facts(rng.poisson(light + 20.0).astype(np.uint16), masked(DEAD))
+    for _ in range(12):
+        dark = reduction.prepare_dark([rng.poisson(20.0, DEAD.shape).astype(np.uint16)])
+        history = EdgeHistory()
+        for _ in range(32):
+            frame = rng.poisson(light + 20.0).astype(np.uint16)
+            cake = reduction.cake(frame, dark)
+            found = history.judge(replace(known, cake=cake, dark_frames=1), SETTINGS)
+            assert found.state is not FlagState.RAISED, found.sentence
 
 
 def test_without_a_mask_or_a_geometry_nobody_can_tell(facts, binning, rings, rng):

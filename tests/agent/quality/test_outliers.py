@@ -67,6 +67,28 @@ def test_zingers_are_other_pixels_each_time(watch, rings, rng, counts):
         )
 
 
+@pytest.mark.parametrize(("count", "value"), [(300, 30), (600, 10), (1000, 100)])
+def test_zingers_of_a_dim_frame_do_not_hide_behind_their_scatter(
+    watch, rings, rng, count, value
+):
+    """With one in nearly every ring, whole rings say nothing of counting noise."""
+    fault = Zingers(first=0, count=count, value=value)
+    for index in range(3):
+        frame = rng.poisson(rings.mean(counts=1e4)).astype(np.uint32)
+        _, zingers, _ = watch(fault.corrupt(frame, None, rng), index)
+        assert zingers.state is RAISED
+        assert zingers.value == pytest.approx(count, rel=0.1)
+
+
+@pytest.mark.parametrize("counts", [1e4, 1e5])
+def test_photons_of_many_counts_are_no_zingers(watch, rings, rng, counts):
+    """An integrating detector of 20 counts a photon: no pixel holds less."""
+    for index in range(3):
+        photons = rng.poisson(rings.mean(counts=counts / 20))
+        _, zingers, _ = watch((20 * photons).astype(np.uint32), index)
+        assert zingers.state is CLEAR
+
+
 @pytest.mark.parametrize("first", [0, 3])
 @pytest.mark.parametrize("count", [1, 200])
 def test_hot_pixels_stay(watch, rings, rng, first, count):

@@ -98,6 +98,27 @@ def test_half_read_frames_and_lost_modules(judge, frame, where, value, share):
     assert quality.values["misread_fraction"] == pytest.approx(share, abs=0.4 * share)
 
 
+@pytest.mark.parametrize("before", [0, 3])
+@pytest.mark.parametrize("counts", [1e3, 4e3, 1e5, 1e7])
+def test_half_a_frame_too_dim_to_be_missed(facts, binning, rings, rng, counts, before):
+    """Half read is seen, or not evaluated; a sound frame of such counts no more."""
+    seen = []
+    for half in (False, True):
+        fold = QualityFold(QualitySettings(), binning)
+        for index in range(before + 1):
+            frame = rng.poisson(rings.mean(counts=counts)).astype(np.uint32)
+            if half and index == before:
+                frame[256:] = 0
+            quality = fold.judge(facts(frame, binning, index=index))
+        seen.append(quality.states[Flag.MISREAD])
+    dim = counts < 1e4
+    if dim:
+        assert "counts are too few" in quality.why_not[Flag.MISREAD]
+        assert "are needed" in quality.why_not[Flag.MISREAD]
+    assert seen[0] is (FlagState.NOT_EVALUATED if dim else FlagState.CLEAR)
+    assert seen[1] is (FlagState.NOT_EVALUATED if dim else FlagState.RAISED)
+
+
 def test_a_beamstop_and_faint_frames_are_not_misread(judge, rings, rng):
     y, x = np.indices((512, 512)) - 256
     mean = rings.mean()

@@ -47,8 +47,59 @@ def test_the_exposure_is_found_and_must_be_a_time(name: str) -> None:
 
 
 def test_a_temperature_is_found_anywhere_in_a_name() -> None:
-    for name in ("cryo_temperature", "temperature_sample", "LakeshoreTemperatureA"):
+    for name in (
+        "cryo_temperature",
+        "temperature_sample",
+        "LakeshoreTemperatureA",
+        "sample_sensor_temperature",
+        "monoclinic_temperature",
+    ):
         assert find_readback({name: 1.0}, None, parts=("temperature",)) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "detector_temperature",
+        "det_temperature",
+        "det1_cam_temperature_actual",
+        "pilatus_cam_temperature",
+        "DetectorTemperature",
+        "roomTemperature",
+        "hutchC_temperature",
+        "temperature_ambient",
+        "cabinet_temperature",
+        "chiller_temperature",
+        "cooling_water_temperature",
+        "mono_crystal_temperature",
+        "monochromator_temperature",
+        "dcm_temperature",
+        "camera_temperature",
+        "sensor_temperature",
+    ],
+)
+def test_a_temperature_of_something_else_is_not_the_samples(name: str) -> None:
+    parts = ("temperature",)
+    assert find_readback({name: 1.0}, None, parts=parts) is None
+    assert find_readback({name: 1.0, "zz_temperature": 2.0}, None, parts=parts) == (
+        "zz_temperature"
+    )
+    assert find_readback({name: 1.0}, name, parts=parts) == name  # the user says so
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cryostream_temperature", "monoclinic_temperature", "detwinned_temperature"],
+)
+def test_a_word_within_a_word_takes_no_temperature_away(name: str) -> None:
+    assert find_readback({name: 1.0}, None, parts=("temperature",)) == name
+
+
+def test_the_samples_own_temperature_is_preferred() -> None:
+    readbacks = {"furnace_temperature": 1.0, "sample_temperature": 2.0}
+    assert find_readback(readbacks, None, parts=("temperature",)) == (
+        "sample_temperature"
+    )
 
 
 def test_what_is_not_finite_enters_as_nan() -> None:

@@ -153,15 +153,18 @@ def cause(profile, reference, rng):
     """Of rings that changed by ``ppm``, by readbacks then and now; 0.5 m, 74.5 keV."""
     fact, _ = profile()
 
-    def found(ppm, then, now, *, keys=None, distance=0.5, energy=74.5):
+    def found(
+        ppm, then, now, *, keys=None, distance=0.5, energy=74.5, apart=0.0, **more
+    ):
         facts = replace(
             fact,
             ref=FrameRef.without_pixels("run", 0, now),
             distance_m=distance,
             energy_kev=energy,
         )
-        fit = replace(fit_of(rng), scale=1e-6 * ppm)
-        settings = QualitySettings(geometry_keys=tuple(now) if keys is None else keys)
+        fit = replace(fit_of(rng), scale=1e-6 * ppm, apart=apart)
+        keys = tuple(now) if keys is None else keys
+        settings = QualitySettings(geometry_keys=keys, **more)
         before = replace(reference, readbacks=then)
         return cause_of_scale(facts, before, fit, 2e-5, settings)
 
@@ -220,3 +223,50 @@ def test_a_geometry_that_nobody_told_leaves_a_reading_its_sign(cause):
     grown, shrunk = {"detector_distance": 1002.0}, {"detector_distance": 998.0}
     assert cause(2000.0, then, grown, distance=nan)[0] is MISALIGNED
     assert cause(2000.0, then, shrunk, distance=nan)[0] is SUSPECT
+
+
+INFORMATION = Severity.INFORMATION
+
+
+@pytest.mark.parametrize(
+    ("ppm", "warmer", "severity"),
+    [
+        (-600.0, 50.0, INFORMATION),  # aluminium has 23 ppm/K, ceramics 5 to 10
+        (-4900.0, 50.0, INFORMATION),
+        (450.0, 50.0, INFORMATION),  # ZrW2O8 shrinks by 9 ppm/K when warmed
+        (4900.0, -50.0, INFORMATION),
+        (-900.0, -50.0, INFORMATION),
+        (-150.0, 1.5, INFORMATION),
+        (-200.0, 1.5, INFORMATION),  # within three times 20 ppm, the rings' own error
+        (-300.0, 1.5, SUSPECT),
+        (-6000.0, 50.0, SUSPECT),
+        (2000.0, 50.0, SUSPECT),
+        (-2000.0, -50.0, SUSPECT),
+        (-90.0, 0.9, SUSPECT),  # less than the tolerance
+        (-90.0, float("nan"), SUSPECT),
+    ],
+)
+def test_a_temperature_explains_what_solids_do(cause, ppm, warmer, severity):
+    then, now = {"temperature": 300.0}, {"temperature": 300.0 + warmer}
+    found, why = cause(ppm, then, now, keys=())
+    assert found is severity
+    assert ("no readback explains it" in why) == (severity is SUSPECT)
+
+
+def test_a_temperature_that_explains_too_little_is_told(cause):
+    then, now = {"oven_temperature": 300.0}, {"oven_temperature": 350.0}
+    assert cause(2000.0, then, now, keys=())[1] == (
+        "no readback explains it; oven_temperature changed by +50.0 K, which would "
+        "make rings grow by at most 1000 ppm"
+    )
+    assert cause(-6000.0, then, now, keys=())[1].endswith("shrink by at most 5000 ppm")
+    # A transition within that interval changes the shape as well.
+    assert cause(2000.0, then, now, keys=(), apart=0.3)[0] is INFORMATION
+
+
+@pytest.mark.parametrize("name", ["detector_temperature", "det_temperature"])
+def test_a_detector_that_warms_up_is_no_sample(cause, name):
+    then, now = {name: 300.0}, {name: 310.0}
+    assert cause(-500.0, then, now, keys=()) == (SUSPECT, "no readback explains it")
+    found = cause(-500.0, then, now, keys=(), temperature_key=name)
+    assert found == (INFORMATION, f"{name} changed by +10.0 K")

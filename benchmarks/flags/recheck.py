@@ -1,0 +1,75 @@
+"""Hours of finished pieces kept over a change of code that changes no outcome."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ringwatch.benchmarks.flags.ledger import Ledger, LedgerError, work_of
+from ringwatch.benchmarks.flags.task import Task
+
+__all__ = ["recheck"]
+
+
+def recheck(
+    path: Path, work: Mapping[str, Any], every: Mapping[str, Task], number: int
+) -> Iterator[str]:
+    """Repeat pieces of a ledger with today's code, then have it belong to that.
+
+    A faster kernel or a moved module decides nothing; a sample of pieces shows it. The
+    ledger remembers how many were repeated. Nothing is done where the code is the same.
+    A change that does decide something needs a new ledger, even if the sample is equal.
+
+    Parameters
+    ----------
+    path : Path
+        Of the ledger.
+    work : mapping
+        As the ledger would have it today.
+    every : mapping of str to Task
+        All pieces of the ledger by name.
+    number : int
+        Pieces to repeat, drawn by the code's hash.
+
+    Yields
+    ------
+    str
+        Name of a piece that came out the same.
+
+    Raises
+    ------
+    LedgerError
+        If one comes out differently, or the ledger is of other work altogether.
+    """
+    before = work_of(path)
+    if not before or before == dict(work):
+        return
+    if before | {"code": work["code"]} != dict(work):
+        raise LedgerError(
+            f"{path} belongs to other work ({before}): go on with the same seed, sizes "
+            "and version, or name another folder"
+        )
+    ledger = Ledger(path, before)
+    done = dict(ledger.results())
+    unknown = sorted(done.keys() - every.keys())
+    if unknown:
+        raise LedgerError(
+            f"{path} holds pieces that today's benchmark does not have, such as "
+            f"{unknown[0]!r}: name another folder"
+        )
+    names = sorted(done)
+    rng = np.random.default_rng(int(work["code"], 16))
+    chosen = rng.choice(len(names), min(number, len(names)), replace=False)
+    for name in (names[k] for k in sorted(chosen)):
+        again = json.loads(json.dumps(every[name].do(*every[name].arguments)))
+        if again != done[name]:
+            raise LedgerError(
+                f"{path}: {name!r} comes out differently with today's code: its pieces "
+                "must be done again, in another folder"
+            )
+        yield name
+    ledger.adopt(work["code"], len(chosen))

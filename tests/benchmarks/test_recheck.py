@@ -1,0 +1,55 @@
+"""Ledgers of earlier code: taken over only if pieces come out the same again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ringwatch.benchmarks.flags.ledger import Ledger, LedgerError
+from ringwatch.benchmarks.flags.recheck import recheck
+from ringwatch.benchmarks.flags.task import Task
+
+OLD, NEW = {"code": "0a", "seed": 1}, {"code": "0b", "seed": 1}
+
+
+def doubled(number: int) -> dict[str, int]:
+    return {"twice": 2 * number}
+
+
+PIECES = {str(k): Task("alarms", str(k), doubled, (k,)) for k in range(9)}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A ledger of earlier code, with nine pieces."""
+    ledger = Ledger(tmp_path / "a.jsonl", OLD)
+    for name, task in PIECES.items():
+        ledger.add(name, task.do(*task.arguments))
+    return ledger.path
+
+
+def test_equal_pieces_are_taken_over(path: Path) -> None:
+    with pytest.raises(LedgerError, match="--recheck"):
+        Ledger(path, NEW)
+    assert len(set(recheck(path, NEW, PIECES, 4))) == 4
+    ledger = Ledger(path, NEW)
+    assert len(ledger) == 9
+    assert ledger.rechecked == [{"from": "0a", "pieces": 4}]
+    assert not list(recheck(path, NEW, PIECES, 4))
+
+
+def test_a_piece_that_differs_keeps_the_ledger_as_it_is(path: Path) -> None:
+    pieces = PIECES | {"7": Task("alarms", "7", doubled, (8,))}
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match=r"'7' comes out differently.*another folder"):
+        list(recheck(path, NEW, pieces, 9))
+    assert path.read_bytes() == before
+
+
+def test_other_work_is_not_taken_over(path: Path) -> None:
+    with pytest.raises(LedgerError, match="belongs to other work"):
+        list(recheck(path, {"code": "0b", "seed": 2}, PIECES, 9))
+    few = {name: task for name, task in PIECES.items() if name != "3"}
+    with pytest.raises(LedgerError, match="'3'"):
+        list(recheck(path, NEW, few, 9))
