@@ -200,6 +200,7 @@ def test_wrong_maps_and_scales_are_refused() -> None:
         draw_moments(rates_of(rate), scale=float("nan"), key=1)
 
 
+@pytest.mark.alone
 def test_a_cake_is_drawn_in_milliseconds() -> None:
     cells = (np.arange(1024 * 1024) // 45).astype(np.uint16)
     cells[cells >= 23_000] = 65535

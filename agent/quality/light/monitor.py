@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from ringwatch.agent.nouns import Flag
+from ringwatch.agent.nouns import Flag, FlagState
 from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen, find_readback
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.geometry.rings import Profiles
@@ -64,7 +64,14 @@ class LightHistory:
         monitor = monitor_ratio(facts, reference, settings, light.total)
         if isinstance(monitor, str):
             return _neither(monitor)
-        return self._decide(seen.profiles, reference, light, monitor, settings)
+        found = self._decide(seen.profiles, reference, light, monitor, settings)
+        drop, suspect = found
+        flooded = light.total > (1.0 + settings.beam_tolerance) * monitor[2]
+        flooded = flooded and bool(facts.cake.saturated.any())
+        if flooded and suspect.state is FlagState.RAISED:
+            why = "pixels are at full scale: the light is the fault, and not known"
+            return [drop, not_evaluated(Flag.I0_SUSPECT, why)]
+        return found
 
     @property
     def scatter(self) -> float:
