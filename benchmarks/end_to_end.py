@@ -1,0 +1,300 @@
+"""From a document to a published verdict: `python benchmarks/end_to_end.py`.
+
+Frames of CeO2 in an HDF5 file, bitshuffle-LZ4, one a chunk, as detectors write them,
+and the documents of a step scan of them (StreamResource, a StreamDatum and an event a
+frame), made by event-model. Four callbacks take the same documents in this process, in
+turns, and each publishes on 0MQ; a subscriber on the loopback counts, and the clock
+stops when it has a message for each frame and the end of the run:
+
+- ours: `Agent`, with cake, second look, all flags and the shipped network;
+- naive: h5py, pyFAI's `integrate1d_ng` as most people call it (bbox-csr), the same
+  network in eager torch;
+- best pyFAI: h5py, its fastest engine (no-csc), the network in ONNX Runtime;
+- floor: h5py, a sum over the pixels and their index, the network on a fixed pattern.
+
+One thread a worker. Median of the rounds, milliseconds a frame. No peer looks at a
+single flag. "same label" is the share of frames to which a peer gives our label.
+
+For example: `python benchmarks/end_to_end.py --mpx 1 4 --frames 40 --json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+# After the environment is set, which numpy, torch and pyFAI read once.
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyFAI
+import torch
+import zmq
+from numpy.typing import NDArray
+from rich.console import Console
+
+from ringwatch.agent import Agent
+from ringwatch.agent.sinks.zmq import ZmqSink
+from ringwatch.agent.wire.messages import decode
+from ringwatch.benchmarks.frame_file import DATA_KEY, FrameFile
+from ringwatch.benchmarks.peers import (
+    BINS,
+    LEAST_REPEATS,
+    POLARIZATION,
+    edge_of,
+    integrate,
+    median_ms,
+    ratio,
+    read_floor,
+    show_json,
+    show_table,
+    take_turns,
+)
+from ringwatch.models.classifier import Classifier
+
+Spectrum = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""q (n,), 1/Angstrom, and intensity and sigma (n,) of the bins that were measured."""
+
+Taker = Callable[[str, dict[str, Any]], None]
+"""A Bluesky callback."""
+
+OURS, NAIVE, BEST, FLOOR = "ours", "naive", "best pyFAI", "floor"
+_PATIENCE_S = 120.0
+_ASKED = (
+    "Asked of ours: at 1 Mpx at least 6 times faster than naive and 2 times than best "
+    "pyFAI; at 4 Mpx 8 and 3 times."
+)
+
+
+class Callback:
+    """What a beamline would write itself: a Bluesky callback around pyFAI.
+
+    Parameters
+    ----------
+    reduce : callable
+        From the pixels (y, x) to a spectrum.
+    classifier : Classifier
+    sink : ZmqSink
+        Where its answers are published.
+    """
+
+    def __init__(
+        self,
+        reduce: Callable[[NDArray[Any]], Spectrum],
+        classifier: Classifier,
+        sink: ZmqSink,
+    ) -> None:
+        self._reduce = reduce
+        self._classifier, self._sink = classifier, sink
+        self._file: h5py.File | None = None
+        self._frames: h5py.Dataset | None = None
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Take one Bluesky document, and work it off."""
+        if name == "stream_resource":
+            path = str(doc["uri"]).removeprefix("file://localhost")
+            self._file = h5py.File(path, "r", locking=False)
+            self._frames = self._file[doc["parameters"]["dataset"]]
+        elif name == "stream_datum":
+            for index in range(doc["indices"]["start"], doc["indices"]["stop"]):
+                self._judge(index)
+        elif name == "stop" and self._file is not None:
+            self._file.close()
+            self._sink.put("stop", doc)
+
+    def _judge(self, index: int) -> None:
+        assert self._frames is not None
+        q, intensity, sigma = self._reduce(self._frames[index])
+        label = self._classifier.predict(q, intensity, sigma).label
+        data = {"label": label, "intensity": intensity, "sigma": sigma}
+        self._sink.put("event", {"seq_num": index + 1, "data": data})
+
+
+class Subscriber:
+    """Listens on the loopback and keeps the messages of one round."""
+
+    def __init__(self, sink: ZmqSink) -> None:
+        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+        self._socket.setsockopt(zmq.RCVHWM, 0)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.connect(sink.address)
+        self._socket.subscribe(b"")
+        if not sink.wait_for_subscriber(10.0):
+            raise SystemExit(f"nobody can subscribe to {sink.address}")
+
+    def take(self) -> list[bytes]:
+        """Wait for the end of the run; gives the messages of its verdicts, packed."""
+        messages: list[bytes] = []
+        while self._socket.poll(int(_PATIENCE_S * 1e3)):
+            message = self._socket.recv()
+            name = message.split(b" ", 2)[1]
+            if name == b"stop":
+                return messages
+            if name == b"event":
+                messages.append(message)
+        raise SystemExit(f"a run of {len(messages)} verdicts did not end")
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._socket.close()
+
+
+def callbacks(store: FrameFile, sink: ZmqSink) -> dict[str, Callback]:
+    """The peers and the floor, over the geometry and the mask that we get too."""
+    integrator = pyFAI.load(str(store.poni))
+    unused = np.load(store.mask).astype(np.int8)
+    index = np.arange(store.edge**2).astype(np.uint16)
+
+    def by_engine(engine: str) -> Callable[[NDArray[Any]], Spectrum]:
+        def reduce(frame: NDArray[Any]) -> Spectrum:
+            found = integrate(integrator, frame, unused, engine)
+            use = found.count > 0
+            return found.radial[use], found.intensity[use], found.sigma[use]
+
+        return reduce
+
+    with h5py.File(store.path, "r", locking=False) as file:
+        fixed = by_engine("no-csc")(file["data"][0])
+
+    def add_up(frame: NDArray[Any]) -> Spectrum:
+        read_floor(frame.reshape(-1), index)
+        return fixed
+
+    onnx = Classifier.load(backend="onnx")
+    eager = Classifier.load(backend="torch", device="cpu")
+    return {
+        NAIVE: Callback(by_engine("bbox-csr"), eager, sink),
+        BEST: Callback(by_engine("no-csc"), onnx, sink),
+        FLOOR: Callback(add_up, onnx, sink),
+    }
+
+
+def measure(
+    edge: int, folder: Path, *, frames: int = 100, repeats: int = 5
+) -> list[dict[str, Any]]:
+    """All ways over one file, in turns, each round a scan of its own.
+
+    Parameters
+    ----------
+    edge : int
+        Of the square frames, pixels.
+    folder : Path
+        For the file; ``frames * edge**2 * 2`` bytes at most.
+    frames : int
+        Of a scan.
+    repeats : int
+        Rounds.
+
+    Returns
+    -------
+    list of dict
+        One row a way: milliseconds a frame, ratios, verdicts counted.
+    """
+    torch.set_num_threads(1)
+    store = FrameFile.write(folder, edge, frames)
+    sink = ZmqSink("tcp://127.0.0.1:0", limit=4 * frames + 100)
+    agent = Agent(
+        poni=store.poni,
+        mask=store.mask,
+        detector=DATA_KEY,
+        npt=BINS,
+        polarization=POLARIZATION,
+        classifier="onnx",
+        sinks=(sink,),
+    )
+    subscriber = Subscriber(sink)
+    heard: dict[str, list[bytes]] = {}
+    try:
+        if not agent.wait_idle(_PATIENCE_S):
+            raise SystemExit("the agent is not ready: is the machine overloaded?")
+        takers: dict[str, Taker] = {OURS: agent.feed, **callbacks(store, sink)}
+        ways = {
+            way: _scans(store, repeats, way, take, subscriber, heard)
+            for way, take in takers.items()
+        }
+        taken = take_turns(ways, repeats)
+    finally:
+        agent.close()
+        subscriber.close()
+    return [_row(way, taken, heard, store) for way in taken]
+
+
+def _scans(
+    store: FrameFile,
+    repeats: int,
+    way: str,
+    take: Taker,
+    subscriber: Subscriber,
+    heard: dict[str, list[bytes]],
+) -> Callable[[int], object]:
+    """What feeds one way with a scan a round; the documents are made beforehand."""
+    ready = [store.documents() for _ in range(repeats + 1)]  # one to warm up
+
+    def scan(turn: int) -> None:
+        for name, doc in ready.pop():
+            take(name, doc)
+        heard[way] = subscriber.take()
+
+    return scan
+
+
+def _row(
+    way: str,
+    taken: dict[str, list[float]],
+    heard: dict[str, list[bytes]],
+    store: FrameFile,
+) -> dict[str, Any]:
+    labels = {w: [decode(m).doc["data"]["label"] for m in heard[w]] for w in heard}
+    same = [a == b for a, b in zip(labels[OURS], labels[way], strict=False)]
+    return {
+        "mpx": store.edge**2 / 2**20,
+        "way": way,
+        "ms": median_ms(taken[way], store.frames),
+        "fastest_ms": min(taken[way]) / store.frames * 1e3,
+        "faster_than_naive": ratio(taken[NAIVE], taken[way]),
+        "faster_than_best_pyfai": ratio(taken[BEST], taken[way]),
+        "times_the_floor": ratio(taken[way], taken[FLOOR]),
+        "frames": store.frames,
+        "verdicts": len(heard[way]),
+        "same_label": None if way == FLOOR else sum(same) / store.frames,
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sizes: dict[str, Any] = {"nargs": "+", "type": float, "default": [1.0, 4.0]}
+    parser.add_argument("--mpx", **sizes, help="sizes of frames, 2^20 pixels (1 4)")
+    parser.add_argument("--frames", type=int, default=100, help="of a scan (100)")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds, 5 at least (5)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    if options.repeats < LEAST_REPEATS:
+        parser.error(f"--repeats {options.repeats}: {LEAST_REPEATS} at least")
+    if options.frames < 1:
+        parser.error(f"--frames {options.frames}: 1 at least")
+    rows: list[dict[str, Any]] = []
+    for mpx in options.mpx:
+        with (
+            Console(stderr=True).status(f"{mpx:g} Mpx"),
+            tempfile.TemporaryDirectory(prefix="ringwatch-end-to-end-") as folder,
+        ):
+            each = {"frames": options.frames, "repeats": options.repeats}
+            rows += measure(edge_of(mpx), Path(folder), **each)
+    if options.json:
+        show_json(rows)
+    else:
+        show_table(rows, "From a document to a published verdict, ms a frame", _ASKED)
+
+
+if __name__ == "__main__":
+    main()
