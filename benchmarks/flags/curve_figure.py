@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    FixedLocator,
-    FuncFormatter,
-    LogLocator,
-    NullFormatter,
-    NullLocator,
-)
+from matplotlib.ticker import NullLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from ringwatch.agent.nouns import Flag
+from ringwatch.benchmarks.flags.axis_scale import scale
 from ringwatch.benchmarks.flags.case import Case
 from ringwatch.benchmarks.flags.cases import CASES
-from ringwatch.benchmarks.flags.curves import ENOUGH, Limit, limits, place_of
+from ringwatch.benchmarks.flags.curves import (
+    ENOUGH,
+    Limit,
+    limits,
+    place_of,
+    statistical_limit,
+)
 
 __all__ = ["curve_figure"]
 
@@ -55,8 +56,9 @@ def curve_figure(case: str, rows: Sequence[Row]) -> Figure:
     """Recall against amplitude at each level of counts, and the values beneath it.
 
     From the weakest amplitude that is seen in 95 of 100 trials a line falls to the
-    axis. Where nothing is injected the marks are hollow. The values show whether a flag
-    that is silent measures the fault all the same.
+    axis; a triangle on it is the statistical limit. Where nothing is injected the marks
+    are hollow. The values show whether a flag that is silent measures the fault all the
+    same.
 
     Parameters
     ----------
@@ -78,7 +80,10 @@ def curve_figure(case: str, rows: Sequence[Row]) -> Figure:
     _draw_recall(every[0], case, shown)
     if values:
         _draw_values(every[1], about, values)
-    _scale(every[0], "x", [r["amplitude"] for r in shown])
+    least = [statistical_limit(line, about) for _, _, line in _levels(shown)]
+    most = max(r["amplitude"] for r in shown)
+    within = [limit for limit in least if limit is not None and limit < most]
+    scale(every[0], "x", [r["amplitude"] for r in shown] + within)
     every[-1].set_xlabel(f"{case} ({_unit(about.unit)})")
     _draw_legend(figure, every[0])
     return figure
@@ -145,6 +150,18 @@ def _draw_recall(axes: Axes, case: str, rows: Sequence[Row]) -> None:
                 color=style.colour,
                 linewidth=0.8,
                 transform=_beside(axes, style),
+            )
+        least = statistical_limit(line, about)
+        if least is not None:
+            axes.plot(
+                [least],
+                [_FLOOR],
+                marker="^",
+                markersize=9,
+                color=style.colour,
+                markeredgecolor="white",
+                clip_on=False,
+                zorder=4,
             )
     if about.target is not None:
         axes.axvline(about.target, color=_GREY, linewidth=6, alpha=0.2, label=_ASKED)
@@ -239,15 +256,18 @@ def _values(about: Case, rows: Sequence[Row]) -> list[tuple[Row, float]]:
 def _draw_values(axes: Axes, about: Case, values: Sequence[tuple[Row, float]]) -> None:
     """Found over injected, or the flag's value, against the amplitude."""
     value_of = {id(row): value for row, value in values}
+    scatter = "value_scatter" if about.injected is None else "recovered_scatter"
     for _, style, line in _levels([row for row, _ in values]):
-        axes.plot(
+        axes.errorbar(
             [r["amplitude"] for r in line],
             [value_of[id(r)] for r in line],
+            yerr=[r.get(scatter) or 0.0 for r in line],
             color=style.colour,
             linestyle=style.line,
             marker=style.marker,
             markersize=4,
             linewidth=1.0,
+            elinewidth=0.8,
             transform=_beside(axes, style),
         )
     axes.spines[["top", "right"]].set_visible(False)
@@ -258,36 +278,4 @@ def _draw_values(axes: Axes, about: Case, values: Sequence[tuple[Row, float]]) -
         return
     key = next(flag.value_key for flag in Flag if flag.label == about.flag)
     axes.set_ylabel(f"{key}\n(median)", fontsize=8)
-    _scale(axes, "y", [value for _, value in values])
-
-
-def _scale(axes: Axes, which: Literal["x", "y"], values: Sequence[float]) -> None:
-    """Logarithmic where a decade is spanned; zeros stand half a decade beside it.
-
-    The limits are set as well: the points are moved, which matplotlib's own forget.
-    """
-    x = which == "x"
-    axis = axes.xaxis if x else axes.yaxis
-    set_scale = axes.set_xscale if x else axes.set_yscale
-    set_limits = axes.set_xlim if x else axes.set_ylim
-    least, most = min(values), max(values)
-    above = min((value for value in values if value > 0), default=0.0)
-    if least < 0 or above == 0.0 or most < 10 * above:
-        edge = 0.05 * (most - least or 1.0)
-        set_limits(least - edge, most + edge)
-        return
-    steps = (1, 2, 5) if most < (200 if x else 50) * above else (1,)
-    edge = (most / above) ** 0.05
-    if least > 0:
-        set_scale("log")
-        axis.set_major_locator(LogLocator(subs=steps))
-        set_limits(least / edge, most * edge)
-    else:
-        set_scale("symlog", linthresh=above, linscale=0.5)
-        decades = 10.0 ** np.arange(np.floor(np.log10(above)), np.log10(most) + 1)
-        places = np.outer(decades, steps).ravel()
-        axis.set_major_locator(FixedLocator([0.0, *places[places >= above * 0.99]]))
-        axis.set_minor_locator(NullLocator())
-        set_limits(-0.2 * above, most * edge)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    scale(axes, "y", [value for _, value in values])

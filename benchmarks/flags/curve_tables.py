@@ -10,11 +10,13 @@ from ringwatch.benchmarks.flags.case import Case
 from ringwatch.benchmarks.flags.cases import CASES
 from ringwatch.benchmarks.flags.curves import (
     ENOUGH,
+    SIGMAS,
     Limit,
     amount,
     curve_name,
     limits,
     place_of,
+    statistical_limit,
 )
 
 __all__ = ["CAPTION", "curve_words", "has_amplitudes"]
@@ -29,8 +31,9 @@ CAPTION = (
     "tried that is seen in 95 of 100 trials. The marks of a level of counts stand a "
     "little beside those of the others, to be told apart. A flag that is silent at the "
     "lowest amplitudes may measure them all the same: the lower panel, where there is "
-    "one, has the median of what was found. The report holds such medians and not the "
-    "scatter of single trials, so the statistical limit itself is not drawn."
+    "one, has the median of what was found, with the scatter of single trials (one "
+    "standard deviation, from the median absolute deviation) as bars. A triangle on "
+    "the axis is the statistical limit: three times that scatter."
 )
 """Of all the figures of a page."""
 
@@ -49,7 +52,7 @@ def curve_words(case: Sequence[Row]) -> list[str]:
     lines = [""]
     if has_amplitudes(curve[0]):
         lines += [*_tried(case), ""]
-    lines += [*_least(curve), *_still_right(curve), *_nothing(case)]
+    lines += [*_least(curve), *_still_right(curve), *_noise(case), *_nothing(case)]
     return [*lines, "", f"![recall](images/{curve_name(curve[0]['case'])}.png)"]
 
 
@@ -166,6 +169,31 @@ def _still_right(curve: Sequence[Row]) -> list[str]:
 
 def _is_right(row: Row) -> bool:
     return abs(float(row["recovered_median"]) - 1.0) <= _RIGHT
+
+
+def _noise(case: Sequence[Row]) -> list[str]:
+    """The statistical limit of what a single frame tells."""
+    about, unit = CASES[case[0]["case"]], case[0]["unit"]
+    rows = [r for r in case if r["group"] in ("curve", "no fault")]
+    if about.patience > 1 or about.counts:
+        return []
+    lines = []
+    for counts in sorted({r["counts"] for r in rows}):
+        here = [r for r in rows if r["counts"] == counts]
+        if about.injected is not None:
+            least = statistical_limit(here, about)
+            if least is not None:
+                lines.append(f"{amount(float(f'{least:.2g}'), unit)} at {counts:.0e}")
+            continue
+        still = [r for r in here if r["group"] == "no fault"]
+        scatter = still[0].get("value_scatter") if still else None
+        if scatter:
+            lines.append(f"{SIGMAS * scatter:.2g} at {counts:.0e}")
+    if not lines:
+        return []
+    what = "what single trials find" if about.injected else "its value without a fault"
+    said = f"- the statistical limit, {SIGMAS:g} times the scatter of {what}: "
+    return [f"{said}{', '.join(lines)} counts"]
 
 
 def _nothing(case: Sequence[Row]) -> list[str]:

@@ -11,12 +11,23 @@ import numpy as np
 from ringwatch.benchmarks.flags.case import Case
 from ringwatch.simulated_beamline.bench_geometries import BENCH_GEOMETRIES
 
-__all__ = ["ENOUGH", "Limit", "amount", "curve_name", "limits", "place_of"]
+__all__ = [
+    "ENOUGH",
+    "SIGMAS",
+    "Limit",
+    "amount",
+    "curve_name",
+    "limits",
+    "place_of",
+    "statistical_limit",
+]
 
 Row = Mapping[str, Any]
 
 ENOUGH = 0.95
 """Share of the trials in which a fault is seen that counts as seen."""
+SIGMAS = 3.0
+"""Scatter of single trials that a fault exceeds at the statistical limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +99,25 @@ def limits(curve: Sequence[Row], about: Case) -> Iterator[Limit]:
             weakest=seen[0] == strengths[0],
             missed=tuple(away[s]["amplitude"] for s in missed),
         )
+
+
+def statistical_limit(curve: Sequence[Row], about: Case) -> float | None:
+    """Amplitude of three standard deviations of what single trials find; None: unknown.
+
+    From the weakest fault whose value is told in most of the trials: there no other way
+    of measuring takes over, as it may for faults that leap to the eye.
+
+    Parameters
+    ----------
+    curve : sequence of mapping
+        Of ``measure_recall``, of one case at one level of counts.
+    about : Case
+    """
+    if about.injected is None or about.patience > 1:
+        return None
+    told = [r for r in curve if r.get("recovered_scatter") and r["amplitude"]]
+    if not told:
+        return None
+    nothing = about.no_fault or 0.0
+    weakest = min(told, key=lambda r: abs(r["amplitude"] - nothing))
+    return SIGMAS * float(weakest["recovered_scatter"]) * abs(weakest["amplitude"])

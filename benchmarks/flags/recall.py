@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +16,8 @@ from ringwatch.benchmarks.flags.baselines import Baselines
 from ringwatch.benchmarks.flags.case import Case
 from ringwatch.benchmarks.flags.cases import CASES
 from ringwatch.benchmarks.flags.injections import Fading, Restructured
+from ringwatch.benchmarks.flags.scores import score, worst_direction
 from ringwatch.benchmarks.flags.stage import Light, Scene, Stage
-from ringwatch.models.calibration import wilson_interval
 from ringwatch.simulated_beamline.cell_counts import CellRates
 from ringwatch.simulated_beamline.conditions import Fault
 from ringwatch.simulated_beamline.geometry import Geometry
@@ -249,47 +247,6 @@ def measure_recall(
         "counts": bench.stage.scene.counts,
         "level": "frames" if bench.stage.pixels else "cakes",
         "patience": bench.case.patience,
-        **dict(_scores(bench.case, outcomes)),
-        **_worst(bench.faults, outcomes),
-    }
-
-
-def _scores(case: Case, outcomes: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
-    seen = [o for o in outcomes if o["seen"]]
-    named = sum(o["cause"] == case.flag for o in seen)
-    worded = sum(not case.word or o["word"] == case.word for o in seen)
-    yield "trials", len(outcomes)
-    yield "seen", len(seen)
-    yield "recall", len(seen) / len(outcomes)
-    yield "recall_95", list(wilson_interval(len(seen), len(outcomes)))
-    yield "named", named
-    yield "named_share", named / len(seen) if seen else None
-    yield "word_share", worded / len(seen) if seen else None
-    yield "delays", dict(Counter(str(o["delay"]) for o in seen))
-    yield "delay_median", _median([o["delay"] for o in seen])
-    yield "causes", dict(Counter(o["cause"] for o in outcomes))
-    yield "words", dict(Counter(o["word"] for o in outcomes))
-    if case.injected is None:
-        yield "value_median", _median([o["value"] for o in outcomes])
-    else:
-        yield "recovered_median", _median([o["recovered"] for o in outcomes])
-    simple = Counter(b for o in outcomes for b in o["simple"])
-    yield "baselines", {b: simple[b] / len(outcomes) for b in Baselines.NAMES}
-
-
-def _median(values: list[float]) -> float | None:
-    finite = [value for value in values if math.isfinite(value)]
-    return float(np.median(finite)) if finite else None
-
-
-def _worst(faults: list[Fault], outcomes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Recall of the direction that is seen least; equal faults are one direction."""
-    tried: dict[Fault, list[bool]] = {}
-    for outcome in outcomes:
-        tried.setdefault(faults[outcome["direction"]], []).append(outcome["seen"])
-    worst = min(tried.values(), key=lambda seen: (sum(seen) / len(seen), -len(seen)))
-    return {
-        "directions": len(tried),
-        "worst_seen": sum(worst),
-        "worst_trials": len(worst),
+        **score(bench.case, outcomes),
+        **worst_direction(bench.faults, outcomes),
     }

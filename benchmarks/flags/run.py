@@ -37,6 +37,7 @@ from ringwatch.benchmarks.flags import (
     plan,
     recall,
     sample_cases,
+    scores,
     stage,
     stories,
     tally,
@@ -113,7 +114,7 @@ def code_hash() -> str:
 
 def _decisive() -> Iterator[Path]:
     modules = [baselines, case, cases, false_alarms, injections, recall, stage, stories]
-    modules += [sample_cases, tally, whole_frames]
+    modules += [sample_cases, scores, tally, whole_frames]
     modules += [cakes, flags, geometry, kernel, list_kernels, nouns, outlier_kernel]
     modules += [pixel_lists, plan, reduction, second_look, stretch_kernel]
     for module in modules:

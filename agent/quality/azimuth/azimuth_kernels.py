@@ -63,33 +63,34 @@ def find_shades(
     in_ring: NDArray[np.bool_],
     first: int,
 ) -> Floats:
-    """Deepest shadow against what is expected, and against facing sectors: (2, 7).
+    """Deepest shadows, (3, 7), of the light between the rings and of all light.
 
-    Arguments as for ``sum_bands``. Rows as ``_deepest_shade`` gives them, and then how
-    many sectors are covered; the second needs ``ALL_AROUND`` of them.
+    Against what is expected, against facing sectors, and against what is expected with
+    the rings' light. Arguments as for ``sum_bands``. Rows as ``_deepest_shade`` gives
+    them, and then how many sectors are covered; the second needs ``ALL_AROUND``.
     """
     shape = (4, BANDS, SECTORS)
     alone, against = np.empty(shape), np.zeros(shape)
-    last = mean.size
-    sum_bands(
-        sector,
-        norm,
-        variance,
-        mean,
-        expected,
-        expected_norm,
-        in_ring,
-        first,
-        last,
-        alone,
-        against,
-    )
     ratio, spread = np.empty((BANDS, SECTORS)), np.empty((BANDS, SECTORS))
-    out = np.zeros((2, 7))
-    for row in range(2):
+    out = np.zeros((3, 7))
+    for row in range(3):
         facing = row == 1
-        if not facing and expected.size == 0:
+        if row != 1 and expected.size == 0:
             continue
+        if row != 1 or expected.size == 0:
+            sum_bands(
+                sector,
+                norm,
+                variance,
+                mean,
+                expected,
+                expected_norm,
+                in_ring if row < 2 else np.zeros_like(in_ring),
+                first,
+                mean.size,
+                alone,
+                against,
+            )
         covered = level_bands(alone if facing else against, ratio, spread, 1)
         if facing and covered < ALL_AROUND:
             continue

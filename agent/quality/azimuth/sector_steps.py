@@ -198,7 +198,8 @@ def measure_step(
     sectors. ``facing`` says of the sectors that face the range: 0 they are as the rest,
     1 they stand out alike, -1 the step is against them, whatever both have in common.
     ``sigma`` has the scatter of the other sectors in it, and is infinite where the step
-    can't be measured. ``rows`` come from ``lay_out``.
+    can't be measured. The degrees of freedom are those of ``sigma``: many where the
+    sectors scatter no more than their variances say. ``rows`` come from ``lay_out``.
 
     Four unknowns: the sector before, the one behind, what the range and those that face
     it have in common (if at all), the step. Their normal equations, less what smooth
@@ -230,7 +231,11 @@ def measure_step(
     if square == 0.0 or free < 2.0:
         return 0.0, math.inf, free
     scatter = max(chi2 / free, 1.0)
-    return right[3] / square, math.sqrt(scatter / square), free
+    # Welch and Satterthwaite: only what exceeds the known variance had to be estimated,
+    # and as well as ``free`` sectors tell an excess from none.
+    unsure = scatter - 1.0 + math.sqrt(2.0 / free)
+    known = free * max(scatter / unsure, 1.0) ** 2
+    return right[3] / square, math.sqrt(scatter / square), known
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")

@@ -1,6 +1,7 @@
 """``shadow``: a range of sectors that lacks light, alike at all radii beyond some one.
 
-Looked for in the light between the rings, so that texture and grains don't count.
+Looked for in the light between the rings, so that texture and grains don't count; and
+against the run's reference in all light, of which rings may hold nearly everything.
 Radial bands are each levelled by their own mean and first harmonic (an off-centre beam,
 absorption), their median taken per sector, and the range of sectors picked that stands
 out most of the smooth harmonics that are left.
@@ -35,7 +36,7 @@ the run's reference. Only more than that is a shadow without one to compare with
 # A quarter of a detector has too few sectors to tell their scatter from: as if six more
 # sectors had shown the per cent that is assumed at least.
 _KNOWN_BEFORE = 6
-_TRIALS = 3 * len(STARTS) * SECTORS * MOST_WIDE
+_TRIALS = 4 * len(STARTS) * SECTORS * MOST_WIDE
 _BLIND = 0.5  # a depth; where only deeper shadows would be seen none is looked for
 _DARK = 0.3  # of the level further out: what is darker lies behind the beamstop
 _NO_BINS, _NO_FLOATS = np.empty(0, np.int64), np.empty(0)
@@ -77,19 +78,20 @@ def judge_shadow(
         return not_evaluated(flag, "no geometry, so no azimuth")
     *_, first = light_start(profiles)
     in_ring = ring_bins(profiles, rings, reference)
-    against, alone = _deepest(profiles, reference, in_ring, first)
-    if against is not None and _matters(against, settings):
-        return _raise(against, profiles, first, "less than in the first frames")
+    against, alone, with_rings = _deepest(profiles, reference, in_ring, first)
+    for shade in (against, with_rings):
+        if shade is not None and _matters(shade, settings):
+            return _raise(shade, profiles, first, "less than in the first frames")
     if alone is not None:
         lost = alone.depth * alone.width / SECTORS
         if lost > _STANDING and _matters(alone, settings):
             return _raise(alone, profiles, first, "less than in those that face them")
-    found = [shade for shade in (against, alone) if shade is not None]
+    found = [shade for shade in (against, alone, with_rings) if shade is not None]
     if not found:
         return not_evaluated(
             flag,
-            "too little light between the rings, or too few sectors that face each "
-            "other and no reference yet",
+            "too little light, or too few sectors that face each other and no "
+            "reference yet",
         )
     deepest = max(found, key=lambda shade: shade.z)
     if (
@@ -98,7 +100,7 @@ def judge_shadow(
     ):
         return not_evaluated(
             flag,
-            f"known to {deepest.sigma:.0%} only: half the light between the rings "
+            f"known to {deepest.sigma:.0%} only: half the light of some sectors "
             "could be missing from some sectors unseen",
         )
     return clear(flag, max(deepest.depth, 0.0), z=deepest.z)
@@ -137,11 +139,11 @@ def _deepest(
     reference: Reference | None,
     in_ring: NDArray[np.bool_],
     first: int,
-) -> tuple[_Shade | None, _Shade | None]:
+) -> tuple[_Shade | None, _Shade | None, _Shade | None]:
     """Most significant shadows over all inner radii; None where nothing can be seen.
 
     The first against the reference. The second without one: the sectors that face it
-    must be there and must not lack the same.
+    must be there and must not lack the same. The third as the first, with the rings.
     """
     expected, known = cells_before(reference)
     found = find_shades(
@@ -154,7 +156,7 @@ def _deepest(
         in_ring,
         first,
     ).tolist()
-    return _shade_of(found[0]), _shade_of(found[1])
+    return _shade_of(found[0]), _shade_of(found[1]), _shade_of(found[2])
 
 
 def _shade_of(row: list[float]) -> _Shade | None:

@@ -30,6 +30,7 @@ __all__ = [
     "exposure_ratio",
     "measure_unevenness",
     "monitor_ratio",
+    "most_sectors",
 ]
 
 Floats = NDArray[np.float64]
@@ -146,6 +147,21 @@ def measure_unevenness(profiles: Profiles, reference: Reference) -> Unevenness |
     sigma = math.sqrt(float(noise * radius @ radius)) / moment
     power = float(then @ change**2) - float((noise / then).sum() - noise.sum())
     return Unevenness(trend, sigma, math.sqrt(max(power, 0.0)))
+
+
+def most_sectors(profiles: Profiles, reference: Reference, share: float) -> float:
+    """Light over the reference's that a share of the sectors stays below.
+
+    NaN where there are none to compare.
+
+    A light that all of the frame lost is missing from nearly all sectors, what stands
+    in its way or was not read out from few, from half of them at most.
+    """
+    weight = np.where(reference.norm > 0.0, profiles.norm, 0.0)
+    now = np.einsum("is,is->s", weight, profiles.sector)
+    then = np.einsum("is,is->s", weight, reference.sector)
+    seen = then > then.max(initial=0.0) / 4
+    return float(np.quantile(now[seen] / then[seen], share)) if seen.any() else math.nan
 
 
 def monitor_ratio(

@@ -20,6 +20,7 @@ from ringwatch.agent.quality.light.comparison import (
     Comparison,
     measure_unevenness,
     monitor_ratio,
+    most_sectors,
 )
 from ringwatch.agent.quality.settings import QualitySettings
 
@@ -30,6 +31,8 @@ _REMEMBERED = 32  # frames whose scatter of intensity over I0 is known
 _STEEPEST = 0.7  # of the departure, from the innermost light to the outermost
 _SIGMAS = 2.0  # of that by counting noise, which must not hide a lost beam
 _MOST_SCATTER = 0.45  # of the departure, between stretches of the radius
+_MOST = 0.6  # of the sectors; a shadow, or what was not read out, takes half at most
+_STAYED = 0.3  # of the departure; grains that come and go make sectors differ as well
 
 
 class LightHistory:
@@ -128,7 +131,8 @@ class LightHistory:
         matters = abs(ratio - 1.0) > settings.beam_tolerance
         if not matters or abs(z) < settings.threshold:
             return [drop, suspect]
-        if not (_alike(light, i0, apart) and _even(profiles, reference, over)):
+        alike = _alike(light, i0, apart) and _even(profiles, reference, over)
+        if not (alike and _everywhere(profiles, reference, i0, apart)):
             return [drop, suspect]
         moved = [abs(now - then) for now, then in zip(logs, self._agreed, strict=True)]
         if moved[1] > moved[0]:
@@ -171,6 +175,18 @@ def _even(profiles: Profiles, reference: Reference, ratio: float) -> bool:
     kept = abs(1.0 - 1.0 / ratio)  # beside the whole, of light that did not depart
     steep = abs(uneven.trend) - _SIGMAS * uneven.sigma > _STEEPEST * kept
     return not steep and uneven.scatter < _MOST_SCATTER * kept
+
+
+def _everywhere(
+    profiles: Profiles, reference: Reference, i0: float, apart: float
+) -> bool:
+    """Whether the light departed in most of the azimuth, and not in half of it or less.
+
+    A shadow, a half-read frame and a lost module take light from some sectors only.
+    """
+    share = _MOST if apart < 0.0 else 1.0 - _MOST
+    sectors = most_sectors(profiles, reference, share) / i0
+    return not math.log(max(sectors, LEAST)) / apart < _STAYED
 
 
 def _dropped(ratio: float, z: float, further: dict[str, float]) -> Finding:

@@ -54,7 +54,7 @@ _DUE = 6.0  # standard deviations of a line that must not be missing
 _OFF_PLACE = 0.3  # of the ring's FWHM
 _SCALE = 0.004  # cell and calibration may be wrong by so much; 250 K expand it by 0.5 %
 _FWHM_BINS = 4.0  # of a ring, where none was found
-_RESOLVED = 0.4  # FWHM over the distance of the first two lines
+_RESOLVED = 0.45  # FWHM over the distance of the first two lines
 
 
 def ice_lines(temperature: float) -> Floats:
