@@ -129,18 +129,30 @@ def _deepest_shade(
         # A sector at either end may be shaded in part: it is then left free as well.
         for trim in range(3 if width > 1 else 1):
             begin, wide = start + trim % 2, width - (1 if trim else 0)
-            step, sigma, free = measure_step(rows, begin, wide, 0)
+            step, sigma, free, scatter = measure_step(rows, begin, wide, 0)
             if facing:
                 odd = measure_step(rows, begin, wide, -1)
                 if odd[0] / odd[1] > step / sigma:
-                    step, sigma, free = odd
+                    step, sigma, free, scatter = odd
             known = best[5] > 0.0
             if free >= 3.0 and (not known or -step / sigma > best[3] / best[4]):
                 best[0], best[1], best[2] = begin % sectors, wide, band
-                best[3], best[4], best[5] = -step, sigma, free
+                best[3], best[4] = -step, sigma
+                best[5] = _freedom(free, scatter)
             if trim == 0 and not -step > _HINT * sigma:
                 break
     return best
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _freedom(free: float, scatter: float) -> float:
+    """Degrees of freedom of a standard deviation of which counting statistics is part.
+
+    After Welch and Satterthwaite: only what exceeds the known variance was estimated,
+    and no better than ``free`` sectors tell an excess from none.
+    """
+    unsure = scatter - 1.0 + math.sqrt(2.0 / free)
+    return free * max(scatter / unsure, 1.0) ** 2
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -193,7 +205,7 @@ def find_streaks(
         start, width = find_step(rows, 1.0, WIDEST_STREAK, facing == 1)
         if width == 0:
             continue
-        step, sigma, free = measure_step(rows, start, width, facing)
+        step, sigma, free, _ = measure_step(rows, start, width, facing)
         held = 0.0
         for k in range(_STREAK_BANDS):
             for wide in range(width):

@@ -191,15 +191,15 @@ def _score_starts(sums: Floats, sign: float, score: Floats) -> None:
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def measure_step(
     rows: Floats, start: int, width: int, facing: int
-) -> tuple[float, float, float]:
-    """How far a range of sectors stands out: step, sigma, degrees of freedom.
+) -> tuple[float, float, float, float]:
+    """How far a range of sectors stands out: step, sigma, degrees of freedom, scatter.
 
     The sectors on either side are left free, since an edge rarely falls between two
     sectors. ``facing`` says of the sectors that face the range: 0 they are as the rest,
     1 they stand out alike, -1 the step is against them, whatever both have in common.
     ``sigma`` has the scatter of the other sectors in it, and is infinite where the step
-    can't be measured. The degrees of freedom are those of ``sigma``: many where the
-    sectors scatter no more than their variances say. ``rows`` come from ``lay_out``.
+    can't be measured; the last says how many times their variances, at least once.
+    ``rows`` come from ``lay_out``.
 
     Four unknowns: the sector before, the one behind, what the range and those that face
     it have in common (if at all), the step. Their normal equations, less what smooth
@@ -229,13 +229,9 @@ def measure_step(
     chi2 -= _eliminate(matrix, own, right)
     square = matrix[3, 3]
     if square == 0.0 or free < 2.0:
-        return 0.0, math.inf, free
+        return 0.0, math.inf, free, 1.0
     scatter = max(chi2 / free, 1.0)
-    # Welch and Satterthwaite: only what exceeds the known variance had to be estimated,
-    # and as well as ``free`` sectors tell an excess from none.
-    unsure = scatter - 1.0 + math.sqrt(2.0 / free)
-    known = free * max(scatter / unsure, 1.0) ** 2
-    return right[3] / square, math.sqrt(scatter / square), known
+    return right[3] / square, math.sqrt(scatter / square), free, scatter
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
