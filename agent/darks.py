@@ -22,7 +22,8 @@ from ringwatch.agent.errors import (
     TiledAwayError,
 )
 from ringwatch.agent.nouns import FrameRef
-from ringwatch.agent.reduction import Dark, Reduction, usable_counts
+from ringwatch.agent.pixel_values import usable_counts
+from ringwatch.agent.reduction import Dark, Reduction
 
 __all__ = ["DarkBook"]
 

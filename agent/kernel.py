@@ -1,4 +1,8 @@
-"""The one pass over the pixels of a frame, compiled."""
+"""The one pass over the pixels of a frame of floating point numbers, compiled.
+
+It also says, in full, what each value of a pixel means; ``integer_kernel`` does the
+same for counts as detectors write them, several times as fast.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,10 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.geometry import MASKED_CELL
 
-__all__ = ["COUNTS", "MOMENTS", "NO_COUNT", "one_pass"]
+__all__ = ["COUNTS", "MARKED", "NEGATIVE", "NON_FINITE", "NO_COUNT", "one_pass"]
 
-TOTAL, SQUARES, MAXIMUM, ZEROS, SATURATED, PIXELS = range(6)
-MOMENTS = 6
-"""Columns of the moments, one row a cell."""
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 NEGATIVE, NON_FINITE, MARKED = range(3)
 COUNTS = 3
@@ -30,19 +33,22 @@ def one_pass(
     frame: NDArray[np.generic],
     cell: NDArray[np.uint16],
     saturation: float,
-    marker: float,
-    signed: bool,
-    moments: NDArray[np.float64],
-    counts: NDArray[np.int64],
+    total: Floats,
+    squares: Floats,
+    maximum: Floats,
+    zeros: Integers,
+    saturated: Integers,
+    pixels: Integers,
+    counts: Integers,
     missing: NDArray[np.int32],
 ) -> tuple[int, float]:
-    """Accumulate moments (n_cells, 6), counts (3,); list the pixels a frame lacks.
+    """Add a frame to sums of its cells (n_cells,) and counts (3,); list what it lacks.
 
     Gives the number of entries in ``missing`` and the sum of the positive counts under
-    the mask. ``signed``: whether negative values are counts (dark-subtracted floats) or
-    not; -1 and -2 are then markers only if no other value is negative (see ``Cake``).
-    ``missing`` holds as many entries as the frame has pixels: it cannot truncate.
-    Values that are not finite or not below ``NO_COUNT`` either side of 0 are no counts.
+    the mask. Negative values are counts (of frames whose dark was subtracted); -1 and
+    -2 are then markers only if no other value is negative (see ``Cake``). ``missing``
+    holds as many entries as the frame has pixels: it cannot truncate. Values that are
+    not finite or not below ``NO_COUNT`` either side of 0 are no counts.
     """
     n_missing = 0
     masked_total = 0.0
@@ -50,19 +56,15 @@ def one_pass(
         value = float(frame[i])
         c = cell[i]
         if c == MASKED_CELL:
-            if 0.0 < value < NO_COUNT and value != marker:  # False for NaN
+            if 0.0 < value < NO_COUNT:  # False for NaN
                 masked_total += value
             continue
-        if value == marker:
-            counts[MARKED] += 1
-            moments[c, SATURATED] += 1.0
-            usable = False
-        elif value in (-1.0, -2.0):  # gaps and dead pixels of a Pilatus
+        if value in (-1.0, -2.0):  # gaps and dead pixels of a Pilatus
             counts[MARKED] += 1
             usable = False
         elif value < 0.0 and value > -NO_COUNT:
             counts[NEGATIVE] += 1
-            usable = signed
+            usable = True
         else:
             usable = value < NO_COUNT and value >= 0.0  # False for NaN
             counts[NON_FINITE] += not usable
@@ -70,16 +72,18 @@ def one_pass(
             missing[n_missing] = i
             n_missing += 1
             continue
-        moments[c, TOTAL] += value
-        moments[c, SQUARES] += value * value
-        moments[c, PIXELS] += 1.0
-        moments[c, MAXIMUM] = max(moments[c, MAXIMUM], value)
+        total[c] += value
+        squares[c] += value * value
+        pixels[c] += 1
+        maximum[c] = max(maximum[c], value)
         if value == 0.0:
-            moments[c, ZEROS] += 1.0
+            zeros[c] += 1
         elif value >= saturation:
-            moments[c, SATURATED] += 1.0
-    if signed and counts[NEGATIVE] > 0 and counts[MARKED] > 0:
-        n_missing = _take_back(frame, cell, moments, counts, missing[:n_missing])
+            saturated[c] += 1
+    if counts[NEGATIVE] > 0 and counts[MARKED] > 0:
+        n_missing = _take_back(
+            frame, cell, total, squares, pixels, counts, missing[:n_missing]
+        )
     return n_missing, masked_total
 
 
@@ -87,8 +91,10 @@ def one_pass(
 def _take_back(
     frame: NDArray[np.generic],
     cell: NDArray[np.uint16],
-    moments: NDArray[np.float64],
-    counts: NDArray[np.int64],
+    total: Floats,
+    squares: Floats,
+    pixels: Integers,
+    counts: Integers,
     missing: NDArray[np.int32],
 ) -> int:
     """Count the pixels of -1 and -2 that were left out; how many stay missing."""
@@ -101,7 +107,7 @@ def _take_back(
             continue
         counts[MARKED] -= 1
         counts[NEGATIVE] += 1
-        moments[cell[i], TOTAL] += value
-        moments[cell[i], SQUARES] += value * value
-        moments[cell[i], PIXELS] += 1.0
+        total[cell[i]] += value
+        squares[cell[i]] += value * value
+        pixels[cell[i]] += 1
     return n_missing

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.kernel import NO_COUNT, PIXELS, TOTAL
+from ringwatch.agent.kernel import NO_COUNT
 from ringwatch.agent.nouns import SECTORS
 from ringwatch.agent.outlier_kernel import odds_of
 
@@ -44,20 +44,24 @@ def gather(
 
 @numba.njit(nogil=True, cache=True)
 def _pool(
-    moments: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    within: NDArray[np.int64],
     below: NDArray[np.float64],
     row: int,
     c: int,
     reach: int,
 ) -> tuple[float, float, float]:
-    """Counts, their dark and pixels of the cells up to ``reach`` sectors away."""
+    """Counts, their dark and pixels of the cells up to ``reach`` sectors away.
+
+    ``counts`` and ``within``, the pixels, are those of all cells.
+    """
     total = 0.0
     dark = 0.0
     pixels = 0.0
     for step in range(-reach, min(reach, SECTORS - 1 - reach) + 1):
         beside = row + (c + step) % SECTORS
-        total += moments[beside, TOTAL]
-        pixels += moments[beside, PIXELS]
+        total += counts[beside]
+        pixels += within[beside]
         if below.size:
             dark += below[beside]
     return total, dark, pixels
@@ -71,7 +75,8 @@ def sum_edges(
     place: NDArray[np.int32],
     cell: NDArray[np.int32],
     group: NDArray[np.int64],
-    moments: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    within: NDArray[np.int64],
     fano: float,
     dark: NDArray[np.float64],
     below: NDArray[np.float64],
@@ -79,7 +84,8 @@ def sum_edges(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Pixels and marked ones (2, 2, 4) of each group; counts seen, expected, variance.
 
-    The latter are (3, 2, 4). ``dark`` is the mean dark of each pixel and ``below`` its
+    The latter are (3, 2, 4). ``counts`` and ``within`` are counts and pixels of all
+    cells. ``dark`` is the mean dark of each pixel and ``below`` its
     sum over each cell, both empty without a dark: each pixel is compared without its
     own dark with its cell without that one's. ``values`` is room for one number a
     pixel. The variance is that of counts, or the scatter about the common ratio from
@@ -92,13 +98,13 @@ def sum_edges(
     while k < values.size:
         c, g = cell[k], group[k]
         row = c - c % SECTORS
-        total, under, pixels = _pool(moments, below, row, c, 1)
+        total, under, pixels = _pool(counts, within, below, row, c, 1)
         end = k
         while end < values.size and cell[end] == c and group[end] == g:
             end += 1
         if end - k > _OWN_SHARE * pixels:
             # Next to the beam a cell is all edge, and would say what it should prove.
-            total, under, pixels = _pool(moments, below, row, c, SECTORS // 2)
+            total, under, pixels = _pool(counts, within, below, row, c, SECTORS // 2)
         light = (total - under) / max(pixels, 1.0)
         number = 0.0
         seen = 0.0
@@ -140,15 +146,17 @@ def fit_dark(
     values: NDArray[np.float64],
     cell: NDArray[np.int32],
     deviation: NDArray[np.float64],
-    moments: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    within: NDArray[np.int64],
     fano: float,
     law: tuple[float, float, float, float],
 ) -> tuple[float, float, float]:
     """Weighted slope through the origin, its deviation, and the mean of 1/counts.
 
     The standard deviation is the sandwich; infinite where the dark has no structure.
-    ``law`` holds the share of the dark's scatter that is no noise, its mean level, its
-    variance, and the number of darks.
+    ``counts`` and ``within`` are counts and pixels of all cells. ``law`` holds the
+    share of the dark's scatter that is no noise, its mean level, its variance, and the
+    number of darks.
     """
     n = values.size
     x = np.zeros(n)
@@ -162,12 +170,12 @@ def fit_dark(
         if math.isnan(values[k]):
             continue
         x[k] = _true_deviation(deviation[k], law)
-        number = max(moments[cell[k], PIXELS], 1.0)
-        mean = moments[cell[k], TOTAL] / number
-        noise = fano * (max(mean, 0.0) + 1.0 / number)
+        own = max(float(within[cell[k]]), 1.0)
+        mean = counts[cell[k]] / own
+        noise = fano * (max(mean, 0.0) + 1.0 / own)
         y[k] = values[k] - mean
         used += 1
-        inverse += 1.0 / (max(mean, 0.0) + 1.0 / number)
+        inverse += 1.0 / (max(mean, 0.0) + 1.0 / own)
         weight[k] = 1.0 / (noise + (_UNSTEADY * x[k]) ** 2)
         xx += weight[k] * x[k] * x[k]
         xy += weight[k] * x[k] * y[k]

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.kernel import MAXIMUM, NO_COUNT, PIXELS, TOTAL
+from ringwatch.agent.kernel import NO_COUNT
 from ringwatch.agent.nouns import SECTORS
 from ringwatch.agent.stretch_kernel import fano_of_stretches
 
@@ -121,17 +121,24 @@ def odds_of(excess: float, variance: float, jump: float) -> float:
 
 
 @numba.njit(nogil=True, cache=True)
-def _surroundings(moments: NDArray[np.float64], b: int, s: int, own: int) -> float:
+def _surroundings(
+    pixels: NDArray[np.int64],
+    total: NDArray[np.float64],
+    maximum: NDArray[np.float64],
+    b: int,
+    s: int,
+    own: int,
+) -> float:
     """Most counts of a pixel that the cells around (b, s) let expect; -1: too few.
 
     Each without its brightest pixel; the brightest of them counts, or an upper bound of
     their mean where counts are few. Columns wrap around where cells have an azimuth
     (``own`` = SECTORS), else not.
     """
-    rows = moments.shape[0] // SECTORS
+    rows = total.shape[0]
     most = 0.0
-    total = 0.0
-    pixels = 0.0
+    counts = 0.0
+    number = 0.0
     for db in range(-_BINS, _BINS + 1):
         row = b + db
         if row < 0 or row >= rows:
@@ -142,24 +149,25 @@ def _surroundings(moments: NDArray[np.float64], b: int, s: int, own: int) -> flo
                 column %= SECTORS
             elif column < 0 or column >= SECTORS:
                 continue
-            c = row * SECTORS + column
-            n = moments[c, PIXELS] - 1.0
+            n = pixels[row, column] - 1.0
             if n < 1.0:
                 continue
-            rest = moments[c, TOTAL] - moments[c, MAXIMUM]
-            total += rest
-            pixels += n
+            rest = total[row, column] - maximum[row, column]
+            counts += rest
+            number += n
             if n >= 3.0:
                 most = max(most, rest / n)
-    if pixels < _FEWEST:
+    if number < _FEWEST:
         return -1.0
-    upper = (total + 2.0 * math.sqrt(max(total, 0.0)) + 1.0) / pixels
+    upper = (counts + 2.0 * math.sqrt(max(counts, 0.0)) + 1.0) / number
     return max(most, upper)
 
 
 @numba.njit(nogil=True, cache=True)
 def suspicious_cells(
-    moments: NDArray[np.float64],
+    pixels: NDArray[np.int64],
+    total: NDArray[np.float64],
+    maximum: NDArray[np.float64],
     fano: float,
     floor: float,
     odds: float,
@@ -179,17 +187,16 @@ def suspicious_cells(
         if not doubtful[b]:
             continue
         for s in range(SECTORS):
-            c = b * SECTORS + s
-            top, n = moments[c, MAXIMUM], moments[c, PIXELS]
-            rest = moments[c, TOTAL] - top
+            top, n = maximum[b, s], float(pixels[b, s])
+            rest = total[b, s] - top
             if top <= step or (top - step) * (n - 1.0) <= _FACTOR * rest:
                 continue
-            level = _surroundings(moments, b, s, wrap)
+            level = _surroundings(pixels, total, maximum, b, s, wrap)
             if level < 0.0 or top <= _FACTOR * level:
                 continue
             if odds_of(top - level, fano * level + floor, fano) <= odds:
                 continue
-            cells[found] = c
+            cells[found] = b * SECTORS + s
             expected[found] = level
             found += 1
     return found

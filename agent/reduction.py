@@ -9,36 +9,26 @@ frame, so they are kept per cell and corrected for the few pixels that a frame l
 
 from __future__ import annotations
 
-import math
-import zlib
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
-from ringwatch.agent.errors import FrameShapeError, GeometryError
-from ringwatch.agent.geometry import MASKED_CELL, Binning
-from ringwatch.agent.kernel import (
-    COUNTS,
-    MARKED,
-    MAXIMUM,
-    MOMENTS,
-    NEGATIVE,
-    NO_COUNT,
-    NON_FINITE,
-    PIXELS,
-    SATURATED,
-    SQUARES,
-    TOTAL,
-    ZEROS,
-    one_pass,
-)
-from ringwatch.agent.nouns import SECTORS, Cake, Pattern
+from ringwatch.agent.errors import GeometryError
+from ringwatch.agent.geometry import Binning
+from ringwatch.agent.kernel import MARKED, NEGATIVE, NON_FINITE
+from ringwatch.agent.nouns import Cake, Pattern
 from ringwatch.agent.pixel_lists import DarkPattern
+from ringwatch.agent.pixel_values import flat_pixels, marker_of, usable_counts
 from ringwatch.agent.second_look import Frame, SecondLook
+from ringwatch.agent.sums import Summation, per_cell
 
-__all__ = ["Dark", "Reduction", "saturation_of", "usable_counts"]
+__all__ = ["Dark", "Reduction"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,24 +53,12 @@ class Dark:
     pattern: DarkPattern | None = None
 
 
-def saturation_of(dtype: np.dtype[Any], setting: float | None = None) -> float:
-    """Count at which a pixel is saturated; infinite where nobody can know.
-
-    Without a setting: for unsigned integers two below the overflow, as Dectris writes
-    them (the largest value marks an invalid pixel, the one below saturation); for
-    signed ones the largest value; for floating point unknown.
-    """
-    if setting is not None:
-        return float(setting)
-    if dtype.kind == "u":
-        return float(np.iinfo(dtype).max - 1)
-    if dtype.kind == "i":
-        return float(np.iinfo(dtype).max)
-    return math.inf
-
-
 class Reduction:
     """Reduces frames of one shape with one geometry, mask and dark policy.
+
+    Not for several threads at once. What is the same for all frames is shared between
+    their cakes (``pixels``, ``norm``, ``dark``, ``saturated`` where none is): these
+    arrays are not to be changed.
 
     Parameters
     ----------
@@ -93,8 +71,9 @@ class Reduction:
     def __init__(self, binning: Binning, *, saturation: float | None = None) -> None:
         self.binning = binning
         self.saturation = saturation
-        self._missing = np.empty(binning.cell.size, np.int32)
+        self._summation = Summation(binning, saturation)
         self._second_look = SecondLook(binning)
+        self._no_dark = np.zeros_like(binning.norm)
 
     def cake(
         self,
@@ -120,53 +99,42 @@ class Reduction:
             Where the frame does not fit the binning.
         """
         binning = self.binning
-        flat = self._flat(frame)
-        marker = self._marker(flat.dtype)
-        moments = np.zeros((binning.q.size * SECTORS, MOMENTS))
-        counts = np.zeros(COUNTS, np.int64)
-        n_missing, masked_total = one_pass(
-            flat,
-            binning.cell,
-            saturation_of(flat.dtype, self.saturation),
-            marker,
-            flat.dtype.kind == "f",
-            moments,
-            counts,
-            self._missing,
-        )
-        missing = self._missing[:n_missing]
-        norm = binning.norm - _per_cell(binning, missing, binning.weight)
-        dark_total = np.zeros_like(norm)
-        if dark is not None:
-            dark_total = dark.total - _per_cell(binning, missing, dark.pixels)
-        by_cell = moments.reshape(-1, SECTORS, MOMENTS)
+        flat = flat_pixels(frame, binning.shape)
+        sums = self._summation.by_cell(flat)
+        missing = sums.missing
+        norm = binning.norm
+        dark_total = self._no_dark if dark is None else dark.total
+        if missing.size:
+            norm = norm - per_cell(binning, missing, binning.weight)
+            if dark is not None:
+                dark_total = dark_total - per_cell(binning, missing, dark.pixels)
         cake = Cake(
-            pixels=by_cell[..., PIXELS].astype(np.int64),
-            total=by_cell[..., TOTAL].copy(),
-            total_sq=by_cell[..., SQUARES].copy(),
-            maximum=by_cell[..., MAXIMUM].copy(),
-            zeros=by_cell[..., ZEROS].astype(np.int64),
-            saturated=by_cell[..., SATURATED].astype(np.int64),
+            pixels=sums.pixels,
+            total=sums.total,
+            total_sq=sums.squares,
+            maximum=sums.maximum,
+            zeros=sums.zeros,
+            saturated=sums.saturated,
             norm=norm,
             dark=dark_total,
-            negative=int(counts[NEGATIVE]),
-            non_finite=int(counts[NON_FINITE]),
-            marked=int(counts[MARKED]),
+            negative=int(sums.counts[NEGATIVE]),
+            non_finite=int(sums.counts[NON_FINITE]),
+            marked=int(sums.counts[MARKED]),
             masked=binning.masked,
-            masked_total=masked_total,
+            masked_total=sums.masked_total,
             shape=binning.shape,
-            checksum=zlib.crc32(flat.data),
+            checksum=isal_zlib.crc32(flat.data),
         )
         if not look_again:
             return cake
         again = Frame(
             pixels=flat,
-            moments=moments,
-            marker=marker,
-            signed=flat.dtype.kind == "f" and counts[NEGATIVE] > 0,
+            cake=cake,
+            marker=marker_of(flat.dtype),
+            signed=flat.dtype.kind == "f" and cake.negative > 0,
         )
         below = None if dark is None else (dark.pixels, dark.pattern, dark.frames)
-        return self._second_look.complete(cake, again, below)
+        return self._second_look.complete(again, below)
 
     def pattern(self, cake: Cake, dark: Dark | None = None) -> Pattern:
         """Intensity against q, as pyFAI's ``integrate1d_ng`` without pixel splitting.
@@ -182,24 +150,80 @@ class Reduction:
             Without a geometry there is no q.
         """
         binning = self.binning
-        if not binning.has_geometry:
-            raise GeometryError("no pattern without a geometry: give a .poni file")
-        pixels = cake.pixels.sum(axis=1)  # (n_q,)
-        norm = cake.norm.sum(axis=1)
-        measured = (pixels > 0) & (norm > 0)
-        scale = np.where(measured, 1.0 / np.where(measured, norm, 1.0), 0.0)
-        dark_total = cake.dark.sum(axis=1)
-        variance = cake.total.sum(axis=1) + cake.zeros.sum(axis=1)
+        whole = cake.pixels is binning.pixels and cake.norm is binning.norm
+        pixels, norm = (
+            self._whole if whole else (cake.pixels.sum(axis=1), cake.norm.sum(axis=1))
+        )
+        total, dark_total = cake.total.sum(axis=1), None
+        variance = total + cake.zeros.sum(axis=1)
         if cake.negative:
             variance = np.maximum(variance, pixels)
-        if dark is not None:
-            variance = variance + np.maximum(dark_total, 0.0) / dark.frames
-        expected = binning.pixels.sum(axis=1)
+        if cake.dark is not self._no_dark:
+            dark_total = cake.dark.sum(axis=1)
+        return self._pattern(total, variance, pixels, norm, dark_total, dark)
+
+    def plain_pattern(
+        self, frame: NDArray[np.generic], dark: Dark | None = None
+    ) -> Pattern:
+        """The pattern alone, to the same bits as by way of a cake, but sooner.
+
+        For those who ask for no flags. Frames of integers; floating point goes by way
+        of a cake.
+
+        Parameters
+        ----------
+        frame : (y, x) array
+        dark : Dark, optional
+
+        Raises
+        ------
+        FrameShapeError
+            Where the frame does not fit the binning.
+        GeometryError
+            Without a geometry there is no q.
+        """
+        flat = flat_pixels(frame, self.binning.shape)
+        if flat.dtype.kind == "f" or not self.binning.has_geometry:
+            return self.pattern(self.cake(frame, dark, look_again=False), dark)
+        total, zeros, pixels, missing = self._summation.by_ring(flat)
+        norm = self._whole[1]
+        dark_total = None if dark is None else dark.total.sum(axis=1)
+        if missing.size:
+            lacking = per_cell(self.binning, missing, self.binning.weight)
+            norm = (self.binning.norm - lacking).sum(axis=1)
+            if dark is not None:
+                lacking = per_cell(self.binning, missing, dark.pixels)
+                dark_total = (dark.total - lacking).sum(axis=1)
+        return self._pattern(total, total + zeros, pixels, norm, dark_total, dark)
+
+    @cached_property
+    def _whole(self) -> tuple[Integers, Floats]:
+        """Pixels and normalisation of each bin (n_q,) where a frame lacks nothing."""
+        return self.binning.pixels.sum(axis=1), self.binning.norm.sum(axis=1)
+
+    def _pattern(
+        self,
+        total: Floats,
+        variance: Floats,
+        pixels: Integers,
+        norm: Floats,
+        dark_total: Floats | None,
+        dark: Dark | None,
+    ) -> Pattern:
+        if not self.binning.has_geometry:
+            raise GeometryError("no pattern without a geometry: give a .poni file")
+        measured = (pixels > 0) & (norm > 0)
+        scale = np.where(measured, 1.0 / np.where(measured, norm, 1.0), 0.0)
+        if dark_total is not None:
+            total = total - dark_total
+            if dark is not None:
+                variance = variance + np.maximum(dark_total, 0.0) / dark.frames
+        expected = np.maximum(self._whole[0], 1)
         return Pattern(
-            q=binning.q,
-            intensity=(cake.total.sum(axis=1) - dark_total) * scale,
+            q=self.binning.q,
+            intensity=total * scale,
             sigma=np.sqrt(variance) * scale,
-            coverage=np.where(measured, pixels / np.maximum(expected, 1), 0.0),
+            coverage=np.where(measured, pixels / expected, 0.0),
         )
 
     def prepare_dark(self, frames: list[NDArray[np.generic]]) -> Dark:
@@ -212,72 +236,12 @@ class Reduction:
         """
         total = np.zeros(self.binning.cell.size)
         for frame in frames:
-            total += usable_counts(self._flat(frame))
+            total += usable_counts(flat_pixels(frame, self.binning.shape))
         mean = total / len(frames)
         every = np.arange(mean.size, dtype=np.int32)
         return Dark(
             pixels=mean,
-            total=_per_cell(self.binning, every, mean),
+            total=per_cell(self.binning, every, mean),
             frames=len(frames),
             pattern=DarkPattern.of(self.binning, mean),
         )
-
-    def _flat(self, frame: NDArray[np.generic]) -> NDArray[np.generic]:
-        if frame.shape != self.binning.shape:
-            raise FrameShapeError(
-                f"the frame has shape {frame.shape} (y, x) but the geometry is for "
-                f"{self.binning.shape}"
-            )
-        if frame.dtype.kind not in "uif":
-            raise FrameShapeError(
-                f"pixels of type {frame.dtype} cannot be reduced: integers or floating "
-                "point numbers are expected"
-            )
-        native = frame.astype(frame.dtype.newbyteorder("="), copy=False)
-        if native.dtype == np.float16:
-            native = native.astype(np.float32)
-        return np.ascontiguousarray(native).ravel()
-
-    @staticmethod
-    def _marker(dtype: np.dtype[Any]) -> float:
-        """Value that marks an invalid pixel: the largest unsigned one (Dectris).
-
-        8-bit images are ordinary pictures: there the largest value is saturation.
-        """
-        if dtype.kind == "u" and dtype.itemsize > 1:
-            return float(np.iinfo(dtype).max)
-        return math.nan  # equal to nothing
-
-
-def _per_cell(
-    binning: Binning, pixels: NDArray[np.int32], values: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """Sum ``values`` of some pixels per cell, shape (n_q, 32)."""
-    if not pixels.size:
-        return np.zeros((binning.q.size, SECTORS))
-    cells = binning.cell[pixels]
-    used = cells != MASKED_CELL
-    return (
-        np.bincount(
-            cells[used].astype(np.int64),
-            weights=values[pixels[used]].astype(np.float64),
-            minlength=binning.q.size * SECTORS,
-        )
-        .astype(np.float64)
-        .reshape(-1, SECTORS)
-    )
-
-
-def usable_counts(frame: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Counts of a dark frame of any shape as float64; invalid pixels are 0.
-
-    What is invalid is as in ``Cake``; no mask is known here.
-    """
-    values = np.asarray(frame, np.float64)
-    usable = np.abs(values) < NO_COUNT  # False for NaN
-    usable &= values != Reduction._marker(frame.dtype)
-    negative = usable & (values < 0)
-    counts = negative & (values != -1) & (values != -2)
-    if frame.dtype.kind != "f" or not counts.any():
-        usable &= ~negative
-    return np.where(usable, values, 0.0)

@@ -47,8 +47,8 @@ class Frame:
     Attributes
     ----------
     pixels : (y * x,) array
-    moments : (n_cells, 6) float64
-        As ``one_pass`` leaves them.
+    cake : Cake
+        Of the same frame.
     marker : float
         Value of an invalid pixel; NaN: none.
     signed : bool
@@ -56,7 +56,7 @@ class Frame:
     """
 
     pixels: NDArray[np.generic]
-    moments: NDArray[np.float64]
+    cake: Cake
     marker: float
     signed: bool
 
@@ -88,7 +88,6 @@ class SecondLook:
 
     def complete(
         self,
-        cake: Cake,
         frame: Frame,
         dark: tuple[NDArray[np.float64], DarkPattern | None, int] | None,
     ) -> Cake:
@@ -96,13 +95,11 @@ class SecondLook:
 
         Parameters
         ----------
-        cake : Cake
-            Of the same frame.
         frame : Frame
         dark : tuple or None
             Mean dark per pixel (y * x,), its pattern, and the frames it is the mean of.
         """
-        noise = self.noise(cake, frame)
+        cake, noise = frame.cake, self.noise(frame)
         below, match = None, None
         if dark is not None:
             below, pattern, frames = dark
@@ -117,11 +114,12 @@ class SecondLook:
             dark_match=match,
         )
 
-    def noise(self, cake: Cake, frame: Frame) -> tuple[float, float]:
+    def noise(self, frame: Frame) -> tuple[float, float]:
         """Fano factor, and variance of an empty pixel where counts are signed.
 
         Notes on the way where ``outliers`` has to look.
         """
+        cake = frame.cake
         fano, floor = noise_of(
             cake.pixels,
             cake.total,
@@ -155,7 +153,9 @@ class SecondLook:
             Mean dark: a pixel that is hot in it is no outlier.
         """
         n = suspicious_cells(
-            frame.moments,
+            frame.cake.pixels,
+            frame.cake.total,
+            frame.cake.maximum,
             *noise,
             self._odds,
             0 if self._tiles else SECTORS,
@@ -230,7 +230,8 @@ class SecondLook:
             edges.place,
             edges.cell,
             edges.group,
-            frame.moments,
+            frame.cake.total.reshape(-1),
+            frame.cake.pixels.reshape(-1),
             fano,
             own,
             below.ravel(),
@@ -264,7 +265,8 @@ class SecondLook:
             values,
             pattern.cell,
             pattern.deviation,
-            frame.moments,
+            frame.cake.total.reshape(-1),
+            frame.cake.pixels.reshape(-1),
             fano,
             (core, pattern.level, pattern.spread, float(frames)),
         )

@@ -17,15 +17,18 @@ from ringwatch.agent import (
     cakes,
     flags,
     geometry,
+    integer_kernel,
     kernel,
     list_kernels,
     nouns,
     outlier_kernel,
     pixel_lists,
+    pixel_values,
     quality,
     reduction,
     second_look,
     stretch_kernel,
+    sums,
 )
 from ringwatch.agent.replay_many import end_with_parent
 from ringwatch.benchmarks.flags import (
@@ -117,6 +120,7 @@ def _decisive() -> Iterator[Path]:
     modules += [sample_cases, scores, tally, whole_frames]
     modules += [cakes, flags, geometry, kernel, list_kernels, nouns, outlier_kernel]
     modules += [pixel_lists, plan, reduction, second_look, stretch_kernel]
+    modules += [integer_kernel, pixel_values, sums]
     for module in modules:
         yield Path(str(module.__file__))
     for package in (quality, simulated_beamline):

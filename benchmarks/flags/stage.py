@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import SECTORS, Cake, FrameRef, LostLocator
+from ringwatch.agent.pixel_values import usable_counts
 from ringwatch.agent.quality import (
     FrameFacts,
     QualityFold,
@@ -23,7 +24,7 @@ from ringwatch.agent.quality import (
     turn_image,
 )
 from ringwatch.agent.quality.readout.turned import Turned
-from ringwatch.agent.reduction import Dark, Reduction, usable_counts
+from ringwatch.agent.reduction import Dark, Reduction
 from ringwatch.simulated_beamline.bench_geometries import (
     BENCH_GEOMETRIES,
     bench_experiment,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ringwatch.agent.errors import FrameShapeError, GeometryError
 from ringwatch.agent.geometry import MASKED_CELL, Binning, load_geometry
 from ringwatch.agent.nouns import SECTORS, Cake, Pattern
-from ringwatch.agent.reduction import Reduction, saturation_of
+from ringwatch.agent.pixel_values import saturation_of
+from ringwatch.agent.reduction import Reduction
 
 REAL = {
     "CeO2_Pilatus1M": "CeO2_Pilatus1M.cbf.gz",

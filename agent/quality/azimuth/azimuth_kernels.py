@@ -67,7 +67,7 @@ def find_shades(
 
     Against what is expected, against facing sectors, and against what is expected with
     the rings' light. Arguments as for ``sum_bands``. Rows as ``_deepest_shade`` gives
-    them, and then how many sectors are covered; the second needs ``ALL_AROUND``.
+    them, and then how many sectors are covered; the last two need ``ALL_AROUND``.
     """
     shape = (4, BANDS, SECTORS)
     alone, against = np.empty(shape), np.zeros(shape)
@@ -92,7 +92,8 @@ def find_shades(
                 against,
             )
         covered = level_bands(alone if facing else against, ratio, spread, 1)
-        if facing and covered < ALL_AROUND:
+        # Rings of a moved detector, seen in part, look shaded where they were.
+        if row > 0 and covered < ALL_AROUND:
             continue
         # Texture of the background, an off-centre beam, polarization: all smooth.
         order = 1 if covered >= FEW else 0

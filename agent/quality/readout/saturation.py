@@ -9,13 +9,13 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 
 from ringwatch.agent.nouns import Cake, Flag, Severity
+from ringwatch.agent.pixel_values import saturation_of
 from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.readout.pixel_kernels import cells_below
 from ringwatch.agent.quality.readout.pixels import count_wrapped
 from ringwatch.agent.quality.readout.totals import Totals
 from ringwatch.agent.quality.settings import QualitySettings
-from ringwatch.agent.reduction import saturation_of
 
 __all__ = ["judge_saturated"]
 
