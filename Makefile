@@ -38,10 +38,9 @@ types: $(STAMP) .types/ringwatch
 imports: $(STAMP)
 	$(BIN)/lint-imports
 
+# Writes docs/speed.md, docs/speed.json and the README's table; on a quiet machine.
 bench: $(STAMP)
-	$(BIN)/python benchmarks/generator.py
-	$(BIN)/python benchmarks/run_engine.py
-	$(BIN)/ringwatch bench flags-cost
+	$(BIN)/python benchmarks/bench.py
 
 # Type checkers do not see through the editable install of a mapped namespace: five
 # relative links serve them alone.

@@ -13,6 +13,7 @@ from ringwatch.agent.assembly import (
     finished,
     load_classifier,
     make_sinks,
+    serve_metrics,
     unfinished,
 )
 from ringwatch.agent.darks import Fetch
@@ -21,6 +22,7 @@ from ringwatch.agent.errors import (
     GeometryError,
 )
 from ringwatch.agent.inbox import GAP, Inbox
+from ringwatch.agent.metrics import AgentCollector
 from ringwatch.agent.runs.counters import Counters
 from ringwatch.agent.settings import Settings, load_settings
 from ringwatch.agent.sinks import Sink
@@ -31,6 +33,12 @@ __all__ = ["Agent", "load_classifier"]
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.05
+_COMPILES_S = 600.0  # at most, on a slow machine
+_COMPILING = (
+    "compiled code is being loaded; on the very first use it is made, which takes a "
+    "minute or two"
+)
+_MALFORMED = (TypeError, LookupError, AttributeError, ValueError)
 
 
 class Agent:
@@ -61,7 +69,7 @@ class Agent:
     Raises
     ------
     SettingsError
-        Unknown or impossible settings.
+        Unknown or impossible settings, or the address for metrics is taken.
     GeometryError
         No geometry, or one that cannot be used.
     SinkError
@@ -114,6 +122,15 @@ class Agent:
             fetch_dark=fetch.dark,
             fetch_run=fetch.run,
         )
+        self._refused = 0
+        collector = AgentCollector(
+            self.analysis,
+            self._worker,
+            self._inbox,
+            self._sinks,
+            lambda: self._refused,
+        )
+        self._metrics = serve_metrics(settings, collector, own)
         for left in unfinished(own, self.analysis):
             self._worker.resume(left)
         self._worker.remember(finished(own))
@@ -124,7 +141,8 @@ class Agent:
         """Take one Bluesky document. Never blocks, never raises."""
         try:
             accepted = self._inbox.put(name, doc)
-        except (TypeError, LookupError, AttributeError, ValueError):
+        except _MALFORMED:
+            self._refused += 1
             logger.error("malformed %r document left out: %.200r", name, doc)
             return
         if not accepted and not self._warned:
@@ -137,11 +155,14 @@ class Agent:
         False early where Tiled takes nothing: a spool keeps what waits for it.
 
         Before the first frame: until compiled code is loaded (on the very first use it
-        is compiled, which takes about a minute).
+        is compiled, which takes a minute or two: a warning says so where the time is
+        over before).
         """
         deadline = time.monotonic() + timeout
         while not self._inbox.wait_idle(_POLL_S) or self._worker.waits:
             if time.monotonic() > deadline or not self._worker.alive:
+                if not self._worker.ready:
+                    logger.warning("no verdict yet: %s", _COMPILING)
                 return False
             if self._worker.waits:
                 time.sleep(_POLL_S)
@@ -163,9 +184,15 @@ class Agent:
         AgentClosedError
             Where the agent is closed.
         """
-        while not self._inbox.offer(name, doc, _POLL_S, patient=patient):
-            if self._inbox.closed or not self._worker.alive:
-                raise AgentClosedError("the agent is closed: make a new one to go on")
+        try:
+            while not self._inbox.offer(name, doc, _POLL_S, patient=patient):
+                if self._inbox.closed or not self._worker.alive:
+                    raise AgentClosedError(
+                        "the agent is closed: make a new one to go on"
+                    )
+        except _MALFORMED:
+            self._refused += 1
+            raise
 
     def documents_lost(self, run_uid: str, why: str) -> bool:
         """Tell that documents of a run were lost on the way, after those fed so far.
@@ -176,7 +203,18 @@ class Agent:
         return self._inbox.put(GAP, {"run": run_uid, "why": why})
 
     def close(self, timeout: float = 30.0) -> bool:
-        """Work off what waits, hand over the results, stop; whether all went out."""
+        """Work off what waits, hand over the results, stop; whether all went out.
+
+        The time counts from when compiled code is loaded: documents that came while it
+        is compiled, on the very first use, are not given up for that.
+        """
+        if len(self._inbox) and not self._worker.ready:
+            logger.warning("documents wait: %s", _COMPILING)
+            patience = time.monotonic() + _COMPILES_S
+            while not self._worker.ready and self._worker.alive:
+                if time.monotonic() > patience:
+                    break
+                time.sleep(_POLL_S)
         deadline = time.monotonic() + timeout
         self._inbox.close()
         ended = self._worker.join(timeout)
@@ -188,6 +226,8 @@ class Agent:
                 len(self._inbox),
             )
         left = [s.close(max(0.1, deadline - time.monotonic())) for s in self._sinks]
+        if self._metrics is not None:
+            self._metrics.close()
         refused = [sink for sink in self._sinks if sink.failed]
         return ended and not len(self._inbox) and all(left) and not refused
 
@@ -213,6 +253,11 @@ class Agent:
         return next(
             (str(s.address) for s in self._sinks if hasattr(s, "address")), None
         )
+
+    @property
+    def metrics_url(self) -> str | None:
+        """Where metrics are served; None without."""
+        return None if self._metrics is None else self._metrics.url
 
     def __enter__(self) -> Agent:
         return self

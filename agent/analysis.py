@@ -19,10 +19,12 @@ from ringwatch.agent.errors import FrameReadError, FrameShapeError, GeometryErro
 from ringwatch.agent.files.images import read_image
 from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.nouns import FrameRef, Pattern, Verdict, Word
+from ringwatch.agent.pixel_splitting import PixelSplitting
 from ringwatch.agent.quality import FrameFacts, set_aside, warm_up_flags
 from ringwatch.agent.reduction import Dark, Reduction
 from ringwatch.agent.reference_file import load_reference
 from ringwatch.agent.settings import Settings
+from ringwatch.agent.timings import Stopwatch
 from ringwatch.models.inputs import PatternError
 from ringwatch.models.prediction import Prediction
 
@@ -30,7 +32,7 @@ __all__ = ["Analysis", "Classifies"]
 
 logger = logging.getLogger(__name__)
 
-_DECISIVE = frozenset({"npt", "polarization", "dark_stream", "quality"})
+_DECISIVE = frozenset({"npt", "polarization", "split", "dark_stream", "quality"})
 """Settings that decide a verdict; what files hold counts by its hash."""
 
 
@@ -92,6 +94,7 @@ class Analysis:
         if settings.dark:
             self._dark_frame = _image_of_settings(settings.dark, "dark")
         self._reductions: dict[tuple[int, int], Reduction] = {}
+        self._splittings: dict[tuple[int, int], PixelSplitting] = {}
         self._dark_file: dict[tuple[int, int], Dark] = {}
         self._reference: dict[tuple[int, int], list[FrameFacts]] = {}
         if self._geometry is not None and self._geometry.detector.shape:
@@ -130,6 +133,24 @@ class Analysis:
                 binning, saturation=settings.quality.saturation
             )
         return self._reductions[shape]
+
+    def splitting(self, shape: tuple[int, int]) -> PixelSplitting:
+        """Integration with split pixels for frames of one (y, x) shape, made once.
+
+        Raises
+        ------
+        GeometryError
+            Without a geometry.
+        """
+        if self._geometry is None:
+            raise GeometryError("no pattern without a geometry: give a .poni file")
+        if shape not in self._splittings:
+            self._splittings[shape] = PixelSplitting(
+                self._geometry,
+                self.reduction(shape).binning,
+                polarization=self.settings.polarization,
+            )
+        return self._splittings[shape]
 
     def dark_of_file(self, shape: tuple[int, int]) -> Dark | None:
         """Dark of the settings, None where none is given."""
@@ -186,9 +207,12 @@ class Analysis:
                 logger.warning("frames stay without a label: %s", error)
             return None
 
-    def judge_pattern(self, ref: FrameRef, pattern: Pattern, arrived: float) -> Verdict:
+    def judge_pattern(
+        self, ref: FrameRef, pattern: Pattern, arrived: float, watch: Stopwatch
+    ) -> Verdict:
         """Verdict of a pattern that came without its frame: a label, but never good."""
-        prediction = self.label(pattern)
+        with watch("classify_ms"):
+            prediction = self.label(pattern)
         found = "labelled" if prediction else "nothing to label"
         reason = f"a pattern without its frame: {found}, the flags need pixels"
         return Verdict(
@@ -200,6 +224,7 @@ class Analysis:
             pattern=pattern,
             analysis_id=self.analysis_id,
             latency_ms=(time.monotonic() - arrived) * 1e3,
+            stages=watch.stages,
         )
 
     def warm_up(self) -> None:

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from prometheus_client.registry import Collector
+
 from ringwatch.agent.analysis import Analysis, Classifies
 from ringwatch.agent.darks import Fetch
 from ringwatch.agent.errors import RingwatchError, SettingsError
+from ringwatch.agent.metrics_server import MetricsServer
 from ringwatch.agent.results import DerivedRun, NamedDocument
 from ringwatch.agent.runs.backfill import FetchRun
 from ringwatch.agent.runs.ledger import FrameKey
@@ -28,6 +31,7 @@ __all__ = [
     "finished",
     "load_classifier",
     "make_sinks",
+    "serve_metrics",
     "unfinished",
 ]
 
@@ -74,6 +78,22 @@ def make_sinks(settings: Settings, api_key: str | None) -> list[Sink]:
             sink.close(0.1)
         raise
     return sinks
+
+
+def serve_metrics(
+    settings: Settings, collector: Collector, sinks: list[Sink]
+) -> MetricsServer | None:
+    """Serve metrics where the settings say; where that fails, no sink stays open."""
+    if settings.metrics is None:
+        return None
+    try:
+        return MetricsServer(
+            settings.metrics, collector, allow_remote=settings.allow_remote
+        )
+    except RingwatchError:
+        for sink in sinks:
+            sink.close(0.1)
+        raise
 
 
 def curve_of(settings: Settings, *, binds: bool) -> Curve | None:

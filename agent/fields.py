@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.errors import DocumentError
 from ringwatch.agent.nouns import Flag, Pattern, Verdict
+from ringwatch.agent.timings import TIMINGS
 from ringwatch.models.embedding import SIZE
 from ringwatch.models.prediction import Prediction
 from ringwatch.models.symmetry import CRYSTAL_SYSTEMS
@@ -48,7 +49,8 @@ SCALARS: dict[str, tuple[type, str | None]] = {
     "alarm_new": (bool, None),
     "dq": (int, None),
     "dq_evaluated": (int, None),
-    "latency_ms": (float, "ms"),
+    "not_evaluated": (str, None),
+    **dict.fromkeys(TIMINGS, (float, "ms")),
     "label": (str, None),
     "label_prob": (float, None),
     "label_set": (str, None),
@@ -64,7 +66,11 @@ ARRAYS: dict[str, tuple[type, int]] = {
     "crystal_system_probs": (float, len(CRYSTAL_SYSTEMS)),
     "embedding": (np.float32, SIZE),
 }
-PATTERNS = ("intensity", "sigma", "intensity_corrected", "sigma_corrected")
+PATTERNS = (
+    *("intensity", "sigma"),
+    *("intensity_corrected", "sigma_corrected"),
+    *("intensity_robust", "sigma_robust"),
+)
 # event-model's word and numpy's; |O is how numpy holds text of any length.
 DTYPES = {
     str: ("string", "|O8"),
@@ -154,7 +160,10 @@ class Fields:
             "alarm_new": alarm is not None and alarm.new,
             "dq": int(quality.dq),
             "dq_evaluated": int(quality.dq_evaluated),
-            "latency_ms": float(verdict.latency_ms),
+            "not_evaluated": "\n".join(
+                f"{flag.label}: {why}" for flag, why in quality.why_not.items()
+            ),
+            **verdict.timings,
         }
         for flag in Flag:
             data[f"z_{flag.label}"] = float(quality.z.get(flag, np.nan))
@@ -163,9 +172,10 @@ class Fields:
         self._report_unpublished(quality.values)
         data |= _prediction_data(verdict.prediction)
         if self.q is not None:
-            plain, corrected = verdict.pattern, verdict.corrected
-            data |= self._pattern_data(plain, self.q, PATTERNS[:2])
-            data |= self._pattern_data(corrected, self.q, PATTERNS[2:])
+            forms = verdict.pattern, verdict.corrected, verdict.robust
+            names = PATTERNS[:2], PATTERNS[2:4], PATTERNS[4:]
+            for pattern, named in zip(forms, names, strict=True):
+                data |= self._pattern_data(pattern, self.q, named)
         return data
 
     @staticmethod

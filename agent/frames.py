@@ -70,7 +70,7 @@ class FrameReader:
         except (FrameShapeError, ForbiddenFrameError):
             return True
         except FrameReadError:
-            now, place = time.monotonic(), self._place_of(locator)
+            now, (_, place) = time.monotonic(), self._places_of(locator)
             if self._awaited is None or self._awaited[0] is not locator:
                 self._awaited = locator, now + self._timeout_s
             over = now >= self._awaited[1] or place in self._given_up
@@ -115,19 +115,19 @@ class FrameReader:
         self._given_up.clear()
         self._ahead = self._awaited = None
 
-    def _place_of(self, locator: FileLocator) -> Path:
-        """What is not waited for again once it failed, frame after frame.
+    def _places_of(self, locator: FileLocator) -> tuple[Path, Path]:
+        """The file, and what is not waited for again once it failed, frame after frame.
 
         A lost image tells of its folder: a thousand of them are not waited for.
         """
         path = self._roots.checked(locator.path)
-        return path if locator.mimetype == HDF5 else path.parent
+        return path, path if locator.mimetype == HDF5 else path.parent
 
     def _read_file(
         self, locator: FileLocator, *, patient: bool = True
     ) -> NDArray[np.generic]:
         """Read, if ``patient`` again until it succeeds or the time is over."""
-        path, place = self._roots.checked(locator.path), self._place_of(locator)
+        path, place = self._places_of(locator)
         patient = patient and place not in self._given_up
         deadline = time.monotonic() + self._timeout_s * patient
         while True:
@@ -190,8 +190,7 @@ class FrameReader:
                 f"{math.prod(leading)}"
             )
         place = tuple(int(n) for n in np.unravel_index(locator.start, leading))
-        self._files.check_frame(dataset, place, self._max_frame_bytes)
-        return np.asarray(dataset[place])
+        return self._files.frame(dataset, place, self._max_frame_bytes)
 
     def _check_size(self, size: int, path: Path) -> None:
         if size > self._max_frame_bytes:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ringwatch.agent.documents import SHED_KEY
 
-__all__ = ["GAP", "Inbox", "Item"]
+__all__ = ["GAP", "Inbox", "Item", "Queue"]
 
 GAP = "ringwatch_gap"
 """Name under which a source tells that documents of a run were lost on the way."""
@@ -31,6 +31,18 @@ class Item(NamedTuple):
     size: int
     patient: bool
     run: str
+
+
+class Queue(NamedTuple):
+    """How many documents wait, bytes of pixels in them, and for how long, seconds.
+
+    The age is that of the oldest document which is not worked off, so it grows also
+    while the worker is busy with the only one, or with one that announced many frames.
+    """
+
+    documents: int
+    nbytes: int
+    age_s: float
 
 
 class Inbox:
@@ -55,6 +67,7 @@ class Inbox:
         self._bytes = 0
         self._begun = ""
         self._changed = threading.Condition()
+        self._oldest: float | None = None  # arrival of the one that is worked on
         self._busy = True  # until the worker has warmed up and asks for the first
         self._closed = False
 
@@ -108,7 +121,7 @@ class Inbox:
     def get(self, timeout: float) -> Item | None:
         """Next document; None after ``timeout`` seconds or when closed and empty."""
         with self._changed:
-            self._busy = False
+            self._busy, self._oldest = False, None
             self._changed.notify_all()
             if not self._items and not self._closed:
                 self._changed.wait(timeout)
@@ -118,7 +131,7 @@ class Inbox:
             item = self._items.popleft()
             self._bytes -= item.size
             self._begun = item.run
-            self._busy = True
+            self._busy, self._oldest = True, item.arrived
             return item
 
     def close(self) -> None:
@@ -138,6 +151,17 @@ class Inbox:
             return self._changed.wait_for(
                 lambda: not self._items and not self._busy, timeout
             )
+
+    @property
+    def queue(self) -> Queue:
+        """What waits, as seen from another thread."""
+        with self._changed:
+            oldest = self._oldest
+            if oldest is None and self._items:
+                oldest = self._items[0].arrived
+            waiting, nbytes = len(self._items), self._bytes
+        age = 0.0 if oldest is None else time.monotonic() - oldest
+        return Queue(waiting, nbytes, age)
 
     def __len__(self) -> int:
         return len(self._items)

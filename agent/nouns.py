@@ -25,6 +25,7 @@ from ringwatch.agent.cakes import (
     Pattern,
 )
 from ringwatch.agent.flags import Flag, FlagState, Severity
+from ringwatch.agent.timings import STAGES, Stages
 from ringwatch.models.prediction import Prediction
 
 __all__ = [
@@ -47,6 +48,9 @@ __all__ = [
     "Verdict",
     "Word",
 ]
+
+
+_EVERY = tuple(Flag)  # an Enum is slow to go through, and is so many times a frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +226,7 @@ class Quality:
     @property
     def raised(self) -> tuple[Flag, ...]:
         """Raised flags, by bit."""
-        return tuple(f for f in Flag if self.states.get(f) is FlagState.RAISED)
+        return tuple(f for f in _EVERY if self.states.get(f) is FlagState.RAISED)
 
     @property
     def dq(self) -> int:
@@ -234,7 +238,7 @@ class Quality:
         """Bit mask of flags that could be evaluated."""
         return sum(
             flag.mask
-            for flag in Flag
+            for flag in _EVERY
             if self.states.get(flag, FlagState.NOT_EVALUATED)
             is not FlagState.NOT_EVALUATED
         )
@@ -260,6 +264,9 @@ class Verdict:
     corrected : Pattern or None
         The same frame with the geometry that its own rings ask for, where that differs
         by little; information, never instead of ``pattern``.
+    robust : Pattern or None
+        The pattern without the sectors of its rings in which single spots or zingers
+        stand out, where flags say that there are any; what the label is of.
     analysis_id : str
         Hash over weights, geometry, mask, dark policy, settings and version.
     revision : int
@@ -268,6 +275,8 @@ class Verdict:
         Exactly one revision of each frame is final.
     latency_ms : float
         From the arrival of the document to the verdict, milliseconds.
+    stages : Stages
+        What of it the stages took.
     """
 
     frame: FrameRef
@@ -278,6 +287,14 @@ class Verdict:
     pattern: Pattern | None
     analysis_id: str
     corrected: Pattern | None = None
+    robust: Pattern | None = None
     revision: int = 0
     final: bool = True
     latency_ms: float = 0.0
+    stages: Stages = field(default_factory=Stages)
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Latency and stages by the names of ``TIMINGS``, milliseconds."""
+        stages = {name: float(getattr(self.stages, name)) for name in STAGES}
+        return {"latency_ms": float(self.latency_ms), **stages}

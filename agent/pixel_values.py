@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from ringwatch.agent.errors import FrameShapeError
 from ringwatch.agent.kernel import NO_COUNT
 
-__all__ = ["flat_pixels", "marker_of", "saturation_of", "usable_counts"]
+__all__ = [
+    "flat_pixels",
+    "marker_of",
+    "saturation_of",
+    "usable_counts",
+    "usable_pixels",
+]
 
 
 def saturation_of(dtype: np.dtype[Any], setting: float | None = None) -> float:
@@ -67,7 +73,12 @@ def flat_pixels(
 
 
 def usable_counts(frame: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Counts of a dark frame of any shape as float64; invalid pixels are 0.
+    """Counts of a dark frame of any shape as float64; invalid pixels are 0."""
+    return np.where(usable_pixels(frame), np.asarray(frame, np.float64), 0.0)
+
+
+def usable_pixels(frame: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Where a frame of any shape holds counts.
 
     What is invalid is as in ``Cake``; no mask is known here.
     """
@@ -78,4 +89,4 @@ def usable_counts(frame: NDArray[np.generic]) -> NDArray[np.float64]:
     counts = negative & (values != -1) & (values != -2)
     if frame.dtype.kind != "f" or not counts.any():
         usable &= ~negative
-    return np.where(usable, values, 0.0)
+    return usable

@@ -22,6 +22,7 @@ from ringwatch.agent.kernel import MARKED, NEGATIVE, NON_FINITE
 from ringwatch.agent.nouns import Cake, Pattern
 from ringwatch.agent.pixel_lists import DarkPattern
 from ringwatch.agent.pixel_values import flat_pixels, marker_of, usable_counts
+from ringwatch.agent.robust_kernel import sum_sound_sectors
 from ringwatch.agent.second_look import Frame, SecondLook
 from ringwatch.agent.sums import Summation, per_cell
 
@@ -162,6 +163,29 @@ class Reduction:
             dark_total = cake.dark.sum(axis=1)
         return self._pattern(total, variance, pixels, norm, dark_total, dark)
 
+    def robust_pattern(self, cake: Cake, dark: Dark | None = None) -> Pattern:
+        """The pattern of the sectors in which no spot or zinger stands out.
+
+        Sectors of a ring that are further above its median than four standard
+        deviations, by counting statistics or by their scatter, are left out (none where
+        these would be more than a quarter of the ring). ``sigma`` is that of the
+        others, and ``coverage`` tells what is missing.
+
+        Raises
+        ------
+        GeometryError
+            Without a geometry there is no q.
+        """
+        sums = np.empty((5, self.binning.q.size))
+        cells = cake.total, cake.zeros, cake.pixels, cake.norm, cake.dark
+        sum_sound_sectors(*cells, sums)
+        total, zeros, pixels, norm, dark_total = sums
+        variance = total + zeros
+        if cake.negative:
+            variance = np.maximum(variance, pixels)
+        below = None if cake.dark is self._no_dark else dark_total
+        return self._pattern(total, variance, pixels, norm, below, dark)
+
     def plain_pattern(
         self, frame: NDArray[np.generic], dark: Dark | None = None
     ) -> Pattern:
@@ -205,7 +229,7 @@ class Reduction:
         self,
         total: Floats,
         variance: Floats,
-        pixels: Integers,
+        pixels: Integers | Floats,
         norm: Floats,
         dark_total: Floats | None,
         dark: Dark | None,

@@ -71,6 +71,7 @@ def save_reference(path: Path, frames: Sequence[FrameFacts], binning: Binning) -
         name: np.stack([getattr(facts.cake, name) for facts in frames])
         for name in (*_ARRAYS, "dark")
     }
+    columns["weights"] = binning.norm
     try:
         with path.open("wb") as file:
             np.savez_compressed(
@@ -97,7 +98,7 @@ def load_reference(path: Path, binning: Binning) -> list[FrameFacts]:
             raise SettingsError(f"{path} is larger than {_MAX_BYTES} bytes")
         # numpy leaves a file open that it opened itself and finds torn.
         with path.open("rb") as file:
-            cells, columns, frames = _read(file)
+            cells, weights, columns, frames = _read(file)
     except OSError as error:
         raise SettingsError(f"no reference at {path}: {error.strerror}") from error
     except _NO_REFERENCE as error:
@@ -109,7 +110,7 @@ def load_reference(path: Path, binning: Binning) -> list[FrameFacts]:
     shape = (len(frames), *binning.pixels.shape)
     # The cells as a hash; the weights by their sums, as bits vary with the machine.
     same = cells == _cells(binning) and columns["norm"].shape == shape
-    if not (same and np.allclose(columns["norm"], binning.norm, rtol=_SAME)):
+    if not (same and _same_weights(weights, columns, binning)):
         raise GeometryError(
             f"the reference {path} was made with another geometry or mask: its pixels "
             "belong to other cells or have other weights; give the .poni and mask that "
@@ -132,6 +133,23 @@ _NO_REFERENCE = (
 )
 
 
+def _same_weights(
+    weights: NDArray[Any] | None, columns: dict[str, NDArray[Any]], binning: Binning
+) -> bool:
+    """Whether pixels weigh the same as where the reference was made.
+
+    An older file has only what the frames' own usable pixels weigh: that says something
+    where a detector marked none of them.
+    """
+    if weights is not None:
+        return weights.shape == binning.norm.shape and np.allclose(
+            weights, binning.norm, rtol=_SAME
+        )
+    whole = columns["pixels"] == binning.pixels
+    norm = np.broadcast_to(binning.norm, whole.shape)
+    return np.allclose(columns["norm"][whole], norm[whole], rtol=_SAME)
+
+
 def _cells(binning: Binning) -> str:
     """Hash of which pixel belongs to which cell."""
     digest = hashlib.blake2b(repr(tuple(binning.shape)).encode(), digest_size=16)
@@ -139,12 +157,18 @@ def _cells(binning: Binning) -> str:
     return digest.hexdigest()
 
 
-def _read(file: BinaryIO) -> tuple[str, dict[str, NDArray[Any]], list[FrameFacts]]:
-    """Hash of the cells, columns and frames of a file; errors of ``_NO_REFERENCE``."""
+def _read(
+    file: BinaryIO,
+) -> tuple[str, NDArray[Any] | None, dict[str, NDArray[Any]], list[FrameFacts]]:
+    """Hash of the cells, their weights, columns and frames of a file.
+
+    Errors are those of ``_NO_REFERENCE``.
+    """
     names = (*_ARRAYS, "dark")
     with zipfile.ZipFile(file) as archive:
         _check_size(archive, "about", _MAX_ABOUT)
-        for name in names:
+        has_weights = "weights.npy" in archive.namelist()
+        for name in (*names, "weights") if has_weights else names:
             _check_size(archive, name, _MAX_COLUMN)
     file.seek(0)
     with np.load(file, allow_pickle=False) as stored:
@@ -153,6 +177,9 @@ def _read(file: BinaryIO) -> tuple[str, dict[str, NDArray[Any]], list[FrameFacts
             kind = about.get("kind") if isinstance(about, dict) else about
             raise ValueError(f"its kind is {kind!r:.60}, not {_KIND!r}")
         columns = {name: stored[name] for name in names}
+        weights = stored["weights"] if has_weights else None
+    if weights is not None and weights.dtype.kind != "f":
+        raise ValueError(f"weights has {weights.shape} {weights.dtype}")
     described = about["frames"]
     if not isinstance(described, list) or not 0 < len(described) <= MOST_FRAMES:
         raise ValueError(f"it does not hold 1 to {MOST_FRAMES} frames")
@@ -166,7 +193,7 @@ def _read(file: BinaryIO) -> tuple[str, dict[str, NDArray[Any]], list[FrameFacts
         _facts(one, {name: column[i] for name, column in columns.items()})
         for i, one in enumerate(described)
     ]
-    return str(about["cells"]), columns, frames
+    return str(about["cells"]), weights, columns, frames
 
 
 def _check_size(archive: zipfile.ZipFile, name: str, most: int) -> None:

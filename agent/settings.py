@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -23,6 +24,8 @@ from ringwatch.agent.errors import SettingsError
 from ringwatch.agent.quality import QualitySettings
 
 __all__ = ["Settings", "load_settings"]
+
+_MOST_FALSE_ALARMS = 3600  # an hour
 
 
 class Settings(BaseModel):
@@ -43,6 +46,10 @@ class Settings(BaseModel):
         Number of q bins, 64..2047; None for about one a pixel of radius.
     polarization : float or None
         Polarization factor of the beam along the horizontal; None for no correction.
+    split : {'no', 'full'}
+        Whether a pixel's counts are shared, by area, between the q bins that it touches
+        (``full``, by pyFAI's engine: smoother where bins are narrower than pixels, and
+        slower by some 10 ms for each million pixels). The flags use whole pixels.
     dark_stream : str
         Name of the stream of a run that holds its dark frames.
     data_roots : tuple of Path
@@ -75,6 +82,9 @@ class Settings(BaseModel):
         ``natural`` (class frequencies of known inorganic structures) or ``balanced``.
     publish : str or None
         0MQ address to bind, such as ``tcp://127.0.0.1:5578``.
+    metrics : str or None
+        Where to serve metrics for Prometheus and ``ringwatch status``, such as
+        ``127.0.0.1:9578``.
     documents_from : {'zmq', 'tiled'}
         Where ``ringwatch serve`` takes documents from: off 0MQ, as they are emitted, or
         out of ``tiled``, as others write them to ``raw_container``, a second or so
@@ -99,7 +109,8 @@ class Settings(BaseModel):
         Largest message. A larger one closes its connection before memory is taken.
     allow_remote : bool
         Whether ``publish`` and ``documents`` may be addresses beyond this machine
-        without CURVE. Nothing is encrypted then: whoever reaches the port can listen.
+        without CURVE, and ``metrics`` at all. Nothing is encrypted then: whoever
+        reaches the port can listen.
     curve_key : Path or None
         Own ``name.key_secret`` (``ringwatch keys`` makes one): with it both sockets are
         encrypted.
@@ -133,6 +144,7 @@ class Settings(BaseModel):
     reference: Path | None = None
     npt: int | None = Field(default=None, ge=64, le=2047)
     polarization: float | None = Field(default=0.99, ge=-1, le=1)
+    split: Literal["no", "full"] = "no"
     dark_stream: str = "dark"
     data_roots: tuple[Path, ...] = (Path("/"),)
     max_frame_bytes: int = Field(default=1 << 29, gt=0)
@@ -148,6 +160,7 @@ class Settings(BaseModel):
     weights: Path | None = None
     prior: Literal["natural", "balanced"] = "natural"
     publish: str | None = None
+    metrics: str | None = None
     documents_from: Literal["zmq", "tiled"] = "zmq"
     tiled_poll_s: float = Field(default=1.0, gt=0, le=60)
     documents: tuple[str, ...] = ()
@@ -167,6 +180,17 @@ class Settings(BaseModel):
     tiled_container: str = "analysis"
     raw_container: str = "raw"
     quality: QualitySettings = QualitySettings()
+
+    @field_validator("quality")
+    @classmethod
+    def _alarms_are_rare(cls, quality: QualitySettings) -> QualitySettings:
+        """More than one in a second is no budget but a slip."""
+        if not 0 < quality.false_alarms_per_hour <= _MOST_FALSE_ALARMS:
+            raise ValueError(
+                f"false_alarms_per_hour is {quality.false_alarms_per_hour:g}: give a "
+                f"number above 0 and up to {_MOST_FALSE_ALARMS}, such as 0.1"
+            )
+        return quality
 
     @model_validator(mode="after")
     def _documents_come_from_one_place(self) -> Self:
@@ -240,16 +264,9 @@ def _in_words(error: ValidationError, path: Path | None) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             inside = problem["loc"][0] == "quality" and len(problem["loc"]) > 1
-            names = (
-                (field.name for field in fields(QualitySettings))
-                if inside
-                else Settings.model_fields
+            lines.append(
+                f"unknown setting {key!r}; {_meant(str(problem['loc'][-1]), inside)}"
             )
-            known = sorted(names)
-            near = get_close_matches(str(problem["loc"][-1]), known, n=1)
-            all_known = f"known are: {', '.join(known)}"
-            meant = f"did you mean {near[0]!r}?" if near else all_known
-            lines.append(f"unknown setting {key!r}; {meant}")
         elif problem["type"] == "value_error":  # our own words, of several settings
             said = problem["msg"].removeprefix("Value error, ")
             lines.append(f"setting {key!r}: {said}" if key else said)
@@ -258,3 +275,18 @@ def _in_words(error: ValidationError, path: Path | None) -> str:
                 f"setting {key!r}: {problem['msg']} (got {problem['input']!r})"
             )
     return "; ".join(lines) + (f" (in {path})" if path else "")
+
+
+def _meant(name: str, inside: bool) -> str:
+    """What was meant by an unknown name, ``inside`` the table of the flags or not."""
+    flags = sorted(field.name for field in fields(QualitySettings))
+    top = sorted(Settings.model_fields)
+    if inside and name in top:
+        return "it belongs to the top level, above any [table]"
+    if not inside and name in flags:
+        return "it belongs into the table [quality]"
+    known = flags if inside else top
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known are: {', '.join(known)}"

@@ -26,6 +26,7 @@ from ringwatch.agent.runs.publication import Publication
 from ringwatch.agent.runs.run_analysis import RunAnalysis
 from ringwatch.agent.runs.second_pass import SecondPass
 from ringwatch.agent.sinks import KeepsRuns, Sink
+from ringwatch.agent.timings import Stopwatch
 
 __all__ = ["Worker"]
 
@@ -50,6 +51,12 @@ class Worker:
         See ``DarkBook``.
     fetch_run : callable, optional
         See ``FetchRun``; without it only files can be gone over a second time.
+
+    Attributes
+    ----------
+    counters : Counters
+    ready : bool
+        Whether compiled code is loaded; until then documents wait.
     """
 
     def __init__(
@@ -86,6 +93,7 @@ class Worker:
             fetch_run=fetch_run,
             darks=self._darks,
         )
+        self.ready = False
         self._arrived, self._patient = time.monotonic(), True
         self._ready = self._arrived
         self.counters = self._publication.counters
@@ -138,7 +146,7 @@ class Worker:
 
     def _work(self) -> None:
         self._attempt_to(self._analysis.warm_up)
-        self._ready = time.monotonic()
+        self.ready, self._ready = True, time.monotonic()
         moved = False  # whether the second pass has more to do at once
         while True:
             item = self._inbox.get(0.0 if moved else _IDLE_POLL_S)
@@ -225,7 +233,7 @@ class Worker:
         """Give a frame its verdict, whatever happens."""
         run = self._runs[ref.run_uid]
         run.seen = self._arrived
-        publication = self._publication
+        publication, watch = self._publication, Stopwatch(self._arrived)
         publication.announced(run, ref)
         if publication.has_finished(run.uid):
             return  # its second pass was ahead of this
@@ -240,12 +248,19 @@ class Worker:
         )
         if late is Late.FRAME:
             run.ledger.tear(why)
-            verdict = publication.unknown(ref, why, self._arrived)
+            verdict = publication.unknown(ref, why, self._arrived, watch)
         else:
             label = why if late is Late.LABEL else ""
-            judge = partial(run.analysis.judge, ref, self._arrived, without_label=label)
-            verdict = publication.judged(judge, ref, self._arrived)
-        self.counters.shed += late is not Late.NOTHING
+            judge = partial(
+                run.analysis.judge,
+                ref,
+                self._arrived,
+                without_label=label,
+                watch=watch,
+            )
+            verdict = publication.judged(judge, ref, self._arrived, watch)
+        self.counters.shed_frames += late is Late.FRAME
+        self.counters.shed_labels += late is Late.LABEL
         if not (verdict.final or self._patient):
             run.ledger.tear(verdict.reason)
         final = late is Late.NOTHING and run.ledger.whole

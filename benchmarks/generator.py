@@ -1,18 +1,27 @@
-"""Powder patterns per core-second: random crystals of all 230 groups, drawn.
+"""Powder patterns a core-second, of random crystals: `python benchmarks/generator.py`.
 
-One thread; beside it what the field's usual tools take: PyXtal's random crystals and
-pymatgen's peaks, which are not even drawn. They are measured twice, because their time
-goes with the atoms: on the compositions that ours are made of, and on binaries of two
-sites, one of them the smallest of the group.
+Random crystals of all 230 groups, each with its lines drawn as a pattern; one thread.
+Beside it, in turns, what the field's usual tools take: PyXtal's random crystals and the
+peaks of pymatgen's XRDCalculator, which are not even drawn. Those are measured twice,
+because their time goes with the atoms: on the compositions that ours are made of, and
+on binaries of two sites, one of them the smallest of the group (same space groups).
 
-Run: ``python -m benchmarks.generator``, with ``--json`` for machines; on a GPU:
-``python -m benchmarks.generator --device cuda``.
+"times fewer than ours" compares with ours on the first grid. There is no floor: nobody
+can say what the cheapest random crystal costs. On a GPU: `--device cuda`.
+
+For example: `python benchmarks/generator.py --patterns 500 --crystals 20 --json`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+
+# After the environment is set, which numpy and numba read once.
+import statistics
 import time
 import warnings
 from collections import Counter
@@ -21,16 +30,18 @@ from itertools import count
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
+from ringwatch.benchmarks.peers import LEAST_REPEATS, show_json, show_table
 from ringwatch.models.crystals import CrystalGenerator, Peaks
 from ringwatch.models.crystals.pyxtal_crystals import PyXtalError, draw_atoms
 from ringwatch.models.diffraction import Crystal, Grid, lorentz_polarization, render
 
-PATTERNS = 3000
-PEERS = 100
+SEED = 1
 MOST_ATOMS = 60
-"""PyXtal may search for minutes in larger cells."""
+"""Of the compositions of ours: PyXtal may search for minutes in larger cells."""
 WAVELENGTH = 1.5406
+_ASKED = "Nothing is asked here: training takes what one core makes beside it."
 
 Composition = tuple[int, list[str], list[int]]
 """Space group, elements, atoms of each in the conventional cell."""
@@ -54,39 +65,17 @@ def laboratory_lines(
     return peaks.strength * lorentz_polarization(peaks.q, WAVELENGTH), fwhm, eta
 
 
-def draw_patterns(generator: CrystalGenerator, grid: Grid) -> tuple[float, float]:
-    """Core-seconds for the lines and for the drawing of `PATTERNS` patterns."""
+def draw_patterns(
+    generator: CrystalGenerator, grid: Grid, patterns: int
+) -> tuple[float, float]:
+    """Core-seconds a pattern for the lines and for their drawing."""
     begin = time.process_time()
-    peaks = generator.peaks(0, PATTERNS)
+    peaks = generator.peaks(0, patterns)
     lines = time.process_time() - begin
     begin = time.process_time()
     parts = laboratory_lines(peaks, np.random.default_rng(1))
     render(grid, peaks.start, peaks.q, *parts)
-    return lines, time.process_time() - begin
-
-
-def measure_ours(generator: CrystalGenerator) -> list[dict[str, Any]]:
-    """Rates on the benchmark's two grids."""
-    rates = []
-    for n_bins, spacing in ((8501, "linear"), (2048, "logarithmic")):
-        grid = Grid(
-            n_bins=n_bins, q_min=0.356, q_max=5.77, logarithmic=spacing != "linear"
-        )
-        draw_patterns(generator, grid)  # compiles
-        # Other work on the machine only ever adds time: the best of three is nearest.
-        lines, drawing = min(
-            (draw_patterns(generator, grid) for _ in range(3)), key=sum
-        )
-        rates.append(
-            {
-                "points": n_bins,
-                "spacing": spacing,
-                "patterns_per_core_second": PATTERNS / (lines + drawing),
-                "lines_us": lines / PATTERNS * 1e6,
-                "drawing_us": drawing / PATTERNS * 1e6,
-            }
-        )
-    return rates
+    return lines / patterns, (time.process_time() - begin) / patterns
 
 
 def compositions_of_ours(generator: CrystalGenerator) -> Iterator[Composition]:
@@ -110,8 +99,10 @@ def tiny_binaries(generator: CrystalGenerator) -> Iterator[Composition]:
             yield space_group, elements[:2], counts
 
 
-def peer_seconds(compositions: Iterator[Composition]) -> np.ndarray:
-    """Core-seconds of `PEERS` crystals by PyXtal with their peaks by pymatgen.
+def peer_seconds(
+    compositions: Iterator[tuple[int, Composition]], crystals: int
+) -> list[float]:
+    """Core-seconds of the next crystals by PyXtal, each with its peaks by pymatgen.
 
     PyXtal puts the atoms on Wyckoff positions of its own choice and keeps them apart.
     Those that it gives up on are not counted, nor is their time; whether spglib finds
@@ -120,11 +111,9 @@ def peer_seconds(compositions: Iterator[Composition]) -> np.ndarray:
     from pymatgen.analysis.diffraction.xrd import XRDCalculator  # noqa: PLC0415
 
     calculator = XRDCalculator(wavelength=WAVELENGTH, symprec=0)
-    draw_atoms(225, ["Na", "Cl"], [4, 4], seed=1)  # imports, which take seconds
     seconds: list[float] = []
-    for seed, composition in enumerate(compositions):
-        if len(seconds) == PEERS:
-            break
+    while len(seconds) < crystals:
+        seed, composition = next(compositions)
         begin = time.process_time()
         try:
             crystal = draw_atoms(*composition, seed=seed, attempts=1, confirmed=False)
@@ -132,7 +121,7 @@ def peer_seconds(compositions: Iterator[Composition]) -> np.ndarray:
             continue
         calculator.get_pattern(as_structure(crystal), two_theta_range=(5, 90))
         seconds.append(time.process_time() - begin)
-    return np.array(seconds)
+    return seconds
 
 
 def as_structure(crystal: Crystal) -> Any:
@@ -144,63 +133,110 @@ def as_structure(crystal: Crystal) -> Any:
     return Structure(lattice, crystal.elements, crystal.positions)
 
 
-PEER_COMPOSITIONS: dict[str, Callable[[CrystalGenerator], Iterator[Composition]]] = {
-    f"compositions of ours, up to {MOST_ATOMS} atoms": compositions_of_ours,
-    "tiny binaries, the smallest position and one at random": tiny_binaries,
+PEERS: dict[str, Callable[[CrystalGenerator], Iterator[Composition]]] = {
+    "PyXtal + pymatgen, compositions of ours": (compositions_of_ours),
+    "PyXtal + pymatgen, tiny binaries": tiny_binaries,
 }
 
 
-def measure_peers(generator: CrystalGenerator, ours: float) -> list[dict[str, Any]]:
-    """Rates of PyXtal with pymatgen, and how many times faster ``ours`` is."""
-    rates = []
-    for name, compositions in PEER_COMPOSITIONS.items():
-        seconds = peer_seconds(compositions(generator))
-        error = seconds.std() / np.sqrt(len(seconds)) / seconds.mean()
-        rates.append(
+def measure(
+    *, patterns: int = 3000, crystals: int = 100, repeats: int = 5
+) -> list[dict[str, Any]]:
+    """Ours on two grids and the peers on two kinds of crystals, in turns.
+
+    Parameters
+    ----------
+    patterns : int
+        Of ours, on each grid in each round.
+    crystals : int
+        Of each peer in all; shared out among the rounds.
+    repeats : int
+        Rounds.
+
+    Returns
+    -------
+    list of dict
+        One row a way: patterns (of peers crystals, their peaks only) a core-second, and
+        how many times more ours makes of them on the first grid. Ours is the median of
+        its rounds; a peer's is over all its crystals, which differ a thousandfold, with
+        the standard error of that mean.
+    """
+    generator = CrystalGenerator(seed=SEED, q_min=0.356, q_max=5.77, class_balance=1.0)
+    grids = {
+        f"ours, {bins} {spacing} points": Grid(
+            n_bins=bins, q_min=0.356, q_max=5.77, logarithmic=spacing != "linear"
+        )
+        for bins, spacing in ((8501, "linear"), (2048, "logarithmic"))
+    }
+    ours: dict[str, list[tuple[float, float]]] = {name: [] for name in grids}
+    theirs: dict[str, list[float]] = {name: [] for name in PEERS}
+    queues = {name: enumerate(made(generator)) for name, made in PEERS.items()}
+    for grid in grids.values():
+        draw_patterns(generator, grid, min(patterns, 100))  # compiles
+    draw_atoms(225, ["Na", "Cl"], [4, 4], seed=1)  # imports, which take seconds
+    for _ in range(repeats):
+        for name, grid in grids.items():
+            ours[name].append(draw_patterns(generator, grid, patterns))
+        for name, queue in queues.items():
+            theirs[name] += peer_seconds(queue, -(-crystals // repeats))
+    cost = {name: statistics.median(map(sum, each)) for name, each in ours.items()}
+    cost |= {name: statistics.mean(each) for name, each in theirs.items()}
+    first = cost[next(iter(grids))]
+    rows = []
+    for name, seconds in cost.items():
+        lines, drawing = (
+            statistics.median(part) * 1e6 if name in ours else None
+            for part in zip(*ours.get(name, [(0.0, 0.0)]), strict=True)
+        )
+        peer = np.array(theirs.get(name, ()))
+        error = peer.std() / np.sqrt(peer.size) / peer.mean() if peer.size else None
+        rows.append(
             {
-                "compositions": name,
-                "crystals": len(seconds),
-                "crystals_per_core_second": 1 / seconds.mean(),
-                "ratio": ours * seconds.mean(),
-                "relative_error": error,
+                "way": name,
+                "counted": len(theirs.get(name, ())) or patterns * repeats,
+                "per_core_second": 1 / seconds,
+                "times_fewer_than_ours": seconds / first,
+                "relative_error": None if error is None else float(error),
+                "lines_us": lines,
+                "drawing_us": drawing,
             }
         )
-    return rates
+    return rows
 
 
 def main() -> None:
-    """Print rates, one line each, and how much faster than the peers ours is."""
-    parser = argparse.ArgumentParser(description="Powder patterns per second.")
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--patterns", type=int, default=3000, help="of a round (3000)")
+    parser.add_argument("--crystals", type=int, default=100, help="of a peer (100)")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds, 5 at least (5)")
     parser.add_argument("--device", help="let torch draw there, such as cuda")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    arguments = parser.parse_args()
-    if arguments.device is not None:
-        if arguments.json:
+    options = parser.parse_args()
+    if options.repeats < LEAST_REPEATS:
+        parser.error(f"--repeats {options.repeats}: {LEAST_REPEATS} at least")
+    if min(options.patterns, options.crystals) < 1:
+        parser.error("--patterns and --crystals: 1 at least")
+    if options.device is not None:
+        if options.json:
             parser.error("--json is for the CPU: leave out --device")
         from ringwatch.benchmarks import device_generator  # noqa: PLC0415  torch takes seconds
 
-        device_generator.main(arguments.device, laboratory_lines)
+        device_generator.main(options.device, laboratory_lines)
         return
     warnings.simplefilter("ignore")  # pymatgen's and PyXtal's, of what is deprecated
-    generator = CrystalGenerator(seed=1, q_min=0.356, q_max=5.77, class_balance=1.0)
-    ours = measure_ours(generator)
-    peers = measure_peers(generator, ours[0]["patterns_per_core_second"])
-    if arguments.json:
-        print(json.dumps({"ringwatch": ours, "pyxtal_with_pymatgen": peers}, indent=2))
-        return
-    for rate in ours:
-        print(
-            f"ringwatch, {rate['points']} {rate['spacing']} points:"
-            f" {rate['patterns_per_core_second']:.0f} patterns per core-second"
-            f" (lines {rate['lines_us']:.0f} us, drawing {rate['drawing_us']:.0f} us)"
+    with Console(stderr=True).status("ours, PyXtal and pymatgen"):
+        rows = measure(
+            patterns=options.patterns,
+            crystals=options.crystals,
+            repeats=options.repeats,
         )
-    for rate in peers:
-        print(
-            f"pyxtal + pymatgen, peaks only; {rate['compositions']}:"
-            f" {rate['crystals_per_core_second']:.1f} crystals per core-second;"
-            f" ratio at 8501 points {rate['ratio']:.0f}"
-            f" (+-{rate['relative_error']:.0%}, {rate['crystals']} crystals)"
-        )
+    if options.json:
+        show_json(rows)
+    else:
+        show_table(rows, "Powder patterns of random crystals, one core", _ASKED)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ __all__ = [
     "ENGINES",
     "LEAST_REPEATS",
     "POLARIZATION",
+    "SEED",
     "binning_of",
     "draw_frames",
     "edge_of",
@@ -48,6 +49,8 @@ __all__ = [
 
 BINS = 2000
 POLARIZATION = 0.99
+SEED = 6
+"""Of the frames that are drawn."""
 LEAST_REPEATS = 5
 """Fewer make no median that another program on the machine does not move."""
 
@@ -84,7 +87,7 @@ def experiment_of(edge: int, dtype: str = "uint16") -> Experiment:
         Mixture.pure("CeO2"),
         beamstop=Beamstop(),
         counts=_COUNTS_A_PIXEL * edge * edge,
-        seed=6,
+        seed=SEED,
     )
 
 

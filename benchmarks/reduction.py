@@ -6,7 +6,7 @@ Poisson errors. In turns, one thread, median of the rounds:
 - cake: sums of 2000 x 32 cells, then the pattern with its sigma;
 - cake, second look: also what the flags ask of single pixels (outliers, the mask's
   edges). This is what the agent does with each frame;
-- plain 1D: a pass that gives the pattern alone. There is none yet: its row is empty;
+- plain 1D: a pass that gives the pattern alone, for those who ask for no flags;
 - pyFAI's `integrate1d_ng`: no-csc (its best without pixel splitting), full-csc (its
   best with it), bbox-csr (what most people use);
 - floor: reads the frame and the index of its pixels, and adds them up.
@@ -56,7 +56,7 @@ from ringwatch.benchmarks.peers import (
     take_turns,
 )
 
-CAKE, AGENT, PLAIN = "cake", "cake, second look", "plain 1D (none yet)"
+CAKE, AGENT, PLAIN = "cake", "cake, second look", "plain 1D"
 PEER, FLOOR = "pyFAI no-csc", "floor"
 _FRAMES = 4  # in turns: a frame that was just summed would still be in the cache
 _SPLIT_TOLERANCE = 1e-6
@@ -86,6 +86,7 @@ class Contest:
     mask: NDArray[np.bool_]
     index: NDArray[np.uint16]
     ways: dict[str, Callable[[int], Any]]
+    reduction: Reduction
 
     @classmethod
     def of_size(
@@ -132,10 +133,17 @@ class Contest:
         ways: dict[str, Callable[[int], Any]] = {
             CAKE: partial(ours, False),
             AGENT: partial(ours, True),
+            PLAIN: lambda turn: reduction.plain_pattern(frame(turn)),
             **{f"pyFAI {engine}": partial(theirs, engine) for engine in engines},
             FLOOR: floor,
         }
-        return cls(frames=frames, mask=mask, index=binning.cell, ways=ways)
+        return cls(
+            frames=frames,
+            mask=mask,
+            index=binning.cell,
+            ways=ways,
+            reduction=reduction,
+        )
 
     def equal_sums(self) -> dict[str, bool]:
         """Whether what each way counts is what the pixels hold."""
@@ -146,6 +154,8 @@ class Contest:
         equal = {FLOOR: self.ways[FLOOR](0) == added}
         for way in (CAKE, AGENT):
             equal[way] = np.array_equal(self.ways[way](0).total.sum(axis=1), due)
+        by_cake = self.reduction.pattern(self.reduction.cake(frame)).intensity
+        equal[PLAIN] = np.array_equal(self.ways[PLAIN](0).intensity, by_cake)
         for way in set(self.ways) - set(equal):
             off = abs(float(self.ways[way](0).sum_signal.sum()) - every)
             equal[way] = off <= (0.0 if way == PEER else _SPLIT_TOLERANCE * every)
@@ -173,7 +183,6 @@ def measure(
     taken = take_turns(contest.ways, repeats)
     equal = contest.equal_sums()
     rows = [_row(way, taken, equal[way]) for way in taken]
-    rows.insert(2, dict.fromkeys(rows[0]) | {"way": PLAIN})
     return [{"mpx": edge * edge / 2**20, "dtype": dtype} | row for row in rows]
 
 

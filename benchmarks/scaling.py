@@ -9,7 +9,7 @@ Four questions, each answered by itself with `--only`:
   the last tenth of the run beside the first. The first 20 frames are left out: there
   the agent chooses what it compares the others with;
 - processes: frames a second of so many agents, each in a process and thread of its own
-  with a run of its own, beside one.
+  with a run of its own, beside one; three rounds, as each starts them anew.
 
 For example: `python benchmarks/scaling.py --only frames --frames 20000 --json`.
 """
@@ -279,7 +279,7 @@ def main() -> None:
         "bins": lambda _: measure_bins((250, 500, 1000, 2000), repeats=repeats),
         "frames": lambda folder: measure_frames(edge, frames, folder),
         "processes": lambda folder: measure_processes(
-            edge, min(frames, 500), folder, repeats=repeats
+            edge, min(frames, 500), folder, repeats=min(repeats, 3)
         ),
     }
     every: dict[str, list[dict[str, Any]]] = {}

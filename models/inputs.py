@@ -160,7 +160,7 @@ def coverage_of(q: NDArray[np.float64], grid: InputGrid) -> Float:
     """Which bins the ascending points ``q`` (m,) cover: (n_bins,) of 0 and 1."""
     covered = (grid.q >= q[0]) & (grid.q <= q[-1])
     steps = np.diff(q)
-    if len(steps):
+    if len(steps) and steps.max() > _GAP:  # else no step is wide, whatever is typical
         wide = max(_GAP, 5 * float(np.median(steps)))
         for k in np.flatnonzero(steps > wide):
             covered &= ~((grid.q > q[k]) & (grid.q < q[k + 1]))
@@ -171,7 +171,7 @@ def _usable_points(
     q: ArrayLike, intensity: ArrayLike, sigma: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Points that were measured, by rising q."""
-    x, y = np.asarray(q, np.float64), np.asarray(intensity, np.float64)
+    x, y = np.array(q, np.float64, order="C"), np.asarray(intensity, np.float64)
     if x.ndim != 1 or x.shape != y.shape:
         raise PatternError(
             f"q has shape {x.shape} and intensity {y.shape}: "
@@ -185,14 +185,19 @@ def _usable_points(
                 f"sigma has shape {deviation.shape}, q {x.shape}: make them equal"
             )
         keep &= np.isfinite(deviation)
-    if keep.sum() < _FEWEST:
+    count = int(np.count_nonzero(keep))
+    if count < _FEWEST:
         raise PatternError(
-            f"{int(keep.sum())} of {len(x)} points are finite with q > 0; a pattern "
+            f"{count} of {len(x)} points are finite with q > 0; a pattern "
             f"needs {_FEWEST}: check the reduction, the mask and the unit of q "
             "(1/Angstrom)"
         )
-    order = np.argsort(x[keep], kind="stable")
-    return x[keep][order], y[keep][order]
+    if count < len(x):
+        x, y = x[keep], y[keep]
+    if (x[1:] < x[:-1]).any():
+        order = np.argsort(x, kind="stable")
+        x, y = x[order], y[order]
+    return x, y
 
 
 def network_input(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,15 +66,23 @@ def sum_over(probabilities: Floats, index: Ints, n: int) -> Floats:
     ndarray, (B, n)
         The same bits for a pattern, whatever others there are.
     """
-    order = np.argsort(index, kind="stable")
-    count = np.bincount(index, minlength=n)
+    order, first, filled = _runs(np.asarray(index, np.int64).tobytes(), n)
+    found = np.add.reduceat(np.take(probabilities, order, axis=1), first, axis=1)
+    if len(filled) == n:
+        return np.asarray(found, np.float64)
+    sums = np.zeros((len(probabilities), n))
+    sums[:, filled] = found
+    return sums
+
+
+@lru_cache(maxsize=16)
+def _runs(index: bytes, n: int) -> tuple[Ints, Ints, Ints]:
+    """Space groups by class, where each class begins, and the classes that have any."""
+    of_group = np.frombuffer(index, np.int64)
+    count = np.bincount(of_group, minlength=n)
     filled = np.flatnonzero(count)
     first = (np.cumsum(count) - count)[filled]
-    sums = np.zeros((len(probabilities), n))
-    sums[:, filled] = np.add.reduceat(
-        np.take(probabilities, order, axis=1), first, axis=1
-    )
-    return sums
+    return np.argsort(of_group, kind="stable"), first, filled
 
 
 def tempered(

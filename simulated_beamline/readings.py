@@ -154,16 +154,17 @@ class TruthRecorder(Device):
         if truth is None:
             msg = f"{self.name} was not triggered; nothing to read yet."
             raise RuntimeError(msg)
+        # Plans pass numbers of numpy on; documents hold Python's own.
         return {
-            "index": truth.index,
-            "shot": truth.shot,
+            "index": int(truth.index),
+            "shot": int(truth.shot),
             "light": int(truth.light),
-            "temperature": truth.temperature,
-            "phase": truth.phase,
-            "fractions": list(truth.fractions),
-            "center_x_px": truth.center_px[0],
-            "center_y_px": truth.center_px[1],
-            "beam": truth.beam,
+            "temperature": float(truth.temperature),
+            "phase": str(truth.phase),
+            "fractions": [float(share) for share in truth.fractions],
+            "center_x_px": float(truth.center_px[0]),
+            "center_y_px": float(truth.center_px[1]),
+            "beam": float(truth.beam),
             "fault": ",".join(truth.faults),
         }
 

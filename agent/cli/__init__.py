@@ -27,6 +27,9 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "demo": "Heat BaTiO3 through its transition while things go wrong, and watch.",
         "serve": "Watch the runs that others publish over 0MQ, and hand verdicts back.",
+        "status": (
+            "Say how a running agent is: frames, latency by stages, queue, spool."
+        ),
         "keys": (
             "Make a pair of keys, so that only those you name talk to the agent over "
             "0MQ."

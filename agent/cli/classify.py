@@ -44,6 +44,7 @@ from ringwatch.agent.nouns import (
 from ringwatch.agent.quality import FrameFacts
 from ringwatch.agent.runs.run_analysis import RunAnalysis, unknown_verdict
 from ringwatch.agent.settings import load_settings
+from ringwatch.agent.timings import Stopwatch
 
 __all__ = ["classify"]
 
@@ -137,19 +138,23 @@ def classify(
     axes: dict[Path, Axis] = {}
     judged_files = 0
     judged: list[JudgedFrame] = []
+    refused: list[RingwatchError] = []
     for path in files:
         arrived = time.monotonic()
-        ref = _ref(path)
+        ref, watch = _ref(path), Stopwatch(arrived)
         try:
             if is_pattern_file(path):
-                axes[path] = read_axis(path, unit=unit, wavelength=wavelength)
-                verdict = _judge_pattern(analysis, ref, axes[path], arrived)
+                with watch("read_ms"):
+                    axes[path] = read_axis(path, unit=unit, wavelength=wavelength)
+                verdict = _judge_pattern(analysis, ref, axes[path], arrived, watch)
             else:
-                verdict = _judge_frame(analysis, ref, arrived, judged)
+                verdict = _judge_frame(analysis, ref, arrived, watch, judged, refused)
             judged_files += Flag.PIPELINE not in verdict.quality.raised
         except RingwatchError as error:
-            verdict = unknown_verdict(ref, str(error), analysis.analysis_id, arrived)
+            identity = analysis.analysis_id
+            verdict = unknown_verdict(ref, str(error), identity, arrived, watch)
         verdicts.append((path, verdict))
+    _check_refusal(settings.poni, [] if judged else refused)
     if save_as_reference is not None:
         save_sound(save_as_reference, analysis, judged)
     reasons = [
@@ -196,24 +201,56 @@ def _ref(path: Path) -> FrameRef:
 
 
 def _judge_frame(
-    analysis: Analysis, ref: FrameRef, arrived: float, judged: list[JudgedFrame]
+    analysis: Analysis,
+    ref: FrameRef,
+    arrived: float,
+    watch: Stopwatch,
+    judged: list[JudgedFrame],
+    refused: list[RingwatchError],
 ) -> Verdict:
     path = Path(ref.run_uid)
     if path.is_dir():
         raise FrameReadError(f"{path} is a folder: name the files in it")
     if path.is_file() and not path.stat().st_size:
         raise FrameReadError(f"{path} is empty: write or copy it again")
-    ref = replace(ref, locator=MemoryLocator(frame=read_image(path)))
+    with watch("read_ms"):
+        frame = read_image(path)
+    _check_files(analysis, frame.shape, refused)
+    ref = replace(ref, locator=MemoryLocator(frame=frame))
 
     def keep(facts: FrameFacts, quality: Quality) -> None:
         judged.append((path, facts, quality))
 
     run = RunAnalysis(analysis, {}, FrameReader(), DarkBook(), keep)
-    verdict = run.judge(ref, arrived)
+    verdict = run.judge(ref, arrived, watch=watch)
     frames = _frames_in(path)
     if frames == 1:
         return verdict
     return replace(verdict, reason=f"{verdict.reason} (first of {frames} frames)")
+
+
+def _check_files(
+    analysis: Analysis, shape: tuple[int, ...], refused: list[RingwatchError]
+) -> None:
+    """Try mask, dark and reference on frames of a shape; note what is refused."""
+    rows, columns = shape[:2]
+    try:
+        analysis.reduction((rows, columns))
+        analysis.dark_of_file((rows, columns))
+        analysis.reference((rows, columns))
+    except RingwatchError as error:
+        refused.append(error)
+        raise
+
+
+def _check_refusal(poni: Path | None, refused: list[RingwatchError]) -> None:
+    """Raise what was refused, as if the geometry had told the detector's shape ahead.
+
+    Where it did, the files fit that shape, and it is the frames that do not.
+    """
+    told = poni is not None and load_geometry(poni).detector.shape is not None
+    if refused and not told:
+        raise refused[0]
 
 
 def _frames_in(path: Path) -> int:
@@ -229,10 +266,12 @@ def _judge_pattern(
     ref: FrameRef,
     axis: Axis,
     arrived: float,
+    watch: Stopwatch,
 ) -> Verdict:
     path = Path(ref.run_uid)
-    pattern = read_pattern(path, unit=axis.unit, wavelength=axis.wavelength)
-    return analysis.judge_pattern(ref, pattern, arrived)
+    with watch("read_ms"):
+        pattern = read_pattern(path, unit=axis.unit, wavelength=axis.wavelength)
+    return analysis.judge_pattern(ref, pattern, arrived, watch)
 
 
 def _wavelength(path: Path, poni: Path | None, axes: dict[Path, Axis]) -> float | None:

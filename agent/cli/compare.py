@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch.agent.timings import TIMINGS as TIMING_FIELDS
+
 __all__ = [
     "BOOKKEEPING",
     "TIMINGS",
@@ -26,7 +28,7 @@ __all__ = [
     "verdict_digest",
 ]
 
-TIMINGS = frozenset({"latency_ms"})
+TIMINGS = frozenset(TIMING_FIELDS)
 """Fields that differ from pass to pass by nature: how long the verdict took.
 
 Everything else is compared, ``raw_time`` too: it is the frame's own time, which a
@@ -186,7 +188,9 @@ def compare_verdicts(
         )
         if fields:
             unlike.append(Unlike(frame=frame, fields=fields, old=a[0], new=b[0]))
-    told = tuple(sorted(one ^ other)) if one and other and not strict else ()
+    told: tuple[str, ...] = ()
+    if one and other and not strict:
+        told = tuple(sorted((one ^ other) - TIMINGS))
     return Comparison(frames=len(frames), unlike=unlike, not_compared=told)
 
 

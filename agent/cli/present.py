@@ -84,7 +84,7 @@ def as_object(verdict: Verdict) -> dict[str, Any]:
         "reason": verdict.reason,
         **_quality(verdict.quality),
         **_prediction(verdict.prediction),
-        "latency_ms": round(verdict.latency_ms, 3),
+        **{key: _milliseconds(ms) for key, ms in verdict.timings.items()},
         "analysis_id": verdict.analysis_id,
     }
 
@@ -139,6 +139,10 @@ def _prediction(prediction: Prediction | None) -> dict[str, Any]:
         "unsure": prediction.unsure,
         "novelty": _number(prediction.novelty),
     }
+
+
+def _milliseconds(value: float) -> float | None:
+    return _number(round(value, 3))
 
 
 def _number(value: float | None) -> float | None:

@@ -79,6 +79,7 @@ def settings_for_replay(settings: Settings) -> Settings:
         update=files
         | {
             "publish": None,
+            "metrics": None,
             "tiled": None,
             "max_pending_documents": min(settings.max_pending_documents, MOST_PENDING),
             "max_pending_bytes": min(settings.max_pending_bytes, MOST_PENDING_BYTES),

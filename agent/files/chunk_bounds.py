@@ -20,7 +20,14 @@ import h5py
 from ringwatch.agent.errors import ForbiddenFrameError, FrameReadError
 from ringwatch.agent.files.block_headers import count_blocks
 
-__all__ = ["Place", "check_chunk", "chunks_of_frame", "stored_chunks"]
+__all__ = [
+    "BITSHUFFLE",
+    "Place",
+    "check_chunk",
+    "chunks_of_frame",
+    "filters_of",
+    "stored_chunks",
+]
 
 Place = tuple[int, ...]
 Values = tuple[int, ...]
@@ -63,8 +70,8 @@ def stored_chunks(dataset: h5py.Dataset) -> list[Place]:
     return places
 
 
-def check_chunk(dataset: h5py.Dataset, place: Place, most_bytes: int) -> None:
-    """Look at one chunk.
+def check_chunk(dataset: h5py.Dataset, place: Place, most_bytes: int) -> bytes | None:
+    """Look at one chunk; its bytes where all filters were used and one was looked at.
 
     Parameters
     ----------
@@ -88,12 +95,12 @@ def check_chunk(dataset: h5py.Dataset, place: Place, most_bytes: int) -> None:
             f"{path}: a chunk of {size} bytes is more than the {most_bytes} allowed: "
             "raise max_frame_bytes"
         )
-    filters = _filters(dataset)
+    filters = filters_of(dataset)
     if not filters:
-        return
+        return None
     stored = dataset.id.get_chunk_info_by_coord(place)
     if stored.byte_offset is None:
-        return
+        return None
     used = [f for n, f in enumerate(filters) if not stored.filter_mask >> n & 1]
     packers = [f for f in used if f[0] not in (SHUFFLE, FLETCHER32)]
     if stored.size > size + size // 8 + _SLACK:
@@ -107,9 +114,11 @@ def check_chunk(dataset: h5py.Dataset, place: Place, most_bytes: int) -> None:
             "can tell how large they get: pack with gzip, bitshuffle, LZ4, Zstandard "
             "or Blosc"
         )
+    packed = None
     for code, values in packers:
         check = _CHECKS[code]
-        _, chunk = dataset.id.read_direct_chunk(place)
+        _, packed = dataset.id.read_direct_chunk(place)
+        chunk = packed
         # A checksum of four bytes may have been added before it was packed, or after.
         sums = [n for n, f in enumerate(used) if f[0] == FLETCHER32]
         inside = sum(n < used.index((code, values)) for n in sums)
@@ -120,9 +129,11 @@ def check_chunk(dataset: h5py.Dataset, place: Place, most_bytes: int) -> None:
                 f"{path}: a chunk is no {size} bytes when it is unpacked ({fault}): it "
                 "is damaged, or was made to do damage"
             )
+    return packed if len(used) == len(filters) else None
 
 
-def _filters(dataset: h5py.Dataset) -> list[tuple[int, Values]]:
+def filters_of(dataset: h5py.Dataset) -> list[tuple[int, Values]]:
+    """Numbers and parameters of the filters through which chunks go, in order."""
     made = dataset.id.get_create_plist()
     found = (made.get_filter(n) for n in range(made.get_nfilters()))
     return [(code, values) for code, _, values, _ in found]

@@ -8,6 +8,8 @@ from ringwatch.agent.errors import ForbiddenFrameError, FrameReadError
 
 __all__ = ["DataRoots"]
 
+_KNOWN = 64  # paths that are remembered
+
 
 class DataRoots:
     """Says of each path whether it may be read.
@@ -20,6 +22,7 @@ class DataRoots:
 
     def __init__(self, folders: tuple[Path, ...] = (Path("/"),)) -> None:
         self._folders = tuple(folder.resolve() for folder in folders)
+        self._known: dict[Path, tuple[Path, tuple[int, int]]] = {}
 
     def checked(self, path: Path) -> Path:
         """The path with its links resolved.
@@ -31,6 +34,16 @@ class DataRoots:
         FrameReadError
             Where it is no path: links in a circle, a name too long or with a NUL.
         """
+        # A file of many frames is asked for with each: that it is still the same one
+        # costs one look at it, where following the path looks at each of its folders.
+        try:
+            about = path.stat()
+            now = about.st_dev, about.st_ino
+        except (OSError, ValueError):
+            now = None
+        known = self._known.get(path)
+        if known is not None and known[1] == now:
+            return known[0]
         try:
             resolved = path.resolve()
         except (OSError, RuntimeError, ValueError) as error:
@@ -44,4 +57,8 @@ class DataRoots:
                 f"{resolved} lies outside the allowed folders ({folders}): add its "
                 "folder to data_roots"
             )
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        if now is not None:
+            self._known[path] = resolved, now
         return resolved

@@ -15,6 +15,8 @@ from typing import Self
 
 import h5py
 import hdf5plugin
+import numpy as np
+from numpy.typing import NDArray
 
 from ringwatch.agent.errors import FrameReadError
 from ringwatch.agent.files.chunk_bounds import (
@@ -25,7 +27,8 @@ from ringwatch.agent.files.chunk_bounds import (
 )
 from ringwatch.agent.files.chunk_cache import with_room_for_chunks
 from ringwatch.agent.files.data_roots import DataRoots
-from ringwatch.agent.files.swmr_access import open_beside_writer
+from ringwatch.agent.files.swmr_access import open_file
+from ringwatch.agent.files.unpack import Unpack, unpacker_of
 from ringwatch.agent.files.virtual_layout import check_layout
 from ringwatch.agent.files.virtual_sources import frame_in_source
 
@@ -36,8 +39,6 @@ _DATASETS_KEPT = 64
 _CHUNKS_KEPT = 10_000  # remembered to be sound
 _LINKS = 16  # followed on the way to one dataset; more is a circle
 _LAYERS = 4  # virtual datasets over virtual datasets
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_SWMR_FLAG = 0x04
 
 if not hdf5plugin.PLUGIN_PATH:  # its import registers bitshuffle-LZ4 and the others
     raise ImportError("hdf5plugin brings no HDF5 filters: reinstall it")
@@ -64,6 +65,7 @@ class HDF5Files:
         self._sources: dict[h5py.Dataset, list[h5py.VDSmap]] = {}
         self._below: HDF5Files | None = None  # of sources of virtual datasets
         self._sound: set[tuple[h5py.Dataset, Place]] = set()  # chunks
+        self._unpackers: dict[h5py.Dataset, Unpack | None] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +83,7 @@ class HDF5Files:
         self._datasets.clear()
         self._sources.clear()
         self._sound.clear()
+        self._unpackers.clear()
         if self._below is not None:
             self._below.close()
         while self._files:
@@ -106,11 +109,36 @@ class HDF5Files:
             return known
         if len(self._datasets) >= _DATASETS_KEPT:
             self._datasets.clear()
+            self._unpackers.clear()
         found = self._follow(path, name)
         self._check_sources(found)
         found = with_room_for_chunks(found)
         self._datasets[path, name] = found
         return found
+
+    def frame(
+        self, dataset: h5py.Dataset, leading: Place, most_bytes: int
+    ) -> NDArray[np.generic]:
+        """Read one frame, (y, x), its chunks looked at before.
+
+        Parameters
+        ----------
+        dataset : h5py.Dataset
+            Of this object; frames, (..., y, x).
+        leading : tuple of int
+            Indices of the frame.
+        most_bytes : int
+            See ``check_chunk``, also for the errors.
+        """
+        if dataset not in self._unpackers:
+            self._unpackers[dataset] = unpacker_of(dataset)
+        unpack = self._unpackers[dataset]
+        if unpack is not None:
+            chunk = check_chunk(dataset, (*leading, 0, 0), most_bytes)
+            if chunk is not None:
+                return unpack(chunk)
+        self.check_frame(dataset, leading, most_bytes)
+        return np.asarray(dataset[leading])
 
     def check_frame(
         self, dataset: h5py.Dataset, leading: Place, most_bytes: int
@@ -224,7 +252,7 @@ class HDF5Files:
 
     def _file(self, path: Path) -> h5py.File:
         if path not in self._files:
-            self._files[path] = _open(path)
+            self._files[path] = open_file(path)
             if len(self._files) > _FILES_KEPT:
                 self._files.popitem(last=False)[1].close()
         return self._files[path]
@@ -255,40 +283,3 @@ def _opened(place: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
 
 def _sources(dataset: h5py.Dataset) -> list[h5py.VDSmap]:
     return list(dataset.virtual_sources())
-
-
-def _open(path: Path) -> h5py.File:
-    if not path.is_file():  # a pipe would block
-        raise FileNotFoundError(f"{path} is not there, or no regular file")
-    if _is_written_for_swmr(path):
-        return open_beside_writer(path)
-    try:
-        return h5py.File(path, "r", locking=False)
-    except OSError:
-        # Open elsewhere in this process since it was written: HDF5 then wants locks
-        # from all or from none.
-        return h5py.File(path, "r")
-
-
-def _is_written_for_swmr(path: Path) -> bool:
-    """Whether a writer has the file open for single-writer-multiple-readers.
-
-    Read from the superblock (HDF5 File Format Specification 3.0, section II.A), because
-    HDF5 itself never returns from opening a truncated file in SWMR mode, and holds the
-    interpreter meanwhile.
-
-    Raises
-    ------
-    OSError
-        Where the file is shorter than its superblock says.
-    """
-    with path.open("rb") as file:
-        head = file.read(48)
-        size = file.seek(0, 2)
-    if head[:8] != _SIGNATURE or len(head) < 48 or head[8] not in (2, 3):
-        return False  # older formats know no SWMR; HDF5 checks their length itself
-    width = head[9]
-    end = int.from_bytes(head[12 + 2 * width : 12 + 3 * width], "little")
-    if size < end:
-        raise OSError(f"{path} is truncated: {size} bytes of {end}")
-    return bool(head[11] & _SWMR_FLAG)

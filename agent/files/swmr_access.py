@@ -17,10 +17,12 @@ from pathlib import Path
 
 import h5py
 
-__all__ = ["open_beside_writer"]
+__all__ = ["open_beside_writer", "open_file"]
 
 logger = logging.getLogger(__name__)
 
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SWMR_FLAG = 0x04
 _ATTEMPTS = 24
 """The sleeps add up to 2**24 nanoseconds, 17 ms."""
 
@@ -59,3 +61,49 @@ def _hdf5() -> ctypes.CDLL | None:
         "be open for writing can hold the agent up for ever"
     )
     return None
+
+
+def open_file(path: Path) -> h5py.File:
+    """Open a file for reading, also one that is still written.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where it is not there, or no regular file.
+    OSError
+        Where it is truncated, damaged or held by its writer.
+    """
+    if not path.is_file():  # a pipe would block
+        raise FileNotFoundError(f"{path} is not there, or no regular file")
+    if _is_written_for_swmr(path):
+        return open_beside_writer(path)
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError:
+        # Open elsewhere in this process since it was written: HDF5 then wants locks
+        # from all or from none.
+        return h5py.File(path, "r")
+
+
+def _is_written_for_swmr(path: Path) -> bool:
+    """Whether a writer has the file open for single-writer-multiple-readers.
+
+    Read from the superblock (HDF5 File Format Specification 3.0, section II.A), because
+    HDF5 itself never returns from opening a truncated file in SWMR mode, and holds the
+    interpreter meanwhile.
+
+    Raises
+    ------
+    OSError
+        Where the file is shorter than its superblock says.
+    """
+    with path.open("rb") as file:
+        head = file.read(48)
+        size = file.seek(0, 2)
+    if head[:8] != _SIGNATURE or len(head) < 48 or head[8] not in (2, 3):
+        return False  # older formats know no SWMR; HDF5 checks their length itself
+    width = head[9]
+    end = int.from_bytes(head[12 + 2 * width : 12 + 3 * width], "little")
+    if size < end:
+        raise OSError(f"{path} is truncated: {size} bytes of {end}")
+    return bool(head[11] & _SWMR_FLAG)

@@ -26,6 +26,13 @@ from numpy.typing import ArrayLike, NDArray
 from ringwatch.agent.geometry import MASKED_CELL, MAX_Q_BINS, Binning
 from ringwatch.agent.kernel import NO_COUNT
 from ringwatch.agent.nouns import SECTORS, Cake, Flag, FrameRef, Pattern, Quality
+from ringwatch.agent.quality.caked_points import (
+    LEAST_ANGLES,
+    average_angles,
+    average_points,
+    check_angles,
+    rows_of,
+)
 from ringwatch.agent.quality.facts import FrameFacts
 from ringwatch.agent.quality.fold import QualityFold
 from ringwatch.agent.quality.settings import QualitySettings
@@ -46,6 +53,8 @@ class CakedSeries:
     ----------
     two_theta_deg : (n,) array
         Scattering angles of the points, degrees; see ``caked_binning``.
+        More than 2047 are averaged: neighbours in pairs, threes and so on, those of
+        them that have pixels; what is left over at the end is left out.
     wavelength : float
         Angstrom; for q only.
     settings : QualitySettings, optional
@@ -62,7 +71,12 @@ class CakedSeries:
         wavelength: float = 1.0,
         settings: QualitySettings | None = None,
     ) -> None:
-        self.binning = caked_binning(two_theta_deg, wavelength)
+        degrees = np.asarray(two_theta_deg, np.float64)
+        check_angles(degrees)
+        self._points = degrees.size
+        self._together = -(-degrees.size // MAX_Q_BINS)
+        fewer = average_angles(degrees, self._together)
+        self.binning = caked_binning(fewer, wavelength)
         self._fold = QualityFold(settings or QualitySettings(), self.binning)
         self._unit = math.nan
         self._index = 0
@@ -75,7 +89,7 @@ class CakedSeries:
         One without any number in it is ``bad``, and the next one follows the last.
         """
         index, self._index = self._index, self._index + 1
-        values = _checked(intensity, self.binning)
+        values = average_points(rows_of(intensity, self._points), self._together)
         numbers = _numbers(values)
         if not np.isfinite(numbers).any():
             return unread("no point holds a number", flag=Flag.MISREAD)
@@ -99,14 +113,21 @@ def caked_binning(two_theta_deg: ArrayLike, wavelength: float = 1.0) -> Binning:
     Raises
     ------
     ValueError
-        Where the angles do not rise or not evenly, or are too few or too many.
+        Where the angles do not rise or not evenly, or are too few or too many, or the
+        wavelength is none.
     """
     degrees = np.asarray(two_theta_deg, np.float64)
+    check_angles(degrees)
     angle = np.radians(degrees)
-    if not 16 <= angle.size <= MAX_Q_BINS or not (np.diff(angle) > 0).all():
+    if angle.size > MAX_Q_BINS:
         raise ValueError(
-            f"{angle.size} angles: 16 to {MAX_Q_BINS} rising ones are needed (average "
-            "neighbouring points where there are more)"
+            f"{angle.size} angles: {LEAST_ANGLES} to {MAX_Q_BINS} rising ones are "
+            "needed: average neighbouring points, as CakedSeries does"
+        )
+    if not 0 < wavelength < math.inf:
+        raise ValueError(
+            f"the wavelength is {wavelength:g}: give that of the photons in Angstrom, "
+            "above 0"
         )
     step = np.diff(degrees)
     if degrees[0] < 0 or degrees[-1] >= 90 or step.max() > _EVEN * step.min():
@@ -167,7 +188,7 @@ def caked_facts(
     ValueError
         Where the shape does not fit, nothing is finite, or a readback is no number.
     """
-    values = _checked(intensity, binning)
+    values = rows_of(intensity, binning.q.size)
     points = _numbers(values)
     if not np.isfinite(points).any():
         raise ValueError("no intensity is finite")
@@ -206,17 +227,6 @@ def caked_facts(
     numbers = {key: float(value) for key, value in (readbacks or {}).items()}
     ref = FrameRef.without_pixels("caked", index, numbers)
     return FrameFacts(ref=ref, cake=cake, pattern=pattern, dtype=np.dtype(np.float64))
-
-
-def _checked(intensity: ArrayLike, binning: Binning) -> NDArray[np.float64]:
-    """Points by sector and angle, (sectors, n)."""
-    values = np.atleast_2d(np.asarray(intensity, np.float64))
-    if values.ndim != 2 or values.shape[1] != binning.q.size:
-        raise ValueError(
-            f"intensity has shape {np.shape(intensity)}: (sectors, {binning.q.size}) "
-            "is needed"
-        )
-    return values
 
 
 def _numbers(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,7 +18,6 @@ _CONFOUNDED = (
         (Flag.HOT_PIXELS, Flag.ZINGERS, Flag.SHADOW, Flag.BEAMSTOP_LEAK),
         "the rings run across the cells: their own light looks like this",
     ),
-    (Flag.SHADOW, (Flag.BEAM_DROP,), "the shadow takes the light that is missing"),
     (Flag.SPOTS, (Flag.BEAMSTOP_LEAK,), "a spot beside the beam looks like this"),
     (
         Flag.BEAMSTOP_LEAK,

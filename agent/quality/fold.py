@@ -31,6 +31,7 @@ from ringwatch.agent.quality.geometry.tilt import judge_tilt
 from ringwatch.agent.quality.geometry.wanted import excused, moved_on_purpose
 from ringwatch.agent.quality.light.count_rate import judge_count_rate_loss
 from ringwatch.agent.quality.light.counts import judge_low_counts, judge_no_beam
+from ringwatch.agent.quality.light.first_frames import choose_frames
 from ringwatch.agent.quality.light.monitor import LightHistory
 from ringwatch.agent.quality.light.sample import judge_no_sample
 from ringwatch.agent.quality.look import look_at, look_for_center
@@ -122,7 +123,9 @@ class QualityFold:
         seen, about_geometry = self._about_geometry(facts, seen)
         findings += self._excused(facts, about_geometry)
         findings += self._about_rings(facts, seen)
-        findings += self._about_series(facts, seen, about_geometry)
+        findings += self._about_series(
+            facts, seen, about_geometry, sound=_is_sound(findings)
+        )
         quality = quality_of(settled(findings))
         self._learn(facts, seen, quality)
         if facts.pattern is None:
@@ -189,7 +192,8 @@ class QualityFold:
         before = reference.center if reference is not None else None
         shifts = RingShifts.from_seen(seen, reference) if settings.flat_plate else None
         center = judge_center(found, before, settings)
-        hint, turned = mirror_of(found.fit, facts.cake.shape, self._beam)
+        shape = facts.cake.shape
+        hint, turned = mirror_of(found.fit, shape, self._beam, before)
         if found.apart is not None:
             turned = self._turns.judge(facts.turned, self.binning)
         if center.state is FlagState.RAISED:
@@ -226,7 +230,12 @@ class QualityFold:
         ]
 
     def _about_series(
-        self, facts: FrameFacts, seen: Seen, about_geometry: list[Finding]
+        self,
+        facts: FrameFacts,
+        seen: Seen,
+        about_geometry: list[Finding],
+        *,
+        sound: bool,
     ) -> list[Finding]:
         found = {finding.flag: finding for finding in about_geometry}
         scores = SeriesScores.from_findings(
@@ -238,15 +247,16 @@ class QualityFold:
         )
         return [
             self._drift.judge(scores, self.settings),
-            self._change.judge(seen, self.settings),
+            self._change.judge(seen, self.settings, sound=sound),
         ]
 
     def _learn(self, facts: FrameFacts, seen: Seen, quality: Quality) -> None:
         """Take frames into the reference until that is full, then freeze it.
 
-        Sound frames make it, or else misaligned ones: their brightness and radii are
-        still worth watching in a run that is misaligned from its first frame on, but
-        their centre is no reference.
+        Sound frames make it, without one whose light departs from that of the others;
+        or else misaligned ones: their brightness and radii are still worth watching in
+        a run that is misaligned from its first frame on, but their centre is no
+        reference.
         """
         if self.reference is not None or seen.profiles is None:
             return
@@ -259,8 +269,9 @@ class QualityFold:
             chosen = self._misaligned
             seen = replace(seen, center=None)
         chosen.append((replace(facts, turned=None), seen))  # lets the pixels go
-        if len(chosen) >= self.settings.reference_frames:
-            self._refer_to(chosen)
+        first = choose_frames(chosen, self.settings)
+        if first:
+            self._refer_to(first)
             self._sound.clear()
             self._misaligned.clear()
 
@@ -271,3 +282,13 @@ class QualityFold:
             for _, seen in frames
             if seen.profiles is not None
         )
+
+
+def _is_sound(findings: list[Finding]) -> bool:
+    """Whether nothing found so far makes the frame bad or misaligned."""
+    return not any(
+        finding.state is FlagState.RAISED
+        and (finding.severity or finding.flag.severity)
+        in (Severity.BAD, Severity.MISALIGNED)
+        for finding in settled(findings)
+    )

@@ -21,7 +21,8 @@ class QualitySettings:
     Attributes
     ----------
     false_alarms_per_hour : float
-        Budget over all flags, 1/h; sets every statistical threshold.
+        Budget over all flags, 1/h; sets every statistical threshold. A settings file
+        may ask for 3600 at most.
     frame_rate_hz : float
         Frames per second for which the budget holds, Hz.
     saturation : float or None
@@ -112,7 +113,8 @@ class QualitySettings:
     geometry_tolerance : float
         Relative change of such a readback that counts as a move, 1.
     reference_frames : int
-        First sound frames of the run that make its reference.
+        First sound frames of the run that make its reference; one whose light over I0
+        departs from that of the others is left out, and the next one taken.
 
     Raises
     ------

@@ -78,7 +78,8 @@ TEXTS: dict[Flag, FlagText] = {
     Flag.BEAM_DROP: FlagText(
         "The frame lost intensity that the beam monitor did not lose, all of its light "
         "by one factor: light is lost between monitor and detector. Light that left "
-        "only the rings, or the outer ones more than the inner, is no lost beam.",
+        "only the rings, or the outer ones more than the inner, is no lost beam. "
+        "Beside a shadow the sectors tell that it leaves alone.",
         "Look for an attenuator, a clipped shutter, a sample that absorbs more, a "
         "mirror or slit behind the monitor.",
         _REFERENCE + " And a readback of the monitor (`i0_key`).",
@@ -132,10 +133,15 @@ TEXTS: dict[Flag, FlagText] = {
     ),
     Flag.STALE_CALIBRATION: FlagText(
         "Dark or geometry do not belong to the frame: another exposure, another "
-        "detector, hours old, or readbacks that contradict the geometry.",
+        "detector, hours old, or readbacks that contradict the geometry. Or every "
+        "pixel holds the same counts more than I0 lets expect, while the rings stayed. "
+        "A weak dark (about a count a pixel or less) has no pattern by which it could "
+        "be recognised: a wrong one is seen by that light only, and where it was wrong "
+        "from the first frames on, not at all.",
         "Take a dark with today's exposure; calibrate again, or load the geometry of "
         "this set-up.",
-        "A dark, or readbacks of distance or energy.",
+        "A dark with a pattern of its own, or (without any dark) readbacks of distance "
+        "or energy.",
     ),
     Flag.SHADOW: FlagText(
         "A range of azimuth is darker than the one that faces it, or than it was: "
@@ -145,7 +151,10 @@ TEXTS: dict[Flag, FlagText] = {
     ),
     Flag.BEAMSTOP_LEAK: FlagText(
         "The innermost part of the frame is brighter than it should be, unevenly: the "
-        "direct beam, or a streak of a slit, gets past the beamstop.",
+        "direct beam, or a streak of a slit, gets past the beamstop. `leak_fraction` "
+        "is the uneven part only. A leak that is centred on the beam and as bright all "
+        "around is not seen: it is not told from scattering at small angles, of which "
+        "a sample may have any amount.",
         "Align the beamstop before it costs the detector.",
         "A geometry.",
     ),
@@ -207,7 +216,9 @@ TEXTS: dict[Flag, FlagText] = {
         _RINGS + " Rings on most of the azimuth.",
     ),
     Flag.ICE: FlagText(
-        "The rings of hexagonal ice are in the pattern.",
+        "The rings of hexagonal ice are in the pattern. Rings of the sample may hide "
+        "some of them, or too few counts: where a share that matters could be there "
+        "unseen the flag is not evaluated, and says how much.",
         "Warm and dry the sample, check the cold gas stream.",
         "A sample below 273 K, by a readback of the temperature (`temperature_key`, in "
         "`temperature_unit`).",

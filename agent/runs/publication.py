@@ -20,6 +20,7 @@ from ringwatch.agent.runs.ledger import FrameLedger
 from ringwatch.agent.runs.open_run import OpenRun
 from ringwatch.agent.runs.run_analysis import unknown_verdict
 from ringwatch.agent.sinks import Sink
+from ringwatch.agent.timings import Stopwatch
 
 __all__ = ["Publication"]
 
@@ -66,31 +67,50 @@ class Publication:
         self.counters.announced += run.ledger.announce(ref)
 
     def judged(
-        self, judge: Callable[[], Verdict], ref: FrameRef, arrived: float
+        self,
+        judge: Callable[[], Verdict],
+        ref: FrameRef,
+        arrived: float,
+        watch: Stopwatch,
     ) -> Verdict:
         """Verdict of a frame, ``unknown`` where judging fails."""
         verdict, failure = self._attempt_to(judge, ref)
-        return verdict or self.unknown(ref, failure, arrived)
+        return verdict or self.unknown(ref, failure, arrived, watch)
 
-    def unknown(self, ref: FrameRef, reason: str, arrived: float) -> Verdict:
+    def unknown(
+        self,
+        ref: FrameRef,
+        reason: str,
+        arrived: float,
+        watch: Stopwatch | None = None,
+    ) -> Verdict:
         """Verdict of a frame of which nothing is known, and why.
 
         ``arrived`` is on the clock of ``time.monotonic``.
         """
-        return unknown_verdict(ref, reason, self._analysis.analysis_id, arrived)
+        identity = self._analysis.analysis_id
+        return unknown_verdict(ref, reason, identity, arrived, watch)
 
-    def publish(self, run: OpenRun, verdict: Verdict) -> None:
-        """Publish one revision of a verdict, unless the final one is out already."""
+    def publish(self, run: OpenRun, verdict: Verdict, *, live: bool = True) -> None:
+        """Publish one revision of a verdict, unless the final one is out already.
+
+        ``live``: as its frame came, and not in a second pass.
+        """
         ref = verdict.frame
         if run.ledger.is_final(ref):
             return
         verdict = run.ledger.take(verdict)
         documents, failure = self._attempt_to(partial(self._compose, run, verdict), ref)
         if documents is None:  # its result does not fit: say so instead
-            unknown = self.unknown(ref, failure, time.monotonic())
-            verdict = replace(unknown, revision=verdict.revision, final=verdict.final)
+            verdict = replace(
+                self.unknown(ref, failure, time.monotonic()),
+                revision=verdict.revision,
+                final=verdict.final,
+                latency_ms=verdict.latency_ms,
+                stages=verdict.stages,
+            )
             documents, _ = self._attempt_to(partial(self._compose, run, verdict), ref)
-        self.counters.count(verdict, published=documents is not None)
+        self.counters.count(verdict, published=documents is not None, live=live)
         self._hand_over(documents or [])
 
     def finish(self, run: OpenRun) -> None:

@@ -6,10 +6,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.darks import DarkBook
@@ -39,12 +37,15 @@ from ringwatch.agent.quality import (
     with_label,
 )
 from ringwatch.agent.reduction import Dark, Reduction
+from ringwatch.agent.timings import Stages, Stopwatch
 from ringwatch.models.prediction import Prediction
 
 __all__ = ["RunAnalysis", "unknown_verdict"]
 
 _SIGNAL_GONE = (Flag.NO_BEAM, Flag.MISREAD, Flag.INVALID_VALUES)
 """A frame with one of these raised has no rings worth a label."""
+_SPOTTED = (Flag.SPOTS, Flag.ZINGERS, Flag.HOT_PIXELS)
+"""With one of these raised the label is of the robust pattern."""
 
 
 class RunAnalysis:
@@ -85,7 +86,12 @@ class RunAnalysis:
         self._dark_uid = str(start.get("sc_dk_field_uid") or "")
 
     def judge(
-        self, ref: FrameRef, arrived: float, *, without_label: str = ""
+        self,
+        ref: FrameRef,
+        arrived: float,
+        *,
+        without_label: str = "",
+        watch: Stopwatch | None = None,
     ) -> Verdict:
         """Verdict of one frame; not final where its dark may come yet.
 
@@ -96,13 +102,17 @@ class RunAnalysis:
             When its document came, on the clock of ``time.monotonic``.
         without_label : str
             Why the classifier is not to be asked; empty: it is.
+        watch : Stopwatch, optional
+            Which has taken the time of what came before; by default a new one.
         """
+        watch = watch or Stopwatch(arrived)
         if self._is_dark_run or ref.stream == self._analysis.settings.dark_stream:
-            return self._verdict(ref, self._take_dark(ref), None, None, arrived)
-        pattern = corrected = prediction = None
+            quality = self._take_dark(ref, watch)
+            return self._verdict(ref, quality, None, None, arrived, watch)
+        pattern = corrected = robust = prediction = None
         final = True
         try:
-            fold, facts = self._reduce(ref, self._reader.read(ref))
+            fold, facts, without_spots = self._reduce(ref, watch)
         except FrameShapeError as error:
             quality = unread(str(error), flag=Flag.MISREAD)
         except RingwatchError as error:
@@ -110,16 +120,27 @@ class RunAnalysis:
             final = not isinstance(error, MissingDarkError)
         else:
             pattern = facts.pattern
-            quality, corrected = fold.examine(facts)
+            with watch("flags_ms"):
+                quality, corrected = fold.examine(facts)
             if self._keep is not None:
                 self._keep(replace(facts, turned=None), quality)  # lets the pixels go
             prediction, why_not = None, without_label
+            if pattern is not None and any(f in quality.raised for f in _SPOTTED):
+                with watch("reduce_ms"):
+                    robust = without_spots()
             if not without_label:
-                prediction, why_not = self._classify(pattern, quality)
+                prediction, why_not = self._classify(robust or pattern, quality, watch)
             quality = with_label(quality, prediction, why_not)
         quality = self._alarmed(ref, quality)
         return self._verdict(
-            ref, quality, pattern, prediction, arrived, corrected, final=final
+            ref,
+            quality,
+            pattern,
+            prediction,
+            arrived,
+            watch,
+            (corrected, robust),
+            final=final,
         )
 
     def awaits_dark(self, ref: FrameRef) -> bool:
@@ -138,24 +159,34 @@ class RunAnalysis:
             self._alarms[key] = Alarms(self._analysis.settings.quality.threshold)
         return replace(quality, alarm=self._alarms[key].take(ref.index, quality))
 
-    def _take_dark(self, ref: FrameRef) -> Quality:
+    def _take_dark(self, ref: FrameRef, watch: Stopwatch) -> Quality:
         try:
-            self._darks.add(ref, self._reader.read(ref), alone=self._is_dark_run)
+            with watch("read_ms"):
+                frame = self._reader.read(ref)
+            self._darks.add(ref, frame, alone=self._is_dark_run)
         except RingwatchError as error:
             self._darks.fail(ref.run_uid, str(error), alone=self._is_dark_run)
             return unread(f"dark frame that cannot be read: {error}")
         return set_aside("dark frame: kept to be subtracted, not judged")
 
     def _reduce(
-        self, ref: FrameRef, frame: NDArray[np.generic]
-    ) -> tuple[QualityFold, FrameFacts]:
+        self, ref: FrameRef, watch: Stopwatch
+    ) -> tuple[QualityFold, FrameFacts, Callable[[], Pattern]]:
+        """The fold it belongs to, what was reduced, and how to do without spots."""
+        with watch("read_ms"):
+            frame = self._reader.read(ref)
         analysis = self._analysis
         settings = analysis.settings.quality
         shape = (int(frame.shape[0]), int(frame.shape[1]))
         reduction = analysis.reduction(shape)
-        dark = self._dark_for(ref, reduction)
-        cake = reduction.cake(frame, dark)
-        has_geometry = reduction.binning.has_geometry
+        with watch("read_ms"):
+            dark = self._dark_for(ref, reduction)
+        with watch("reduce_ms"):
+            cake = reduction.cake(frame, dark)
+            has_geometry = reduction.binning.has_geometry
+            pattern = reduction.pattern(cake, dark) if has_geometry else None
+            if has_geometry and analysis.settings.split == "full":
+                pattern = analysis.splitting(shape).pattern(frame, dark)
         key = (ref.stream, ref.data_key, shape)
         if key not in self._folds:
             self._folds[key] = QualityFold(
@@ -165,7 +196,7 @@ class RunAnalysis:
         facts = FrameFacts(
             ref=_without_pixels(ref),
             cake=cake,
-            pattern=reduction.pattern(cake, dark) if has_geometry else None,
+            pattern=pattern,
             dtype=frame.dtype,
             dark_frames=dark.frames if dark else 0,
             dark_age_s=ref.time - dark_time,
@@ -177,7 +208,7 @@ class RunAnalysis:
                 turn_image(frame, turn), look_again=False
             ),
         )
-        return self._folds[key], facts
+        return self._folds[key], facts, partial(reduction.robust_pattern, cake, dark)
 
     def _scanned(self, ref: FrameRef) -> tuple[str, ...]:
         """Readbacks of the motors that the plan said it would move."""
@@ -195,7 +226,7 @@ class RunAnalysis:
         return self._analysis.dark_of_file(reduction.binning.shape)
 
     def _classify(
-        self, pattern: Pattern | None, quality: Quality
+        self, pattern: Pattern | None, quality: Quality, watch: Stopwatch
     ) -> tuple[Prediction | None, str]:
         """What the classifier says, or why it was not asked."""
         if pattern is None:
@@ -205,7 +236,8 @@ class RunAnalysis:
             return None, f"no rings worth a label: {gone.label}"
         if self._analysis.classifier is None:
             return None, "no classifier"
-        prediction = self._analysis.label(pattern)
+        with watch("classify_ms"):
+            prediction = self._analysis.label(pattern)
         return prediction, "nothing in the pattern that could be classified"
 
     def _verdict(
@@ -215,10 +247,12 @@ class RunAnalysis:
         pattern: Pattern | None,
         prediction: Prediction | None,
         arrived: float,
-        corrected: Pattern | None = None,
+        watch: Stopwatch,
+        further: tuple[Pattern | None, Pattern | None] = (None, None),
         *,
         final: bool = True,
     ) -> Verdict:
+        """Of what was found; ``further`` patterns are the corrected and the robust."""
         return Verdict(
             frame=_without_pixels(ref),
             word=quality.word,
@@ -226,9 +260,11 @@ class RunAnalysis:
             quality=quality,
             prediction=prediction,
             pattern=pattern,
-            corrected=corrected,
+            corrected=further[0],
+            robust=further[1],
             analysis_id=self._analysis.analysis_id,
             latency_ms=(time.monotonic() - arrived) * 1e3,
+            stages=watch.stages,
             final=final,
         )
 
@@ -239,7 +275,11 @@ def _without_pixels(ref: FrameRef) -> FrameRef:
 
 
 def unknown_verdict(
-    ref: FrameRef, reason: str, analysis_id: str, arrived: float
+    ref: FrameRef,
+    reason: str,
+    analysis_id: str,
+    arrived: float,
+    watch: Stopwatch | None = None,
 ) -> Verdict:
     """Verdict of a frame that could not be analysed: ``unknown``, with the reason."""
     quality = unread(reason)
@@ -252,4 +292,5 @@ def unknown_verdict(
         pattern=None,
         analysis_id=analysis_id,
         latency_ms=(time.monotonic() - arrived) * 1e3,
+        stages=Stages() if watch is None else watch.stages,
     )

@@ -25,6 +25,7 @@ from ringwatch.agent.runs.backfill import FetchRun, Frames, ReferredFrames, Stor
 from ringwatch.agent.runs.open_run import OpenRun
 from ringwatch.agent.runs.publication import Publication
 from ringwatch.agent.runs.run_analysis import RunAnalysis
+from ringwatch.agent.timings import Stopwatch
 
 __all__ = ["SecondPass"]
 
@@ -182,9 +183,13 @@ class SecondPass:
         if ref is not None:
             if run.reader is None:
                 self._begin(run)
-            run.next_ref = None if self._can_be_judged(run, ref) else ref
+            arrived = time.monotonic()
+            watch = Stopwatch(arrived)
+            with watch("read_ms"):
+                ready = self._can_be_judged(run, ref)
+            run.next_ref = None if ready else ref
             if run.next_ref is None:
-                self._judge(run, ref)
+                self._judge(run, ref, arrived, watch)
             return run.next_ref is None
         if run.frames.finished:
             try:
@@ -218,14 +223,15 @@ class SecondPass:
         run.awaits_dark = not late and run.second.awaits_dark(ref)
         return not run.awaits_dark
 
-    def _judge(self, run: OpenRun, ref: FrameRef) -> None:
+    def _judge(
+        self, run: OpenRun, ref: FrameRef, arrived: float, watch: Stopwatch
+    ) -> None:
         assert run.second is not None
         self._publication.announced(run, ref)
-        arrived = time.monotonic()
-        judge = partial(run.second.judge, ref, arrived)
-        verdict = self._publication.judged(judge, ref, arrived)
+        judge = partial(run.second.judge, ref, arrived, watch=watch)
+        verdict = self._publication.judged(judge, ref, arrived, watch)
         if not run.ledger.is_final(ref):
-            self._publication.publish(run, replace(verdict, final=True))
+            self._publication.publish(run, replace(verdict, final=True), live=False)
             self.filled_in += 1
 
     def _frames_of(self, run: OpenRun, *, stored_soon: bool) -> Frames:
@@ -255,7 +261,7 @@ class SecondPass:
                 if isinstance(said, Verdict)
                 else self._publication.unknown(said, _NOT_KEPT, time.monotonic())
             )
-            self._publication.publish(run, replace(verdict, final=True))
+            self._publication.publish(run, replace(verdict, final=True), live=False)
         assert run.frames is not None
         run.stop = run.frames.stop or run.stop  # ours may only say that none came
         if run.reader is not None:

@@ -57,6 +57,13 @@ class Backlog:
         """Documents in memory."""
         return sum(len(run.memory) for run in self.runs.values())
 
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the files, delivered parts of unfinished runs included."""
+        with self.cond:
+            files = [run.file for run in self.runs.values()]
+        return sum(file.end for file in files if file is not None)
+
     def accept(self, waiting: Waiting) -> str:
         """Take a document; if it cannot be taken, why."""
         name, doc, size = waiting

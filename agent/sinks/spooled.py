@@ -125,6 +125,11 @@ class SpooledSink:
             return self._backlog.held
 
     @property
+    def file_bytes(self) -> int:
+        """Bytes of the files of this process."""
+        return self._backlog.file_bytes
+
+    @property
     def troubles(self) -> dict[str, str]:
         """What is wrong, by name: ``spool``, ``tiled``, ``refused``, ``lost``."""
         told = {"spool": self._spooler.trouble, "tiled": self._delivery.trouble}

@@ -97,7 +97,8 @@ class Spooler:
         try:
             if self.folder is None:
                 raise OSError(errno.ENOENT, f"there is no folder {self._place}")
-            if self._used() + sum(len(p.record) for p in sound) > self._max_bytes:
+            needed = sum(len(p.record) for p in sound)
+            if self._backlog.file_bytes + needed > self._max_bytes:
                 raise OSError(errno.EDQUOT, f"the bound is {self._max_bytes} bytes")
             written = run.write(self.folder, sound) if sound else 0
         except (OSError, SinkError) as error:
@@ -132,7 +133,7 @@ class Spooler:
             files = [run.file for run in runs if not run.stopped]
             if not self.trouble or self._backlog.unsaved or self.folder is None:
                 return
-        if self._used() + PROBE_BYTES > self._max_bytes:
+        if self._backlog.file_bytes + PROBE_BYTES > self._max_bytes:
             return
         try:
             self.folder.probe(PROBE_BYTES)
@@ -141,11 +142,6 @@ class Spooler:
         except OSError:
             return
         self._recover()
-
-    def _used(self) -> int:
-        with self._backlog.cond:
-            files = [run.file for run in self._backlog.runs.values()]
-        return sum(file.end for file in files if file is not None)
 
     def _sync(self) -> None:
         self._sync_at = time.monotonic() + SYNC_S

@@ -12,9 +12,7 @@ side let it bind to loopback.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import ipaddress
 import logging
 import stat
 import threading
@@ -34,6 +32,7 @@ from ringwatch.agent.wire.keys import (
     own_keys,
     public_key,
 )
+from ringwatch.agent.wire.loopback import is_loopback
 
 __all__ = [
     "Curve",
@@ -141,11 +140,7 @@ def refuse_remote(address: str, *, secured: bool, allowed: bool) -> None:
         ) from error
     if secured or allowed or parts.scheme in {"ipc", "inproc"}:
         return
-    host = parts.hostname or ""
-    local = host == "localhost"
-    with contextlib.suppress(ValueError):
-        local = local or ipaddress.ip_address(host).is_loopback
-    if not local:
+    if not is_loopback(parts.hostname or ""):
         raise ZmqSecurityError(
             f"0MQ address {address!r} is not on the loopback interface; use "
             "tcp://127.0.0.1, give CURVE keys, or set allow_remote on a network you "

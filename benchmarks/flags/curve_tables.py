@@ -32,8 +32,8 @@ CAPTION = (
     "little beside those of the others, to be told apart. A flag that is silent at the "
     "lowest amplitudes may measure them all the same: the lower panel, where there is "
     "one, has the median of what was found, with the scatter of single trials (one "
-    "standard deviation, from the median absolute deviation) as bars. A triangle on "
-    "the axis is the statistical limit: three times that scatter."
+    "standard deviation, from the median absolute deviation) as bars, where the report "
+    "has it. A triangle on the axis is the statistical limit: three times that scatter."
 )
 """Of all the figures of a page."""
 

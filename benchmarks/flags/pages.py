@@ -118,7 +118,10 @@ def index_page(report: Row) -> str:
         (
             "Each frame gets every flag in one of three states: raised, clear, or not "
             "evaluated (and why). The first raised one in this order is the root "
-            "cause; the others are told beside it. These pages are made from the "
+            "cause; the others are told beside it. Two frames in a row that are `bad` "
+            "or `misaligned` with the same root cause set off an `alarm`, once per "
+            "cause and run (exact flags at the first); `suspect` frames never do. "
+            "These pages are made from the "
             "code's own table and the benchmark's report: "
             "`python -m ringwatch.benchmarks.flags.pages docs/flags --pictures`."
         ),

@@ -9,6 +9,7 @@ import numpy as np
 from typer.testing import CliRunner
 
 from ringwatch.agent.cli import app
+from ringwatch.agent.timings import TIMINGS
 from ringwatch.models.diffraction import lorentz_polarization
 
 KEYS = {
@@ -27,7 +28,7 @@ KEYS = {
     "crystal_systems",
     "unsure",
     "novelty",
-    "latency_ms",
+    *TIMINGS,
     "analysis_id",
 }
 

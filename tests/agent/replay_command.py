@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from ringwatch.agent.cli import app
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
+from ringwatch.agent.timings import TIMINGS
 from ringwatch.simulated_beamline.beamline import Beamline
 
 __all__ = ["ReplayCommand", "answers", "store"]
@@ -73,7 +74,8 @@ def answers(result: Result) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(result.stdout)
     for answer in found:
         for verdict in answer.get("verdicts", []):
-            del verdict["latency_ms"]
+            for timing in TIMINGS:
+                del verdict[timing]
     return found
 
 

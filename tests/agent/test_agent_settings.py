@@ -68,4 +68,5 @@ def test_analysis_id_tells_settings_apart(poni: Path) -> None:
     assert identify() == identify(publish="tcp://127.0.0.1:*")  # plumbing
     assert identify() != identify(npt=100)
     assert identify() != identify(polarization=0.5)
+    assert identify() != identify(split="full")
     assert load_classifier(Settings(classifier="none")) is None

@@ -13,6 +13,7 @@ from bluesky import RunEngine
 from bluesky_tiled_plugins import TiledWriter
 
 from ringwatch.agent import Agent
+from ringwatch.agent.cli.compare import BOOKKEEPING
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.runs.backfill import StoredFrames
 from ringwatch.agent.sinks.memory import MemorySink
@@ -51,9 +52,7 @@ def final(sink: MemorySink) -> list[dict[str, Any]]:
     every = []
     for index in sorted(found):
         (one,) = [event for event in found[index] if event["final"]]
-        every.append(
-            {k: v for k, v in one.items() if k not in {"latency_ms", "revision"}}
-        )
+        every.append({k: v for k, v in one.items() if k not in BOOKKEEPING})
     return every
 
 

@@ -20,6 +20,7 @@ from ringwatch.agent.cli.compare import (
 from ringwatch.agent.nouns import FrameRef, LostLocator
 from ringwatch.agent.results import DerivedRun
 from ringwatch.agent.runs.run_analysis import unknown_verdict
+from ringwatch.agent.timings import TIMINGS
 
 Documents = list[tuple[str, dict[str, Any]]]
 
@@ -51,7 +52,7 @@ def data_of(documents: Documents, number: int) -> dict[str, Any]:
 
 def test_two_passes_over_one_run_are_equal() -> None:
     first, second = derived("run", range(3)), derived("run", range(3))
-    data_of(second, 1)["latency_ms"] = 1e9  # a timing
+    data_of(second, 1).update(dict.fromkeys(TIMINGS, 1e9))
     assert math.isnan(data_of(first, 0)["label_prob"])  # NaN equals NaN
     assert len(final_verdicts(first)) == 3
     assert differences(first, second) == []
@@ -102,7 +103,7 @@ def test_words_that_changed_are_counted() -> None:
     for number in (1, 3):
         data_of(new, number).update(verdict="good", reason="all clear")
     data_of(new, 2)["revision"] = 7  # how it came about, not what it says
-    data_of(new, 2)["latency_ms"] = 1e6
+    data_of(new, 2).update(dict.fromkeys(TIMINGS, 1e6))
     found = compare_verdicts(final_verdicts(old), final_verdicts(new))
     assert (found.frames, len(found.unlike)) == (4, 2)
     assert found.words == {("unknown", "good"): 2}
@@ -122,6 +123,7 @@ def test_fields_that_another_version_did_not_know_are_told_apart() -> None:
     old, new = derived("run", range(2)), derived("run", range(2))
     for number in range(2):
         data_of(new, number)["z_brand_new"] = 1.0
+        del data_of(old, number)["wait_ms"]  # a timing is missed by nobody
     found = compare_verdicts(final_verdicts(old), final_verdicts(new))
     assert found.unlike == []
     assert found.not_compared == ("z_brand_new",)
@@ -132,7 +134,7 @@ def test_passes_of_one_version_are_compared_in_every_field() -> None:
     old, new = derived("run", range(2)), derived("run", range(2))
     data_of(new, 0)["z_brand_new"] = 1.0
     data_of(new, 1)["revision"] = 7
-    data_of(new, 1)["latency_ms"] = 1e6
+    data_of(new, 1).update(dict.fromkeys(TIMINGS, 1e6))
     found = [(d.frame.index, d.field, d.second) for d in differences(old, new)]
     assert found == [(0, "z_brand_new", 1.0), (1, "revision", 7)]
     (left,) = differences(old, new, leaving_out=BOOKKEEPING)

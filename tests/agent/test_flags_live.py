@@ -20,13 +20,14 @@ from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.cli.compare import differences
 from ringwatch.agent.darks import DarkBook
 from ringwatch.agent.frames import FrameReader
-from ringwatch.agent.nouns import Alarm, FrameRef, MemoryLocator, Verdict
+from ringwatch.agent.nouns import Alarm, Flag, FrameRef, MemoryLocator, Verdict
 from ringwatch.agent.quality import FrameFacts
 from ringwatch.agent.runs.run_analysis import RunAnalysis
 from ringwatch.agent.settings import Settings
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.simulated_beamline.beamline import Beamline
 from ringwatch.simulated_beamline.faults import DetectorShift, Fault
+from ringwatch.simulated_beamline.readout_faults import Zingers
 from ringwatch.simulated_beamline.scenarios import powder_beamline
 
 Scan = Callable[..., list[dict[str, Any]]]
@@ -41,6 +42,7 @@ def scan(run_engine: RunEngine, tmp_path: Path) -> Scan:
         *,
         faults: tuple[Fault, ...] = (),
         motors: tuple[str, ...] = (),
+        split: str = "no",
     ) -> list[dict[str, Any]]:
         beamline = powder_beamline(tmp_path, detector=512, faults=faults)
         sink = MemorySink()
@@ -48,6 +50,7 @@ def scan(run_engine: RunEngine, tmp_path: Path) -> Scan:
             poni=beamline.poni_path,
             mask=beamline.mask_path,
             classifier="none",
+            split=split,
             sinks=(sink,),
         )
         token = run_engine.subscribe(agent)
@@ -72,6 +75,47 @@ def test_a_slip_rings_once_and_its_pattern_is_corrected(scan: Scan) -> None:
     for event in events[6:]:
         plain, corrected = event["intensity"], event["intensity_corrected"]
         assert corrected.max() > 1.02 * plain.max()  # its rings are sharper again
+
+
+def test_zingers_are_left_out_of_the_robust_pattern(scan: Scan) -> None:
+    struck = Zingers(first=5, count=200, value=20_000)
+    events = scan(lambda b: [{b.furnace: 300.0}] * 7, faults=(struck,))
+    for event in events[:5]:
+        assert np.isnan(event["intensity_robust"]).all()
+    due = np.median([e["intensity"] for e in events[:5]], axis=0)
+    for event in events[5:]:
+        assert "zingers" in event["primary_flag"] + event["also"]
+        sigma = event["sigma_robust"]
+        measured = sigma > 0
+        away = [
+            np.abs(event[name] - due)[measured] / sigma[measured]
+            for name in ("intensity", "intensity_robust")
+        ]
+        plain, robust = (np.quantile(each, 0.95) for each in away)
+        assert plain > 5
+        assert robust < 3.5
+
+
+def test_what_was_not_evaluated_is_published_with_the_reason(scan: Scan) -> None:
+    (event, *_) = scan(lambda b: [{b.furnace: 300.0}])
+    said = dict(each.split(": ", 1) for each in event["not_evaluated"].splitlines())
+    assert "reference" in said["beam_drop"] or "first frames" in said["beam_drop"]
+    assert "warm" in said["ice"]
+    names = {flag.label for flag in Flag if not event["dq_evaluated"] >> flag.bit & 1}
+    assert set(said) == names
+
+
+def test_pixels_are_split_by_choice(scan: Scan) -> None:
+    whole, split = (
+        scan(lambda b: [{b.furnace: 300.0}] * 2, split=how) for how in ("no", "full")
+    )
+    for a, b in zip(whole, split, strict=True):
+        assert a["verdict"] == b["verdict"]
+        ratio = b["intensity"].sum() / a["intensity"].sum()
+        assert ratio == pytest.approx(1.0, abs=0.02)
+        # Neighbouring points share pixels: they differ less from each other.
+        rough = [np.abs(np.diff(e["intensity"], 2)).sum() for e in (a, b)]
+        assert rough[1] < rough[0]
 
 
 def test_what_the_plan_moves_is_no_misalignment(scan: Scan) -> None:

@@ -94,3 +94,25 @@ def test_strange_paths_are_read_errors(tmp_path: Path) -> None:
     for name in ("loop.h5", "a\0b.h5", "n" * 5000, ""):
         with pytest.raises(FrameReadError):
             reader.read(in_file(tmp_path / name))
+
+
+def test_a_link_that_leads_elsewhere_later_is_looked_at_again(tmp_path: Path) -> None:
+    """What was allowed once is remembered for the same file only."""
+    inside, outside = tmp_path / "data", tmp_path / "secret"
+    inside.mkdir()
+    outside.mkdir()
+    write(inside / "first.h5", 1)
+    write(inside / "second.h5", 2)
+    write(outside / "file.h5", 3)
+    link = inside / "latest.h5"
+    link.symlink_to(inside / "first.h5")
+    reader = FrameReader(roots=(inside,), timeout_s=0.05)
+    first = reader.read(in_file(link))
+    assert (reader.read(in_file(link)) == first).all()
+    link.unlink()
+    link.symlink_to(inside / "second.h5")
+    assert reader.read(in_file(link, 1)).shape == first.shape
+    link.unlink()
+    link.symlink_to(outside / "file.h5")
+    with pytest.raises(ForbiddenFrameError, match="allowed folders"):
+        reader.read(in_file(link))

@@ -13,7 +13,7 @@ from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 from typer.testing import CliRunner
 
 from ringwatch.agent.cli import app
-from ringwatch.agent.errors import GeometryError, SettingsError
+from ringwatch.agent.errors import GeometryError, RingwatchError, SettingsError
 from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.nouns import Flag
 from ringwatch.agent.reference_file import load_reference
@@ -86,6 +86,76 @@ def test_a_reference_of_another_geometry_is_refused(frames, tmp_path):
             load_reference(stored, changed)
 
 
+def mark(frames, path):
+    """The same frame of a detector that marks its dead pixels by -1 and -2."""
+    frame = np.load(frames / "one.npy").astype(np.int32)
+    frame[40:44, 60], frame[200, 90:95] = -1, -2
+    np.save(path, frame)
+    return path
+
+
+def test_a_frame_with_marked_pixels_can_be_compared_with_itself(frames, tmp_path):
+    """They are missing from its cake, not from the geometry."""
+    frame, stored = mark(frames, tmp_path / "marked.npy"), tmp_path / "sound.npz"
+    poni = ("--poni", frames / "a.poni")
+    made = classify(frame, *poni, "--save-reference", stored)
+    assert made.exit_code == 0, made.output
+    again = classify(frame, *poni, "--reference", stored, "--json")
+    assert again.exit_code == 0, again.exception
+    found = json.loads(again.output)[0]
+    assert found["verdict"] == "good", found["reason"]
+    assert found["values"]["radial_scale_ppm"] == pytest.approx(0.0, abs=1.0)
+    geometry = load_geometry(frames / "a.poni")
+    changed = Binning.from_geometry(geometry, (SIDE, SIDE), polarization=0.5)
+    with pytest.raises(GeometryError, match="another geometry or mask"):
+        load_reference(stored, changed)
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_reference_of_an_older_version_can_be_read(frames, tmp_path, marked):
+    """It does not tell the weights of the geometry, only those of its frames."""
+    stored, older = tmp_path / "sound.npz", tmp_path / "older.npz"
+    frame = mark(frames, tmp_path / "a.npy") if marked else frames / "one.npy"
+    classify(frame, "--poni", frames / "a.poni", "--save-reference", stored)
+    with np.load(stored) as new:
+        np.savez_compressed(older, **{k: v for k, v in new.items() if k != "weights"})
+    geometry = load_geometry(frames / "a.poni")
+    assert load_reference(older, Binning.from_geometry(geometry, (SIDE, SIDE)))
+    changed = Binning.from_geometry(geometry, (SIDE, SIDE), polarization=0.5)
+    with pytest.raises(GeometryError, match="another geometry or mask"):
+        load_reference(older, changed)
+
+
+@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.parametrize("what", ["reference", "dark", "mask"])
+def test_what_fits_no_frame_ends_the_command_whoever_tells_the_shape(
+    frames, tmp_path, what, sized
+):
+    """A geometry that names no shape is not known to fit before the first frame."""
+    poni = tmp_path / "any.poni"
+    lines = (frames / "a.poni").read_text()
+    poni.write_text(lines if sized else lines.replace("[256, 256]", "null"))
+    assert (load_geometry(poni).detector.shape is not None) == sized
+    np.save(tmp_path / "small.npy", np.ones((9, 9), np.uint8))
+    unfit = frames / "one.npy" if what == "reference" else tmp_path / "small.npy"
+    made = classify(frames / "one.npy", "--poni", poni, f"--{what}", unfit)
+    assert isinstance(made.exception, RingwatchError)
+    assert what in str(made.exception)
+
+
+def test_a_frame_of_another_detector_does_not_end_the_command(frames, tmp_path):
+    """The mask fits one of the two: that one is judged, the other is unknown."""
+    np.save(tmp_path / "mask.npy", np.zeros((SIDE, SIDE), np.uint8))
+    np.save(tmp_path / "small.npy", np.ones((9, 9), np.uint32))
+    files = (tmp_path / "small.npy", frames / "one.npy")
+    made = classify(*files, "--mask", tmp_path / "mask.npy", "--json")
+    assert made.exit_code == 0, made.exception
+    small, sound = json.loads(made.output)
+    assert small["verdict"] == "unknown"
+    assert "the mask is (256, 256)" in small["reason"]
+    assert "the mask is" not in sound["reason"]
+
+
 def rewritten(stored, path, *, frames=None, **columns):
     """The reference with other columns, or with ``frames`` changed."""
     with np.load(stored) as old:
@@ -116,6 +186,8 @@ def without(name):
         ({"total": np.zeros((2, 3))}, "total has"),
         ({"total": np.zeros((1, 3, 32), complex)}, "total has"),
         ({"zeros": np.zeros(1 << 23)}, "zeros unpacks to 67108"),
+        ({"weights": np.zeros(1 << 23)}, "weights unpacks to 67108"),
+        ({"weights": np.zeros((3, 32), complex)}, "weights has"),
     ],
 )
 def test_a_reference_that_lacks_something_is_refused(frames, tmp_path, changed, why):

@@ -36,11 +36,38 @@ def from_toml(folder: Path, text: str) -> Settings:
         ("spool_max_memory_bytes = 10", "greater than or equal to 1048576"),
         ("spool_max_bytes = -1", "greater than or equal to 1048576"),
         ("spool_max_byte = 1", "did you mean 'spool_max_bytes'"),
+        ("[quality]\nfalse_alarms_per_hour = 1e9", "above 0 and up to 3600"),
+        ("[quality]\nfalse_alarms_per_hour = 0", "give a number above 0"),
     ],
 )
 def test_bounds_are_checked(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(SettingsError, match=why):
         from_toml(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            '[quality]\nreference = "a.npz"',
+            "'quality.reference'; it belongs to the top",
+        ),
+        ("false_alarms_per_hour = 1", r"it belongs into the table \[quality\]"),
+        ("[quality]\nfalse_alarm_per_hour = 1", "mean 'false_alarms_per_hour'"),
+        ("nothing_like_it = 1", "known are: .*poni"),
+    ],
+)
+def test_a_key_of_the_other_table_is_told_where_it_belongs(
+    tmp_path: Path, text: str, why: str
+) -> None:
+    with pytest.raises(SettingsError, match=why) as told:
+        from_toml(tmp_path, text)
+    assert "belongs" not in why or "known are" not in str(told.value)
+
+
+def test_a_loose_budget_of_alarms_is_taken(tmp_path: Path) -> None:
+    settings = from_toml(tmp_path, "[quality]\nfalse_alarms_per_hour = 3600")
+    assert settings.quality.false_alarms_per_hour == 3600
 
 
 class Taken:

@@ -132,6 +132,28 @@ def test_grid_of_motors_moves_sample_and_detector(
     assert np.abs(moved).mean() < 0.5 * np.abs(still).mean()
 
 
+@pytest.mark.parametrize("number", [float, np.float64, np.float32, np.int64])
+def test_motors_go_where_numbers_of_any_kind_say(
+    tmp_path: Path, recorded: Any, number: Any
+) -> None:
+    """As plans make them with numpy; the documents hold plain ones."""
+    line = build(tmp_path)
+    steps = [
+        {line.furnace: number(kelvin), line.detector_x: number(2)}
+        for kelvin in np.linspace(320.0, 380.0, 3).tolist()
+    ]
+    recorded.run(line.step_scan(steps))
+    assert len(recorded.events("truth")) == 3
+    for event in recorded.events("truth"):
+        for key, value in event["data"].items():
+            assert type(value) in (int, float, str, list), key
+    (keys,) = (
+        d["data_keys"] for d in recorded.all("descriptor") if d["name"] == "truth"
+    )
+    assert keys["truth_temperature"]["dtype"] == "number"
+    assert keys["truth_temperature"]["dtype_numpy"] == "<f8"
+
+
 def test_same_seed_same_files(tmp_path: Path, recorded: Any) -> None:
     for seed in (3, 3, 4):
         recorded.run(build(tmp_path, seed=seed).step_scan(2))

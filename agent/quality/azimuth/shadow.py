@@ -26,7 +26,13 @@ from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, rais
 from ringwatch.agent.quality.geometry.rings import Profiles, Rings
 from ringwatch.agent.quality.settings import QualitySettings
 
-__all__ = ["cells_before", "judge_shadow", "light_start", "ring_bins"]
+__all__ = [
+    "cells_before",
+    "judge_shadow",
+    "light_start",
+    "ring_bins",
+    "shaded_sectors",
+]
 
 _STANDING = 0.02
 """Share of all light that whatever always stands in the beam's way may take: the arm or
@@ -104,6 +110,20 @@ def judge_shadow(
             "could be missing from some sectors unseen",
         )
     return clear(flag, max(deepest.depth, 0.0), z=deepest.z)
+
+
+def shaded_sectors(
+    profiles: Profiles, rings: Rings, reference: Reference, settings: QualitySettings
+) -> NDArray[np.bool_]:
+    """Sectors of the shadows that are raised against the reference, (32,)."""
+    *_, first = light_start(profiles)
+    in_ring = ring_bins(profiles, rings, reference)
+    against, _, with_rings = _deepest(profiles, reference, in_ring, first)
+    shaded = np.zeros(SECTORS, np.bool_)
+    for shade in (against, with_rings):
+        if shade is not None and _matters(shade, settings):
+            shaded[(shade.start + np.arange(shade.width)) % SECTORS] = True
+    return shaded
 
 
 def light_start(profiles: Profiles) -> tuple[int, int, int]:

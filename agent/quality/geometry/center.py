@@ -35,7 +35,8 @@ def judge_center(
             math.nan,
             "rings of different sectors do not coincide: their correlation is "
             f"{found.apart.correlation:.2f} over {found.apart.sectors} sectors; the "
-            "geometry is not that of this frame, or the sample is a single crystal",
+            "geometry is not that of this frame (calibrate again, or load its own), or "
+            "the sample is a single crystal",
             z=math.nan,
             further=_further(math.nan, math.nan),
         )
@@ -59,24 +60,28 @@ def judge_center(
             f"rings are centred {center.length:.2f} px from the beam centre of the "
             "geometry"
         )
+        remedy = "calibrate again"
         if moved is not None:
             sentence = (
                 f"beam centre moved {moved.length:.2f} px since the run's first frames "
                 f"and is {center.length:.2f} px off the geometry"
             )
+            remedy = "find out what moved, or calibrate again"
         shown = center
     elif moved is not None and moved.beyond(limit, settings):
         sentence = (
             f"beam centre moved {moved.length:.2f} px since the run's first frames"
         )
         shown = moved
+        remedy = "find out what moved, or calibrate again"
     else:
         return clear(flag, fit.dx, z=center.z, further=further)
     return raised(
         flag,
         fit.dx,
         f"{sentence} ({shown.z:.0f} sigma): {broader(shown.length, fit.fwhm)}"
-        + ("" if fit.tilt is not None else "; a tilted detector would look the same"),
+        + ("" if fit.tilt is not None else "; a tilted detector would look the same")
+        + f"; {remedy}",
         z=shown.z,
         further=further,
     )

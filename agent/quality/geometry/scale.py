@@ -14,7 +14,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.ndimage import uniform_filter1d
 
-from ringwatch.agent.nouns import Flag
+from ringwatch.agent.nouns import Flag, Severity
 from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.geometry.profiles import Profiles
@@ -25,6 +25,7 @@ from ringwatch.agent.quality.geometry.scale_fit import (
     ScaleFit,
     fit_at_scale,
 )
+from ringwatch.agent.quality.light.comparison import NO_REFERENCE
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["ScaleFit", "fit_scale", "judge_radial_scale"]
@@ -32,6 +33,11 @@ __all__ = ["ScaleFit", "fit_scale", "judge_radial_scale"]
 _REACH = 0.03  # relative; heating a metal to its melting point expands it by 2 %
 _EXACT = 0.02  # FWHM; a larger change is fitted again with the scaled reference
 _NEAR = 0.3  # FWHM; farther off the right ring may be another one
+_REMEDIES = {
+    Severity.MISALIGNED: "; put it back, or calibrate again",
+    Severity.SUSPECT: "; find out what moved (distance, energy, the sample along the "
+    "beam) or what the sample did, and calibrate again if it stays",
+}
 _BRIGHT = 0.5  # rings of half the reference's height are the same rings
 
 
@@ -51,7 +57,7 @@ def judge_radial_scale(
     if seen.profiles is None:
         return not_evaluated(flag, "no geometry")
     if reference is None:
-        return not_evaluated(flag, "no reference: the run is at its first frames")
+        return not_evaluated(flag, NO_REFERENCE)
     fit = seen.scale or fit_scale(seen.profiles, reference)
     if fit is None or math.isnan(fit.scale):
         return not_evaluated(flag, "too few rings in common with the run's reference")
@@ -71,7 +77,7 @@ def judge_radial_scale(
         flag,
         ppm,
         f"rings {word} by {abs(ppm):.0f} ppm since the run's first frames "
-        f"({abs(z):.0f} sigma): {why}",
+        f"({abs(z):.0f} sigma): {why}{_REMEDIES.get(severity, '')}",
         z=z,
         severity=severity,
         further=further,

@@ -23,6 +23,7 @@ from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = [
     "LEAST",
+    "NO_REFERENCE",
     "Comparison",
     "Unevenness",
     "box_of",
@@ -37,6 +38,11 @@ Floats = NDArray[np.float64]
 
 LEAST = 1e-6
 """Ratio that stands for none at all where a logarithm is taken."""
+
+NO_REFERENCE = (
+    "no reference: one frame alone, or the first of a run, has nothing to compare with"
+)
+"""Why a check that compares was not made."""
 
 _BOX = 2.5  # FWHM to either side; wide enough for a ring, narrow against a halo
 _LEAST_BOX, _LARGEST_BOX = 5, 60  # bins to either side

@@ -15,13 +15,16 @@ from ringwatch.agent.nouns import Flag, FlagState
 from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen, find_readback
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.geometry.rings import Profiles
+from ringwatch.agent.quality.light.beside_shadow import LightView, beside_shadow
 from ringwatch.agent.quality.light.comparison import (
     LEAST,
+    NO_REFERENCE,
     Comparison,
     measure_unevenness,
     monitor_ratio,
     most_sectors,
 )
+from ringwatch.agent.quality.light.even_light import judge_even_light
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["LightHistory"]
@@ -54,27 +57,28 @@ class LightHistory:
         reference: Reference | None,
         settings: QualitySettings,
     ) -> list[Finding]:
-        """Give ``beam_drop`` and ``i0_suspect`` of the next frame."""
+        """Give ``beam_drop`` and ``i0_suspect`` of the next frame.
+
+        And ``stale_calibration`` where all pixels got the same counts more: raised, or
+        not mentioned.
+        """
         if seen.profiles is None:
             return _neither("no pattern without a geometry")
         light = seen.light
         counts = _counts(seen.profiles) if light is None else light.counts
         self._follow(facts, counts, settings)
         if reference is None:
-            return _neither("no reference: the run is at its first frames")
+            return _neither(NO_REFERENCE)
         if light is None:
             return _neither("the run's first frames hold no light to compare with")
         monitor = monitor_ratio(facts, reference, settings, light.total)
         if isinstance(monitor, str):
             return _neither(monitor)
-        found = self._decide(seen.profiles, reference, light, monitor, settings)
-        drop, suspect = found
-        flooded = light.total > (1.0 + settings.beam_tolerance) * monitor[2]
-        flooded = flooded and bool(facts.cake.saturated.any())
-        if flooded and suspect.state is FlagState.RAISED:
-            why = "pixels are at full scale: the light is the fault, and not known"
-            return [drop, not_evaluated(Flag.I0_SUSPECT, why)]
-        return found
+        found = self._decide(seen, reference, light, monitor, settings)
+        if any(each.state is FlagState.RAISED for each in found):
+            return _unless_flooded(found, facts, light, monitor, settings)
+        even = judge_even_light(facts, seen, reference, monitor, settings, self.scatter)
+        return found if even is None else [*found, even]
 
     @property
     def scatter(self) -> float:
@@ -104,7 +108,7 @@ class LightHistory:
 
     def _decide(
         self,
-        profiles: Profiles,
+        seen: Seen,
         reference: Reference,
         light: Comparison,
         monitor: tuple[str, float, float],
@@ -113,12 +117,9 @@ class LightHistory:
         key, i0, longer = monitor
         if i0 <= 0:
             return _no_monitor(key, i0, light, longer, settings)
-        ratio = light.total / i0
-        noise = max(light.sigma / i0, self.scatter * max(ratio, 0.0))
-        z = (ratio - 1.0) / noise if noise > 0 else 0.0
+        ratio, noise, z = self._compared(light, i0)
         logs = math.log(max(light.total, LEAST)), math.log(i0)
-        apart = logs[0] - logs[1]
-        if abs(apart) < max(settings.beam_tolerance / 3, noise):
+        if abs(logs[0] - logs[1]) < max(settings.beam_tolerance / 3, noise):
             self._agreed = logs
         over = max(ratio, LEAST)
         further = {
@@ -128,22 +129,67 @@ class LightHistory:
         }
         drop = clear(Flag.BEAM_DROP, ratio, z=z, further=further)
         suspect = clear(Flag.I0_SUSPECT, 1.0 / over, z=-z)
-        matters = abs(ratio - 1.0) > settings.beam_tolerance
-        if not matters or abs(z) < settings.threshold:
+        if seen.profiles is None or not _matters(ratio, z, settings):
             return [drop, suspect]
-        alike = _alike(light, i0, apart) and _even(profiles, reference, over)
-        if not (alike and _everywhere(profiles, reference, i0, apart)):
+        view, outside = LightView(seen.profiles, reference, light), None
+        if ratio < 1.0:  # some of it may be in the shade: the rest tells
+            outside = beside_shadow(seen, reference, settings)
+        if outside is not None:
+            view = outside
+            ratio, noise, z = self._compared(view.light, i0)
+            further = {**further, "intensity_over_i0_sigma": noise}
+        if not (_matters(ratio, z, settings) and _departed(view, i0)):
             return [drop, suspect]
+        logs = math.log(max(view.light.total, LEAST)), logs[1]
         moved = [abs(now - then) for now, then in zip(logs, self._agreed, strict=True)]
         if moved[1] > moved[0]:
-            return [drop, _lying(key, i0, light.total, z)]
+            return [drop, _lying(key, i0, view.light.total, z)]
         if ratio < 1.0:
-            return [_dropped(ratio, z, further), suspect]
+            return [_dropped(ratio, z, further, shaded=outside is not None), suspect]
         return [drop, _too_bright(key, ratio, z)]
+
+    def _compared(self, light: Comparison, i0: float) -> tuple[float, float, float]:
+        """Light over I0, its standard deviation, and how many of these from 1."""
+        ratio = light.total / i0
+        noise = max(light.sigma / i0, self.scatter * max(ratio, 0.0))
+        return ratio, noise, (ratio - 1.0) / noise if noise > 0 else 0.0
 
 
 def _counts(profiles: Profiles) -> float:
     return float(profiles.whole @ profiles.mean)
+
+
+def _unless_flooded(
+    found: list[Finding],
+    facts: FrameFacts,
+    light: Comparison,
+    monitor: tuple[str, float, float],
+    settings: QualitySettings,
+) -> list[Finding]:
+    """Take back a lying monitor where the frame holds too much for its pixels."""
+    drop, suspect = found
+    flooded = light.total > (1.0 + settings.beam_tolerance) * monitor[2]
+    flooded = flooded and bool(facts.cake.saturated.any())
+    if flooded and suspect.state is FlagState.RAISED:
+        why = "pixels are at full scale: the light is the fault, and not known"
+        return [drop, not_evaluated(Flag.I0_SUSPECT, why)]
+    return found
+
+
+def _matters(ratio: float, z: float, settings: QualitySettings) -> bool:
+    return abs(ratio - 1.0) > settings.beam_tolerance and abs(z) >= settings.threshold
+
+
+def _departed(view: LightView, i0: float) -> bool:
+    """Whether all of the light departed from I0, rings or not, in all directions."""
+    profiles, reference, light = view
+    total = max(light.total, LEAST)
+    apart = math.log(total) - math.log(i0)
+    return (
+        _alike(light, i0, apart)
+        and _even(profiles, reference, max(light.total / i0, LEAST))
+        and _everywhere(profiles, reference, i0, apart)
+    )
 
 
 def _alike(light: Comparison, i0: float, apart: float) -> bool:
@@ -189,11 +235,14 @@ def _everywhere(
     return not math.log(max(sectors, LEAST)) / apart < _STAYED
 
 
-def _dropped(ratio: float, z: float, further: dict[str, float]) -> Finding:
+def _dropped(
+    ratio: float, z: float, further: dict[str, float], *, shaded: bool
+) -> Finding:
+    held = "what no shadow darkens of the frame holds" if shaded else "the frame holds"
     return raised(
         Flag.BEAM_DROP,
         ratio,
-        f"the frame holds {ratio:.1%} of the light that I0 lets expect ({abs(z):.0f} "
+        f"{held} {ratio:.1%} of the light that I0 lets expect ({abs(z):.0f} "
         "sigma): it is lost behind the monitor, look at shutter, attenuators and "
         "sample",
         z=z,

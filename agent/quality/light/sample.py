@@ -18,6 +18,7 @@ from ringwatch.agent.quality.facts import FrameFacts, Reference, Seen
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.geometry.rings import Profiles
 from ringwatch.agent.quality.light.comparison import (
+    NO_REFERENCE,
     Comparison,
     exposure_ratio,
     monitor_ratio,
@@ -56,7 +57,7 @@ def judge_no_sample(
     """
     flag = Flag.NO_SAMPLE
     if seen.profiles is None or reference is None:
-        why = "no reference: the run is at its first frames"
+        why = NO_REFERENCE
         return not_evaluated(flag, why if seen.profiles else _NO_GEOMETRY)
     light = seen.light
     ringless = light is None or light.ring_z < settings.threshold

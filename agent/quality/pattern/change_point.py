@@ -8,6 +8,7 @@ index, for frames that hold light.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,7 @@ _PRIOR_FREEDOM = 8.0
 _MOVED = 0.004  # share of the counts at other radii that is worth telling
 _FAR = 2.0  # standard deviations; more is not usual
 _MORE = 1.15  # times what usually moves
+_BEFORE, _SOUND = "frame before", "sound frame before"
 
 
 class ChangePoint:
@@ -49,66 +51,103 @@ class ChangePoint:
     field, or a steady ramp make it larger than 1, and its logarithm scatters. A single
     bin that sticks out alone is a zinger, and is cut down to its neighbours. After a
     change the memory begins anew.
+
+    What frames that are bad or misaligned teach is forgotten after them: the next sound
+    frame is compared with the last sound one.
     """
 
     def __init__(self) -> None:
-        self._mean: Floats | None = None
-        self._variance: Floats = np.empty(0)
-        self._frames = 0
-        self._usual = self._scatter = self._moves = 0.0  # of log chi2; of what moved
-        self._changing = False
+        self._memory = _Memory()
+        self._before: _Memory | None = None  # the fault that is in force
 
-    def judge(self, seen: Seen, settings: QualitySettings) -> Finding:
-        """Compare the next frame, and remember it."""
-        flag = Flag.CHANGE_POINT
+    def judge(
+        self, seen: Seen, settings: QualitySettings, *, sound: bool = True
+    ) -> Finding:
+        """Compare the next frame, and remember it.
+
+        Parameters
+        ----------
+        seen : Seen
+        settings : QualitySettings
+        sound : bool
+            Whether the frame is neither bad nor misaligned.
+        """
         if seen.profiles is None:
-            return not_evaluated(flag, "no geometry")
-        profiles = seen.profiles
+            return not_evaluated(Flag.CHANGE_POINT, "no geometry")
+        if not sound:
+            if self._before is None:
+                self._before = self._memory.copy()
+            return self._memory.judge(seen.profiles, settings, _BEFORE)
+        if self._before is None:
+            return self._memory.judge(seen.profiles, settings, _BEFORE)
+        self._memory, self._before = self._before, None
+        return self._memory.judge(seen.profiles, settings, _SOUND)
+
+
+@dataclass(slots=True)
+class _Memory:
+    """Mean of the last frames, and how much they usually differ from it."""
+
+    mean: Floats | None = None
+    variance: Floats = field(default_factory=lambda: np.empty(0))
+    frames: int = 0
+    usual: float = 0.0  # logarithm of chi2
+    scatter: float = 0.0
+    moves: float = 0.0
+    changing: bool = False
+
+    def copy(self) -> _Memory:
+        """Copy that the next frames leave as it is."""
+        mean = None if self.mean is None else self.mean.copy()
+        return replace(self, mean=mean, variance=self.variance.copy())
+
+    def judge(
+        self, profiles: Profiles, settings: QualitySettings, before: str
+    ) -> Finding:
+        """Compare a frame with the memory, and take it in."""
+        flag = Flag.CHANGE_POINT
         mean = np.empty(profiles.mean.size)
         cut_spikes(profiles.mean, profiles.variance, profiles.whole, mean)
-        if self._mean is None or self._mean.size != profiles.mean.size:
+        if self.mean is None or self.mean.size != profiles.mean.size:
             self._restart(profiles, mean)
-            return not_evaluated(flag, "no frame before to compare with")
+            return not_evaluated(flag, f"no {before} to compare with")
         frame = mean, profiles.variance, profiles.whole
         left = np.empty(profiles.mean.size)
         slope, level, chi2, moved, noise, bins = compare_shapes(
-            *frame, self._mean, self._variance, left
+            *frame, self.mean, self.variance, left
         )
         if bins < _LEAST_BINS:
             return not_evaluated(flag, "no counts above the dark to compare")
         if chi2 < _LEAST_CHI2:
             return clear(flag, chi2)
-        finding = self._weigh(math.log(chi2), moved, noise, bins, settings)
+        finding = self._weigh((math.log(chi2), moved, noise, bins), settings, before)
         if finding.state is FlagState.RAISED:
             self._restart(profiles, mean)
             return finding
         if slope > 0.0:
-            update_memory(
-                *frame, left, slope, level, _FORGET, self._mean, self._variance
-            )
+            update_memory(*frame, left, slope, level, _FORGET, self.mean, self.variance)
         return finding
 
     def _weigh(
         self,
-        log: float,
-        moved: float,
-        noise: float,
-        bins: float,
+        difference: tuple[float, float, float, float],
         settings: QualitySettings,
+        before: str,
     ) -> Finding:
         """Compare with the usual difference, and learn it."""
-        flag, n = Flag.CHANGE_POINT, self._frames
-        off = log - self._usual
+        log, moved, noise, bins = difference
+        flag, n = Flag.CHANGE_POINT, self.frames
+        off = log - self.usual
         known = min(n, _USUAL)
         freedom = _PRIOR_FREEDOM + known - 1.0
-        spread = (_PRIOR_FREEDOM * _PRIOR**2 + known * self._scatter) / freedom
+        spread = (_PRIOR_FREEDOM * _PRIOR**2 + known * self.scatter) / freedom
         spread = math.sqrt(max(spread, 2.0 / bins) * (1.0 + 1.0 / max(n, 1)))
         z = off / spread
         net = math.sqrt(max(moved**2 - noise**2, 0.0))
-        up = n >= _LEAST_FRAMES and net > _MOVED and moved > _MORE * self._moves
+        up = n >= _LEAST_FRAMES and net > _MOVED and moved > _MORE * self.moves
         up = up and z > settings.threshold_for(freedom)
-        self._learn(off, spread, moved, in_a_ramp=up and self._changing)
-        self._changing = up
+        self._learn(off, spread, moved, in_a_ramp=up and self.changing)
+        self.changing = up
         if n < _LEAST_FRAMES:
             return not_evaluated(
                 flag, f"fewer than {_LEAST_FRAMES} differences between frames are known"
@@ -121,7 +160,7 @@ class ChangePoint:
             times,
             f"the pattern changed: {net:.1%} of the light went to other radii in one "
             f"frame ({times:.3g} times the usual chi-square): a transition, melting, "
-            "or another sample; compare with the frame before",
+            f"or another sample; compare with the {before}",
             z=z,
             further=further,
         )
@@ -134,20 +173,20 @@ class ChangePoint:
         One that is far off teaches little, else a change would hide the next one. Two
         in a row are a ramp, which soon is the usual.
         """
-        n, share = self._frames, 1.0 / min(self._frames + 1, _USUAL)
+        n, share = self.frames, 1.0 / min(self.frames + 1, _USUAL)
         most = _FAR * spread if n >= _LEAST_FRAMES else spread
         far = min(max(off, -most), most)
         level = off if n < _LEAST_FRAMES or in_a_ramp else far
-        self._usual += max(share, _FOLLOW) * level
+        self.usual += max(share, _FOLLOW) * level
         off = off if in_a_ramp else far
-        self._scatter = (1.0 - share) * (self._scatter + share * off * off)
-        usual = self._moves if n else moved
-        self._moves = usual + share * (min(moved, 2.0 * usual) - usual)
-        self._frames = n + 1
+        self.scatter = (1.0 - share) * (self.scatter + share * off * off)
+        usual = self.moves if n else moved
+        self.moves = usual + share * (min(moved, 2.0 * usual) - usual)
+        self.frames = n + 1
 
     def _restart(self, profiles: Profiles, mean: Floats) -> None:
-        self._mean = mean
+        self.mean = mean
         whole = profiles.whole
-        self._variance = np.divide(
+        self.variance = np.divide(
             profiles.variance, whole, out=np.full(whole.size, np.inf), where=whole > 0
         )

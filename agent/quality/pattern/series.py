@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ringwatch.agent.nouns import Flag
 from ringwatch.agent.quality.facts import FrameFacts, Seen, find_readback
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
+from ringwatch.agent.quality.light.first_frames import log_light
 from ringwatch.agent.quality.pattern.series_kernels import take_in
 from ringwatch.agent.quality.settings import QualitySettings
 
@@ -218,16 +219,10 @@ def _log_intensity(
     facts: FrameFacts, seen: Seen, settings: QualitySettings
 ) -> tuple[float, float]:
     """Logarithm of the net counts, over the monitor where there is one, and sigma."""
-    if seen.profiles is None:
-        return math.nan, math.nan
-    raw, dark = seen.profiles.counts, seen.profiles.dark_counts
-    net = raw - dark
-    if not net > 0:
-        return math.nan, math.nan
+    light, sigma = log_light(seen)
     readbacks = facts.ref.readbacks
     key = find_readback(readbacks, settings.i0_key, suffixes=("i0",))
     monitor = readbacks[key] if key is not None else 1.0
     if not 0 < monitor < math.inf:
         return math.nan, math.nan
-    sigma = math.sqrt(max((raw + dark) * seen.profiles.dispersion, 1.0)) / net
-    return math.log(net) - math.log(monitor), sigma
+    return light - math.log(monitor), sigma

@@ -6,20 +6,15 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numba
-import numpy as np
-from numpy.typing import NDArray
-
 from ringwatch.agent.nouns import DarkMatch, Flag
 from ringwatch.agent.quality.facts import FrameFacts, Seen, exposure
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
 from ringwatch.agent.quality.geometry.rings import Profiles, Rings
 from ringwatch.agent.quality.light.comparison import box_of
+from ringwatch.agent.quality.readout.dark_kernels import net_and_dark
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["judge_stale_calibration"]
-
-Floats = NDArray[np.float64]
 
 _SAME_EXPOSURE = 0.01  # relative
 _SAME_DARK = 0.1  # share of the dark that may be missing, or too much
@@ -46,8 +41,9 @@ def judge_stale_calibration(
 
     What can be seen of a wrong dark: another strength of its own pattern of pixels
     (exposure, temperature, detector), net counts below zero where the frame is dim,
-    rings in the dark, and metadata that differ. A dark with too little in it, without
-    a pattern of its own and without metadata, looks like scattering.
+    rings in the dark, and metadata that differ. A dark with too little in it and
+    without a pattern of its own looks like scattering: where none of these speaks
+    against such a one, the flag is not evaluated.
     """
     flag = Flag.STALE_CALIBRATION
     match = facts.cake.dark_match
@@ -71,7 +67,23 @@ def judge_stale_calibration(
             "energy",
             further=further,
         )
+    if match is not None and not _has_pattern(match):
+        further["dark_age_s"] = age
+        return not_evaluated(flag, _unknown_dark(facts), further=further)
     return clear(flag, age, further=further)
+
+
+def _has_pattern(match: DarkMatch) -> bool:
+    """Whether the dark has a pattern of pixels by which it could be recognised."""
+    return math.isfinite(match.slope) and 0 < match.sigma < math.inf
+
+
+def _unknown_dark(facts: FrameFacts) -> str:
+    each = float(facts.cake.dark.sum()) / max(facts.totals.pixels, 1)
+    return (
+        f"the dark holds {each:.2g} counts a pixel and no pattern by which a wrong one "
+        "could be recognised; nothing else speaks against it"
+    )
 
 
 _Check = tuple[bool, _Fault | None]
@@ -100,7 +112,7 @@ def _check_dark(
 def _check_pattern(
     facts: FrameFacts, match: DarkMatch, settings: QualitySettings
 ) -> _Check:
-    if not (math.isfinite(match.slope) and 0 < match.sigma < math.inf):
+    if not _has_pattern(match):
         return False, None
     z = (match.slope - 1.0) / match.sigma
     if abs(match.slope - 1.0) <= _SAME_DARK or abs(z) < settings.threshold:
@@ -148,7 +160,7 @@ def _check_counts(
     settings: QualitySettings,
 ) -> tuple[_Check, _Check]:
     """Net counts below zero, and rings in the dark."""
-    z, excess, light, slope, sigma, freedom = _net_and_dark(
+    z, excess, light, slope, sigma, freedom = net_and_dark(
         profiles.mean,
         profiles.variance,
         profiles.whole,
@@ -231,68 +243,3 @@ def _nearest(
             if best is None or apart < best[0]:
                 best = (apart, key, value)
     return None if best is None else (best[1], best[2])
-
-
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def _net_and_dark(
-    mean: Floats,
-    variance: Floats,
-    whole: Floats,
-    dark: Floats,
-    half: int,
-    stretch: int,
-) -> tuple[float, float, float, float, float, float]:
-    """Lowest stretch of net counts, and the frame's rings in the dark.
-
-    Gives for the stretch of ``stretch`` bins that lies farthest below zero its z, the
-    counts missing over those of the dark there, and over the frame's mean light; then
-    the slope of the dark's sharp structure (what differs from the mean over ``half``
-    bins to either side) against the frame's, its sigma from the scatter about it, and
-    the degrees of freedom.
-    """
-    n, sectors = dark.shape
-    weight, counts, darks = np.zeros(n + 1), np.zeros(n + 1), np.zeros(n + 1)
-    light = 0.0
-    for i in range(n):
-        w, d = max(whole[i], 0.0), 0.0
-        for s in range(sectors):
-            d += dark[i, s]
-        weight[i + 1] = weight[i] + w
-        counts[i + 1] = counts[i] + w * mean[i]
-        darks[i + 1] = darks[i] + (d if w > 0.0 else 0.0)
-        light += w * abs(mean[i])
-    lowest = excess = share = 0.0
-    net = noise = 0.0
-    start = 0
-    for i in range(n):
-        net += max(whole[i], 0.0) * mean[i]
-        noise += max(whole[i], 0.0) * variance[i]
-        if i + 1 - start < stretch and i + 1 < n:
-            continue
-        z = net / math.sqrt(noise) if noise > 0.0 else 0.0
-        if z < lowest:
-            below = darks[i + 1] - darks[start]
-            typical = light * (weight[i + 1] - weight[start]) / weight[n]
-            lowest = z
-            excess = -net / below if below > 0.0 else 0.0
-            share = -net / typical if typical > 0.0 else 0.0
-        start, net, noise = i + 1, 0.0, 0.0
-    power = match = own = 0.0
-    used = 0
-    for i in range(n):
-        w = whole[i]
-        a, b = max(i - half, 0), min(i + half + 1, n)
-        mass = weight[b] - weight[a]
-        if w <= 0.0 or mass <= 1.5 * w:
-            continue
-        sharp = mean[i] - (counts[b] - counts[a]) / mass
-        in_dark = (darks[i + 1] - darks[i]) / w - (darks[b] - darks[a]) / mass
-        power += w * sharp * sharp
-        match += w * sharp * in_dark
-        own += w * in_dark * in_dark
-        used += 1
-    slope = 0.0 if power == 0.0 else match / power
-    rest = max(own - slope * match, 0.0)
-    freedom = used - 2.0
-    sigma = math.sqrt(rest / freedom / power) if power > 0.0 and freedom > 0.0 else 0.0
-    return lowest, excess, share, slope, sigma, freedom

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from ringwatch.agent.geometry import MASKED_CELL, Binning
 from ringwatch.agent.nouns import Cake, Flag
 from ringwatch.agent.quality.facts import FrameFacts, Reference
 from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, raised
-from ringwatch.agent.quality.geometry.ring_center import CenterFit
+from ringwatch.agent.quality.readout.mirror import beam_pixel, mirror_of
 from ringwatch.agent.quality.readout.pixel_kernels import (
     BLANK,
     constant_pixels,
@@ -21,6 +18,7 @@ from ringwatch.agent.quality.readout.pixel_kernels import (
     lit_ratio,
 )
 from ringwatch.agent.quality.readout.totals import Totals
+from ringwatch.agent.quality.readout.where_lost import where_lost
 from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = [
@@ -32,7 +30,6 @@ __all__ = [
 ]
 
 _EXPECTED = 50.0  # counts; where so many are expected, none is no chance
-_NEAR_MIRROR, _FAR_MIRROR = 0.5, 3.0  # px; nearer, a flip cannot be told from a move
 _STRETCH = 31  # bins
 
 _NOWHERE = np.empty((0, 0))
@@ -110,80 +107,14 @@ def judge_misread(
             )
         return clear(Flag.MISREAD, share)
     worst = max((empty, "exactly 0"), (flat, "constant"), (lost, "marked invalid"))
+    what = worst[1] + where_lost(cake, reference)
     since = "in the run's reference" if reference else "elsewhere on their rings"
     return raised(
         Flag.MISREAD,
         share,
-        f"{share:.1%} of the pixels are {worst[1]} though counts are seen {since}: "
+        f"{share:.1%} of the pixels are {what} though counts are seen {since}: "
         "half-read frame, lost module, or a dead area that the mask leaves out",
     )
-
-
-def mirror_of(
-    fit: CenterFit | None, shape: tuple[int, int], beam: tuple[float, float]
-) -> tuple[str, Finding | None]:
-    """Tell a flipped image from a moved detector by where its rings are centred.
-
-    Parameters
-    ----------
-    fit : CenterFit or None
-    shape : tuple of int
-        (y, x) of the frame.
-    beam : tuple of float
-        (y, x) of the beam in pixel indices, from ``beam_pixel``.
-
-    Returns
-    -------
-    hint : str
-        What to add to the sentence of a moved centre that a flip may explain; empty
-        where none does.
-    finding : Finding or None
-        ``misread`` where the centre is that of a flip, far away and to the point.
-    """
-    if fit is None:
-        return "", None
-    up = shape[0] - 1 - 2 * beam[0]
-    left = shape[1] - 1 - 2 * beam[1]
-    hint = ""
-    for dy, dx, how in (
-        (up, 0.0, "upside down"),
-        (0.0, left, "left to right"),
-        (up, left, "by 180 degrees"),
-    ):
-        jump = math.hypot(dx, dy)
-        apart = math.hypot(fit.dx - dx, fit.dy - dy)
-        # A tilted detector keeps its tilt when the image is flipped: hence the slack.
-        if jump > _FAR_MIRROR and apart < min(1.5, jump / 4):
-            return "", raised(
-                Flag.MISREAD,
-                1.0,
-                f"the image is turned {how}: its rings are centred at the mirror image "
-                f"of the beam, {jump:.1f} px away",
-            )
-        if jump > _NEAR_MIRROR and apart < min(2.0, jump / 3):
-            hint = (
-                f"; an image turned {how} would look much the same "
-                f"(centred {jump:.1f} px away)"
-            )
-    return hint, None
-
-
-def beam_pixel(binning: Binning) -> tuple[float, float]:
-    """Where the beam hits the detector, (y, x) in pixel indices.
-
-    Least squares of ``r^2 = (x - cx)^2 + (y - cy)^2`` (Kasa 1976) over the inner fifth
-    of the pixels: there a tilt of the detector, which goes with r^2, hardly counts.
-    """
-    place = np.flatnonzero(binning.cell != MASKED_CELL)[::17]
-    if not place.size:  # reduced elsewhere: nobody knows
-        return math.nan, math.nan
-    r = binning.radius[binning.cell[place] // binning.chi.size]
-    inner = r <= np.quantile(r, 0.2)
-    place, r = place[inner], r[inner]
-    y, x = np.divmod(place.astype(np.float64), binning.shape[1])
-    design = np.stack([2 * x, 2 * y, np.ones_like(x)], axis=1)
-    solution = np.linalg.lstsq(design, x * x + y * y - r * r, rcond=None)[0]
-    return float(solution[1]), float(solution[0])
 
 
 def count_wrapped(facts: FrameFacts) -> int:

@@ -7,6 +7,7 @@ import pytest
 
 from ringwatch.agent.nouns import Flag, FlagState, Word
 from ringwatch.agent.quality.caked import CakedSeries, caked_binning, caked_facts
+from ringwatch.agent.quality.caked_points import average_points
 
 
 def judged(x, series, wavelength=1.0):
@@ -43,13 +44,13 @@ X = np.linspace(1.0, 12.0, 900)
 STEP = X[1] - X[0]
 
 
-def sectors(rng, dx=0.0, n=36, unit=0.02):
+def sectors(rng, dx=0.0, n=36, unit=0.02, x=X):
     """Rings whose centre lies ``dx`` points along chi = 0, and noise like counts."""
     chi = -np.pi + (np.arange(n) + 0.5) * 2 * np.pi / n
-    mean = np.full((n, X.size), 40.0)
+    mean = np.full((n, x.size), 40.0)
     for line in (3.0, 4.2, 5.1, 6.4, 7.3, 8.8, 10.1):
         place = line + dx * STEP * np.cos(chi)
-        mean += 400.0 * np.exp(-0.5 * ((X - place[:, None]) / (1.7 * STEP)) ** 2)
+        mean += 400.0 * np.exp(-0.5 * ((x - place[:, None]) / (1.7 * STEP)) ** 2)
     return rng.poisson(mean / unit) * unit
 
 
@@ -134,6 +135,48 @@ def test_points_below_zero_are_sound_and_counted(rng):
 def test_a_frame_without_numbers_is_bad_and_the_run_goes_on(rng):
     found = judged(X, [sectors(rng), np.full((36, 900), np.nan), sectors(rng)])
     assert [q.word for q in found] == [Word.GOOD, Word.BAD, Word.GOOD]
+
+
+@pytest.mark.parametrize("together", [2, 3])
+def test_too_many_points_are_averaged_and_judged_as_so_many_less(rng, together):
+    fine = np.linspace(1.0, 12.0, 1500 * together + 1)  # one is left over
+    frames = [sectors(rng, x=fine) for _ in range(5)]
+    frames[2][7, 100:101] = np.inf
+    frames[3][8:10] = np.nan
+    *sound, moved = judged(fine, [*frames, sectors(rng, 1.0, x=fine)])
+    assert [q.word for q in sound] == [
+        Word.BAD if i == 2 else Word.GOOD for i in range(5)
+    ]
+    assert sound[2].values["invalid_pixels"] == 1
+    assert moved.primary is Flag.BEAM_CENTER
+    pitch = 11.0 / 1500
+    assert moved.values["beam_center_dx_px"] == pytest.approx(STEP / pitch, rel=0.1)
+
+
+def test_neighbours_are_averaged_over_those_with_pixels():
+    """Else the edge of a gap would be a shadow."""
+    values = np.array([[1.0, 3.0, 0.0, 5.0, np.nan, 0.0, 2.0, np.inf, 7.0]])
+    found = average_points(values, 2)
+    np.testing.assert_array_equal(found, [[2.0, 5.0, np.nan, np.inf]])
+    assert average_points(values, 1) is values
+
+
+@pytest.mark.parametrize("wavelength", [0.0, -1.0, np.nan, np.inf])
+def test_a_wavelength_that_cannot_be_is_refused(wavelength):
+    with pytest.raises(ValueError, match=r"wavelength is .* Angstrom"):
+        CakedSeries(X, wavelength)
+
+
+def test_angles_that_cannot_be_are_named():
+    for angles in (X[::-1], np.linspace(12.0, 1.0, 5000)):
+        with pytest.raises(ValueError, match=r"that fall.*\[::-1\]"):
+            CakedSeries(angles)
+    with pytest.raises(ValueError, match="rising ones are needed, 2 follows 12"):
+        CakedSeries([*X, *np.linspace(2.0, 12.0, 2000)])
+    with pytest.raises(ValueError, match="16 or more"):
+        CakedSeries(X[:9])
+    with pytest.raises(ValueError, match="as CakedSeries does"):
+        caked_binning(np.linspace(1, 2, 5000))
 
 
 def test_what_cannot_be_is_refused(rng):

@@ -112,6 +112,20 @@ def test_the_first_frames_are_not_evaluated_and_a_frame_twice_is_no_change(rng):
     assert twice.judge(seen, SETTINGS).state is FlagState.CLEAR
 
 
+def test_what_changed_during_a_fault_is_told_after_it(rng):
+    """The fault itself is no memory: the next sound frame differs from the last."""
+    drawn, change = Drawn(), ChangePoint()
+    cold, hot = powder(drawn), powder(drawn, scale=1.002)
+    found = []
+    for index in range(16):
+        faulty = 8 <= index < 10
+        mean = 300 * cold + 5.0 if faulty else hot if index >= 10 else cold
+        seen = drawn.seen(mean, rng)
+        found.append(change.judge(seen, SETTINGS, sound=not faulty))
+    assert up(found)[-1] == 10
+    assert "compare with the sound frame before" in found[10].sentence
+
+
 def test_same_frames_give_same_bits(rng):
     drawn = Drawn()
     run = [drawn.seen(powder(drawn, scale=1 + 1e-4 * i), rng) for i in range(20)]

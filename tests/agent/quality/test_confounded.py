@@ -12,7 +12,7 @@ from ringwatch.agent.quality.findings import clear, not_evaluated, raised
 @pytest.mark.parametrize(
     ("cause", "look"),
     [
-        (Flag.SHADOW, Flag.BEAM_DROP),
+        (Flag.MISREAD, Flag.BEAM_DROP),
         (Flag.BEAM_CENTER, Flag.ZINGERS),
         (Flag.SPOTS, Flag.BEAMSTOP_LEAK),
         (Flag.MISREAD, Flag.SHADOW),
@@ -45,6 +45,12 @@ def test_what_is_only_a_look_takes_nothing_back(cause, look, spared):
             look: FlagState.NOT_EVALUATED,
             spared: FlagState.RAISED,
         }
+
+
+def test_a_drop_beside_a_shadow_stays():
+    """It was looked for in the light that the shadow leaves alone."""
+    both = [raised(Flag.BEAM_DROP, 0.7, "a drop"), raised(Flag.SHADOW, 0.3, "a shadow")]
+    assert [finding.state for finding in settled(both)] == [FlagState.RAISED] * 2
 
 
 def test_causes_stand_before_their_looks():

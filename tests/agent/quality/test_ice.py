@@ -126,3 +126,28 @@ def test_lines_that_run_into_each_other_are_not_evaluated(rng):
     finding = judged(drawn, powder(drawn, 1e7, 0.3), rng)
     assert finding.state is FlagState.NOT_EVALUATED
     assert "too broad" in finding.sentence
+
+
+def test_ice_whose_strong_line_a_ring_of_the_sample_hides_is_not_evaluated(rng):
+    """Found clear, it would be a lie: all other lines are there."""
+    drawn = Drawn()
+    width = drawn.fwhm * (drawn.q[1] - drawn.q[0])
+    for line in range(3):
+        at = 2 * np.pi / ice_lines(100.0)[line] + 0.8 * width
+        for share in (0.1, 0.3):
+            own = drawn.rings([*FCC, at], [1.0] * FCC.size + [2.0])
+            ice = drawn.rings(2 * np.pi / ice_lines(100.0), ICE)
+            mean = 0.5 * drawn.halo() + 0.5 * ((1 - share) * own + share * ice)
+            finding = judged(drawn, 1e6 * mean, rng)
+            if finding.state is FlagState.RAISED:
+                continue
+            assert finding.state is FlagState.NOT_EVALUATED
+            assert np.isnan(finding.value)
+            assert "may be ice" in finding.sentence
+
+
+def test_too_few_counts_say_how_much_ice_would_not_be_seen(rng):
+    drawn = Drawn()
+    finding = judged(drawn, powder(drawn, 1e3, 0.0), rng)
+    assert finding.state is FlagState.NOT_EVALUATED
+    assert "may be ice unseen" in finding.sentence

@@ -122,8 +122,8 @@ def test_a_dark_that_drifted_by_two_per_cent_is_clear(draw: Draw) -> None:
         (0.0, 0.02, RAISED),  # another detector
         (1.08, 0.001, CLEAR),  # sure, but it does not matter
         (2.0, 0.5, CLEAR),  # not sure
-        (7.0, math.inf, CLEAR),  # a dark without structure
-        (math.nan, math.nan, CLEAR),
+        (7.0, math.inf, FlagState.NOT_EVALUATED),  # a dark without structure
+        (math.nan, math.nan, FlagState.NOT_EVALUATED),
     ],
 )
 def test_strength_of_the_darks_own_pattern(
@@ -132,6 +132,17 @@ def test_strength_of_the_darks_own_pattern(
     finding = judged(draw(match=DarkMatch(slope=slope, sigma=sigma)))
     assert finding.state is state
     assert finding.further["dark_scale"] == pytest.approx(slope, nan_ok=True)
+
+
+def test_a_dark_without_a_pattern_says_so_and_is_still_held_to_its_age(
+    draw: Draw,
+) -> None:
+    looked = draw(match=DarkMatch(slope=math.nan, sigma=math.inf))
+    finding = judged(looked, dark_age_s=60.0)
+    assert finding.state is FlagState.NOT_EVALUATED
+    assert "no pattern by which a wrong one could be recognised" in finding.sentence
+    assert finding.further["dark_age_s"] == 60.0
+    assert judged(looked, dark_age_s=13 * 3600.0).state is RAISED
 
 
 @pytest.mark.parametrize(

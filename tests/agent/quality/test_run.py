@@ -67,6 +67,63 @@ def test_a_run_misaligned_from_the_start_still_notices_a_lost_beam(run, rings):
     assert found[4].values["beam_fraction"] == pytest.approx(0.01, abs=0.002)
 
 
+@pytest.mark.parametrize("monitored", [True, False])
+@pytest.mark.parametrize("clipped", [(0,), (2,), (2, 3, 4)])
+def test_a_clipped_frame_among_the_first_is_no_part_of_the_reference(
+    run, rings, clipped, monitored
+):
+    """Frames are compared with what most of the first ones hold."""
+    lit = [0.4 if i in (*clipped, 7) else 1.0 for i in range(9)]
+    readbacks = [{"i0": 100.0}] * len(lit) if monitored else None
+    found = run([light * rings.mean() for light in lit], readbacks)
+    assert found[7].values["beam_fraction"] == pytest.approx(0.4, abs=0.01)
+    assert found[6].values["beam_fraction"] == pytest.approx(1.0, abs=0.01)
+    if monitored:
+        assert found[7].primary is Flag.BEAM_DROP
+        assert found[7].values["intensity_over_i0"] == pytest.approx(0.4, abs=0.01)
+    assert found[6].word is found[8].word is Word.GOOD
+
+
+def test_a_shutter_that_clips_from_the_third_frame_on_is_measured(run, rings):
+    lit = [1.0] * 2 + [0.4] * 5
+    found = run([light * rings.mean() for light in lit], [{"i0": 100.0}] * len(lit))
+    for quality in found[4:]:
+        assert quality.primary is Flag.BEAM_DROP
+        assert quality.values["intensity_over_i0"] == pytest.approx(0.4, abs=0.01)
+
+
+@pytest.mark.parametrize("fault", ["saturated", "half read", "off centre"])
+def test_the_frame_after_a_fault_is_compared_with_the_one_before(run, rings, fault):
+    spoilt = {
+        "saturated": 2000 * rings.mean(),
+        "half read": rings.mean() * (np.arange(512)[:, None] < 200),
+        "off centre": rings.mean(dx=1.0),
+    }[fault]
+    means = [rings.mean()] * 8 + [spoilt] * 2 + [rings.mean()] * 3
+    wrong = Word.MISALIGNED if fault == "off centre" else Word.BAD
+    settings = QualitySettings(saturation=6e4)
+    means.append(rings.mean(lines=(1, 2, 3, 9, 13)))
+    found = run(means, settings=settings, saturation=6e4)
+    assert [q.word for q in found[8:10]] == [wrong] * 2
+    assert Flag.CHANGE_POINT in found[8].raised
+    for quality in found[10:13]:
+        assert quality.states[Flag.CHANGE_POINT] is FlagState.CLEAR
+    assert Flag.CHANGE_POINT in found[13].raised
+
+
+@pytest.mark.parametrize("off", [3, 6])
+def test_a_run_that_begins_off_centre_shows_no_other_sample_when_mended(
+    run, rings, off
+):
+    found = run([rings.mean(dx=1.0)] * off + [rings.mean()] * 7)
+    assert [q.word for q in found[:off]] == [Word.MISALIGNED] * off
+    assert all(Flag.CHANGE_POINT not in q.raised for q in found)
+    assert (
+        "no sound frame before to compare with" in found[off].why_not[Flag.CHANGE_POINT]
+    )
+    assert found[-1].states[Flag.CHANGE_POINT] is FlagState.CLEAR
+
+
 def test_a_dark_tells_light_from_its_own_level(run, rings, rng):
     level = np.full((512, 512), 40.0)
     darks = [rng.poisson(level).astype(np.uint16) for _ in range(5)]

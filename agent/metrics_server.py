@@ -1,0 +1,112 @@
+"""Serves the metrics of one agent over HTTP, on the loopback unless told otherwise."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+from urllib.parse import urlsplit
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.registry import Collector
+
+from ringwatch.agent.errors import SettingsError
+from ringwatch.agent.wire.loopback import is_loopback
+
+__all__ = ["MetricsServer", "host_and_port", "url_of"]
+
+logger = logging.getLogger(__name__)
+
+_PATIENCE_S = 10.0  # with a client that asks for nothing
+
+
+class MetricsServer:
+    """Prometheus's own HTTP server, in a daemon thread, with a registry of its own.
+
+    Parameters
+    ----------
+    address : str
+        ``host:port``, such as ``127.0.0.1:9578``; port 0 for any that is free.
+    collector : Collector
+        Asked at each request, in its thread.
+    allow_remote : bool
+        Whether other machines may read them.
+
+    Attributes
+    ----------
+    url : str
+        Where the metrics are.
+
+    Raises
+    ------
+    SettingsError
+        If the address is malformed, taken, or remote without ``allow_remote``.
+    """
+
+    def __init__(
+        self, address: str, collector: Collector, *, allow_remote: bool = False
+    ) -> None:
+        host, port = host_and_port(address)
+        if not (allow_remote or is_loopback(host)):
+            raise SettingsError(
+                f"metrics address {address!r} is not on the loopback interface; use "
+                "127.0.0.1, or set allow_remote on a network you trust: whoever "
+                "reaches the port can read them"
+            )
+        registry = CollectorRegistry()
+        registry.register(collector)
+        try:
+            self._server, self._thread = start_http_server(port, host, registry)
+        except OSError as error:
+            raise SettingsError(
+                f"metrics cannot be served at {address!r}: {error.strerror or error}; "
+                "give each agent an address of this machine and a port of its own, or "
+                "port 0 for any that is free"
+            ) from error
+        server: Any = self._server
+        handler = server.RequestHandlerClass
+        impatient = type("Handler", (handler,), {"timeout": _PATIENCE_S})
+        server.RequestHandlerClass = impatient
+        server.handle_error = _note_error
+        self._thread.name = "ringwatch-metrics"
+        self.url = url_of(host, self._server.server_port)
+
+    def close(self) -> None:
+        """Serve no more; closing twice is harmless."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Host and port of ``host:port``, an IPv6 address in brackets.
+
+    Raises
+    ------
+    SettingsError
+        Where it is malformed.
+    """
+    try:
+        parts = urlsplit(f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or port is None or parts.netloc != address or "@" in address:
+        raise SettingsError(
+            f"metrics = {address!r} is no address; expected host:port with a port up "
+            "to 65535, such as 127.0.0.1:9578"
+        )
+    return host, port
+
+
+def url_of(host: str, port: int) -> str:
+    """Where this machine finds metrics that are served at ``host``."""
+    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    name = f"[{near}]" if ":" in near else near
+    return f"http://{name}:{port}/metrics"
+
+
+def _note_error(request: Any, client: Any) -> None:
+    """A client that goes away, or never asks, is no error of ours."""
+    logger.info("metrics: no answer to %s: %s", client, sys.exc_info()[1])

@@ -1,0 +1,99 @@
+"""How long a frame's verdict took, stage by stage: the one list of timing fields.
+
+What differs from pass to pass by nature is named here and nowhere else: published
+fields, metrics, and all that compares one pass with another take it from ``TIMINGS``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, fields
+from typing import Literal, Self
+
+__all__ = ["STAGES", "TIMINGS", "Stage", "Stages", "Stopwatch"]
+
+Stage = Literal["read_ms", "reduce_ms", "flags_ms", "classify_ms"]
+"""What a ``Stopwatch`` takes the time of; the wait is over when it starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    """Milliseconds of a frame's stages; NaN for one that did not happen.
+
+    Their sum is less than the latency: what lies between them is not theirs.
+
+    Attributes
+    ----------
+    wait_ms : float
+        From the arrival of the document until the frame's turn came.
+    read_ms : float
+        Reading and decoding its pixels, waiting for a file that is still written, and
+        finding its dark.
+    reduce_ms : float
+        From pixels to cake and pattern.
+    flags_ms : float
+        The flags, that is the fold over the frames of its run.
+    classify_ms : float
+        The classifier.
+    """
+
+    wait_ms: float = math.nan
+    read_ms: float = math.nan
+    reduce_ms: float = math.nan
+    flags_ms: float = math.nan
+    classify_ms: float = math.nan
+
+
+STAGES = tuple(stage.name for stage in fields(Stages))
+"""Names of the stages, in the order in which a frame goes through them."""
+
+TIMINGS = ("latency_ms", *STAGES)
+"""Fields of a published verdict that say how long it took, not what it says."""
+
+
+class Stopwatch:
+    """Takes the times of one frame's stages, some microseconds for all of them.
+
+    A stage that is entered again goes on; one that fails has taken its time as well.
+
+    Parameters
+    ----------
+    arrived : float
+        When the frame's document came, on the clock of ``time.monotonic``.
+
+    Examples
+    --------
+    >>> watch = Stopwatch(arrived)
+    >>> with watch("read_ms"):
+    ...     frame = reader.read(ref)
+    >>> watch.stages.read_ms
+    """
+
+    __slots__ = ("_began_ns", "_taken_ns", "_timed", "_waited_ms")
+
+    def __init__(self, arrived: float) -> None:
+        self._waited_ms = (time.monotonic() - arrived) * 1e3
+        self._taken_ns: dict[str, int] = {}
+        self._timed: Stage | None = None
+        self._began_ns = 0
+
+    def __call__(self, stage: Stage) -> Self:
+        """Choose the stage that the next ``with`` block takes the time of."""
+        self._timed = stage
+        return self
+
+    def __enter__(self) -> Self:
+        self._began_ns = time.perf_counter_ns()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        taken = time.perf_counter_ns() - self._began_ns
+        assert self._timed is not None
+        self._taken_ns[self._timed] = self._taken_ns.get(self._timed, 0) + taken
+
+    @property
+    def stages(self) -> Stages:
+        """What was taken so far."""
+        taken = {stage: ns * 1e-6 for stage, ns in self._taken_ns.items()}
+        return Stages(wait_ms=self._waited_ms, **taken)

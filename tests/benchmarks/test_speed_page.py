@@ -1,0 +1,282 @@
+"""`make bench`: the table, the page, the README's marks, and what an end leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringwatch.benchmarks import bench, reduction, scaling
+from ringwatch.benchmarks.speed_lines import LINES_OF, SpeedLine
+from ringwatch.benchmarks.speed_page import (
+    BEGIN,
+    END,
+    between_marks,
+    conditions,
+    publish,
+    table,
+)
+
+README = f"# Rings\n\nbefore\n{BEGIN}\n\nold\n\n{END}\nafter\n"
+LINE = SpeedLine(
+    what="a frame",
+    unit="ms",
+    ours=2.0,
+    peer=1234.5,
+    peer_name="pyFAI",
+    ratio=617.25,
+    floor=0.5,
+    times_the_floor=4.0,
+    asked="ratio >= 2.5",
+    met=True,
+)
+
+
+def measured() -> dict[str, Any]:
+    return conditions({"frames": 6}) | {"load_after": 0.5}
+
+
+# -- lines ------------------------------------------------------------------------
+
+
+def test_each_benchmark_of_the_short_form_has_lines_and_a_command() -> None:
+    assert list(bench.SHORT) == list(LINES_OF)
+    for name in set(bench.SHORT) - {"flags"}:
+        assert (Path(bench.__file__).parent / f"{name}.py").exists()
+
+
+def test_reduction_is_laid_beside_each_engine_and_the_floor() -> None:
+    rows = reduction.measure(256, repeats=2, bins=200)
+    lines = LINES_OF["reduction"](rows)
+    peers = {line.peer_name for line in lines}
+    assert peers == {"pyFAI no-csc", "pyFAI full-csc", "pyFAI bbox-csr"}
+    by_way = {row["way"]: row for row in rows}
+    for line in lines:
+        assert line.floor == by_way["floor"]["ms"]
+        assert line.times_the_floor == pytest.approx(line.ours / line.floor)
+        assert line.peer == by_way[line.peer_name]["ms"]
+        assert line.ratio == pytest.approx(line.peer / line.ours)
+        assert line.met is None  # asked of 4 Mpx alone
+
+
+@pytest.mark.parametrize(("ms", "met"), [(2.0, True), (9.0, False)])
+def test_what_is_asked_of_4_mpx_is_held_against_the_figures(
+    ms: float, met: bool
+) -> None:
+    rows = [
+        {"mpx": 4.0, "dtype": "uint16", "way": way, "ms": each}
+        for way, each in (("cake", ms), ("pyFAI no-csc", 20.0), ("floor", 0.5))
+    ]
+    (line,) = LINES_OF["reduction"](rows)
+    assert line.met is met
+    (odd,) = LINES_OF["reduction"]([row | {"dtype": "uint32"} for row in rows])
+    assert odd.met is None
+
+
+@pytest.mark.parametrize(("naive", "best"), [(60.0, 20.0), (59.0, 19.0)])
+def test_the_whole_way_is_held_against_both_peers(naive: float, best: float) -> None:
+    every = {"ours": 10.0, "naive": naive, "best pyFAI": best, "floor": 4.0}
+    rows = [
+        {"mpx": 1.0, "way": way, "ms": ms, "times_the_floor": ms / 4}
+        for way, ms in every.items()
+    ]
+    lines = LINES_OF["end_to_end"](rows)
+    assert [line.asked for line in lines] == ["ratio >= 6", "ratio >= 2"]
+    assert [line.met for line in lines] == [naive == 60.0] * 2
+    assert lines[0].times_the_floor == 2.5
+
+
+def test_growth_is_told_by_the_exponents() -> None:
+    rows = {"pixels": scaling.measure_pixels([128, 256], repeats=2, bins=100)}
+    (line,) = LINES_OF["scaling"](rows)
+    by_way = {row["way"]: row["exponent"] for row in rows["pixels"]}
+    assert line.ours == by_way["cake"]
+    assert line.floor == by_way["floor"]
+    assert line.met is (0.9 <= line.ours <= 1.1)
+    frames = [{"median_to_first": 1.0}, {"median_to_first": 1.25}]
+    processes = [
+        {"processes": 1, "speed_up": 1.0},
+        {"processes": 2, "speed_up": 1.6},
+    ]
+    last, two = LINES_OF["scaling"]({"frames": frames, "processes": processes})
+    assert last.ours == 1.25
+    assert (two.ours, two.floor, two.times_the_floor) == (1.6, 2.0, 1.25)
+
+
+# -- the table and the marks ------------------------------------------------------
+
+
+def test_a_table_has_a_row_a_line_and_a_cell_a_column() -> None:
+    bare = SpeedLine(what="alone", unit="", ours=0.98)
+    missed = SpeedLine(what="slow", unit="us", ours=300.0, asked="< 200 us", met=False)
+    rows = table([LINE, bare, missed]).splitlines()
+    assert len(rows) == 5
+    assert {row.count("|") for row in rows} == {8}
+    assert rows[2] == (
+        "| a frame | 2 ms | 1,234 ms (pyFAI) | 617 | 0.5 ms | 4 | ratio >= 2.5: yes |"
+    )
+    assert rows[3] == "| alone | 0.98 | - | - | - | - | - |"
+    assert rows[4].endswith("| < 200 us: **no** |")
+
+
+def test_only_what_stands_between_the_marks_is_replaced() -> None:
+    found = between_marks(README, "new\n")
+    assert found == README.replace("old", "new")
+    assert between_marks(found, "new\n") == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no marks",
+        f"{BEGIN} alone",
+        f"{END} first, {BEGIN} then",
+        README + README,
+        README + BEGIN,
+    ],
+)
+def test_a_readme_without_both_marks_once_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="once each"):
+        between_marks(text, "new\n")
+
+
+def test_our_readme_has_the_marks() -> None:
+    text = (bench.ROOT / "README.md").read_text(encoding="utf-8")
+    assert between_marks(text, "").count(BEGIN) == 1
+
+
+# -- written files ----------------------------------------------------------------
+
+
+def test_page_json_and_readme_are_written_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(README)
+    rows = {"reduction": [{"ms": 2.0}]}
+    written = publish(tmp_path, [LINE], measured(), rows)
+    every = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert every == sorted(written)
+    inside = table([LINE])
+    readme = (tmp_path / "README.md").read_text()
+    assert readme == README.replace("old\n", inside)
+    page = (tmp_path / "docs" / "speed.md").read_text()
+    assert inside in page
+    told = json.loads((tmp_path / "docs" / "speed.json").read_text())
+    assert told["rows"] == rows
+    assert told["lines"][0]["ratio"] == 617.25
+    assert told["seeds"] == {"frames": 6}
+    assert told["cores"] == os.cpu_count()
+    for key in ("date", "cpu", "load", "versions", "python"):
+        assert told[key] not in ("", None)
+        assert key == "versions" or str(told[key]) in page
+    for name in ("numpy", "pyFAI", "torch"):
+        assert f"{name} {told['versions'][name]}" in page
+
+
+def test_files_stay_as_they_were_where_one_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(README)
+    publish(tmp_path, [LINE], measured(), {})
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        publish(tmp_path, [LINE], measured(), {"reduction": [{"ms": float("nan")}]})
+    (tmp_path / "README.md").write_text("no marks")
+    with pytest.raises(ValueError, match="once each"):
+        publish(tmp_path, [LINE], measured(), {})
+    (tmp_path / "README.md").write_text(README.replace("old\n", table([LINE])))
+    after = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert after == before
+
+
+# -- the command ------------------------------------------------------------------
+
+
+def test_help_teaches(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        bench.main()
+    told = capsys.readouterr().out
+    assert "For example: `python benchmarks/bench.py --only network latency`" in told
+
+
+def test_a_root_without_marks_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "README.md").write_text("nothing")
+    monkeypatch.setattr(sys, "argv", ["bench", "--root", str(tmp_path)])
+    with pytest.raises(SystemExit, match="2"):
+        bench.main()
+    assert "once each" in capsys.readouterr().err
+
+
+def test_a_benchmark_that_fails_is_told_with_its_own_words() -> None:
+    with pytest.raises(bench.BenchmarkError, match="5 at least"):
+        bench.run_one("reduction", ["--repeats", "1"])
+
+
+@pytest.mark.slow
+def test_the_whole_command_writes_what_its_benchmarks_print(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "README.md").write_text(README)
+    tiny = {"reduction": ("--mpx", "0.0625", "--repeats", "5")}
+    monkeypatch.setattr(bench, "SHORT", tiny)
+    monkeypatch.setattr(sys, "argv", ["bench", "--root", str(tmp_path), "--json"])
+    bench.main()
+    printed = json.loads(capsys.readouterr().out)
+    told = json.loads((tmp_path / "docs" / "speed.json").read_text())
+    assert printed["lines"] == told["lines"]
+    assert {row["mpx"] for row in told["rows"]["reduction"]} == {0.0625}
+    readme = (tmp_path / "README.md").read_text()
+    assert "| frame to pattern, 0.0625 Mpx: cake |" in readme
+    assert readme.startswith("# Rings\n\nbefore\n")
+    assert readme.endswith("after\n")
+
+
+@pytest.mark.slow
+def test_with_only_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = {"reduction": ("--mpx", "0.0625", "--repeats", "5")}
+    monkeypatch.setattr(bench, "SHORT", tiny)
+    command = ["bench", "--only", "reduction", "--root", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.setenv("COLUMNS", "200")
+    bench.main()
+    assert "pyFAI no-csc" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_files_as_they_were_and_no_process(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(README)
+    command = [sys.executable, "-m", "ringwatch.benchmarks.bench"]
+    process = subprocess.Popen(
+        [*command, "--root", str(tmp_path)],
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        text=True,
+    )
+    try:
+        children: list[str] = []
+        deadline = time.monotonic() + 60
+        while not children and time.monotonic() < deadline:
+            time.sleep(0.1)
+            tasks = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            children = tasks.read_text().split()
+        assert children, "no benchmark began"
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "nothing was written" in told
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == README
