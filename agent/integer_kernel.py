@@ -129,26 +129,30 @@ def add_rings(
     turn: one would wait for its own last addition wherever they lie on one ring.
     """
     found = 0
-    pairs = frame.size - frame.size % 2
-    for i in range(0, pairs, 2):
+    # Unsigned: a signed index would be asked each time whether it is negative.
+    every = np.uint64(frame.size)
+    pairs = every - (every & _ONE)
+    i = np.uint64(0)
+    while i < pairs:
         value = np.uint64(frame[i])
         if value < limit:
             even[ring[i]] += value + ((value - _ONE) & _ZERO)
         else:
             odd[found] = i
             found += 1
-        value = np.uint64(frame[i + 1])
+        value = np.uint64(frame[i + _ONE])
         if value < limit:
-            uneven[ring[i + 1]] += value + ((value - _ONE) & _ZERO)
+            uneven[ring[i + _ONE]] += value + ((value - _ONE) & _ZERO)
         else:
-            odd[found] = i + 1
+            odd[found] = i + _ONE
             found += 1
-    if pairs < frame.size:
-        value = np.uint64(frame[pairs])
+        i += _TWO
+    if i < every:
+        value = np.uint64(frame[i])
         if value < limit:
-            even[ring[pairs]] += value + ((value - _ONE) & _ZERO)
+            even[ring[i]] += value + ((value - _ONE) & _ZERO)
         else:
-            odd[found] = pairs
+            odd[found] = i
             found += 1
     return found
 
