@@ -52,7 +52,7 @@ from ringwatch.agent.quality.readout.pixels import (
 from ringwatch.agent.quality.readout.saturation import judge_saturated
 from ringwatch.agent.quality.readout.turned import TurnSearch
 from ringwatch.agent.quality.settings import QualitySettings
-from ringwatch.agent.quality.words import CAUSES, quality_of
+from ringwatch.agent.quality.words import CAUSES, against_stored, quality_of
 
 __all__ = ["QualityFold"]
 
@@ -99,6 +99,7 @@ class QualityFold:
         self._last_center: CenterFit | None = None
         self._first: Mapping[str, float] | None = None  # readbacks
         stored = [(facts, self._measure(facts)) for facts in reference]
+        self._stored = bool(stored)
         if stored:
             self._refer_to(stored)
 
@@ -127,6 +128,8 @@ class QualityFold:
             facts, seen, about_geometry, sound=_is_sound(findings)
         )
         quality = quality_of(settled(findings))
+        if self._stored:
+            quality = against_stored(quality)
         self._learn(facts, seen, quality)
         if facts.pattern is None:
             return quality, None

@@ -13,6 +13,7 @@ from ringwatch.agent.quality.findings import Finding, clear, not_evaluated, rais
 __all__ = [
     "CAUSES",
     "NEEDED",
+    "against_stored",
     "amended",
     "quality_of",
     "set_aside",
@@ -187,6 +188,22 @@ def amended(quality: Quality, findings: Iterable[Finding]) -> Quality:
         sentences=sentences,
         primary=primary,
         reason=reason,
+    )
+
+
+def against_stored(quality: Quality) -> Quality:
+    """The same, in words for a reference that is not of the run itself."""
+
+    def reworded(text: str) -> str:
+        for phrase in ("the run's first frames", "the first frames"):
+            text = text.replace(phrase, "the reference")
+        return text
+
+    return replace(
+        quality,
+        reason=reworded(quality.reason),
+        why_not={flag: reworded(why) for flag, why in quality.why_not.items()},
+        sentences={flag: reworded(said) for flag, said in quality.sentences.items()},
     )
 
 

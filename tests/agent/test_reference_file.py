@@ -60,6 +60,8 @@ def test_a_lonely_frame_is_compared_with_yesterday(frames, tmp_path):
     found = json.loads(against.output)[0]
     assert found["values"]["radial_scale_ppm"] == pytest.approx(1e4, rel=0.1)
     assert "radial_scale" in [f["name"] for f in found["flags"]]
+    assert "since the reference" in found["reason"]
+    assert "first frames" not in json.dumps(found)
     assert found["analysis_id"] != alone["analysis_id"]
 
 
