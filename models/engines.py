@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ringwatch.models.inputs import Float
 from ringwatch.models.weight_files import WeightsError, WeightsFile
+
+if TYPE_CHECKING:
+    from ringwatch.models.head_kernels import Head
 
 __all__ = ["Engine", "has_gpu", "onnx_engine", "torch_engine"]
 
@@ -36,29 +40,48 @@ def has_gpu() -> bool:
 
 
 def onnx_engine(weights: WeightsFile) -> Engine:
-    """ONNX Runtime on one thread: the agent has its own processes for more."""
+    """ONNX Runtime on one thread: the agent has its own processes for more.
+
+    It does the convolutions; ``Head`` does the dense layers, one pattern after the
+    other, so that a pattern has the same bits whichever come with it.
+    """
     import onnxruntime  # noqa: PLC0415 - not needed beside torch
 
-    from ringwatch.models.onnx_graph import build_ensemble_graph  # noqa: PLC0415
+    from ringwatch.models.head_kernels import Head  # noqa: PLC0415
+    from ringwatch.models.onnx_graph import build_map_graph  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     refused = onnxruntime.capi.onnxruntime_pybind11_state
+    members = weights.members()
     try:
-        model = build_ensemble_graph(weights.members()).SerializeToString()
+        heads = [Head(config, tensors) for config, tensors in members]
         session = onnxruntime.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"]
+            build_map_graph(members).SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
         )
     except (ValueError, IndexError, refused.Fail, refused.InvalidGraph) as error:
         raise WeightsError(f"no network as the card has it: {error}") from error
 
     def run(x: Float) -> tuple[Float, Float]:
-        logits, hidden = session.run(["logits", "hidden"], {"pattern": x})
-        return np.asarray(logits, np.float32), np.asarray(hidden, np.float32)
+        return _by_heads(heads, session.run(None, {"pattern": x}), len(x))
 
     return run
+
+
+def _by_heads(
+    heads: Sequence[Head], maps: Sequence[Float], patterns: int
+) -> tuple[Float, Float]:
+    """Logits, averaged over the networks, and their hidden layers side by side."""
+    logits, hidden = [], []
+    for n in range(patterns):
+        found = [head(each[n]) for head, each in zip(heads, maps, strict=True)]
+        logits.append(np.mean([one for one, _ in found], axis=0, dtype=np.float32))
+        hidden.append(np.concatenate([layer for _, layer in found]))
+    return np.stack(logits), np.stack(hidden)
 
 
 def torch_engine(weights: WeightsFile, device: str | None) -> Engine:

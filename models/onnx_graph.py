@@ -23,7 +23,7 @@ from onnx import (
 from ringwatch.models.architecture import N_SPACE_GROUPS, NetworkConfig
 from ringwatch.models.inputs import N_CHANNELS
 
-__all__ = ["Member", "build_ensemble_graph", "build_graph"]
+__all__ = ["Member", "build_ensemble_graph", "build_graph", "build_map_graph"]
 
 Member = tuple[NetworkConfig, Mapping[str, NDArray[np.float32]]]
 """Shape of a network, and its weights by the layer names of ``Network``."""
@@ -136,6 +136,43 @@ def build_ensemble_graph(members: Sequence[Member]) -> ModelProto:
     ValueError
         If there is no member, the grids differ, or a layer's weights are missing.
     """
+    _check_alike(members)
+    graph = _Graph()
+    hidden, logits = [], []
+    for i, (config, weights) in enumerate(members):
+        graph.begin(weights, f"{i}.")
+        hidden.append(_hidden_layer(graph, config))
+        logits.append(graph.linear(hidden[-1], "logits"))
+    graph.nodes.append(helper.make_node("Concat", hidden, ["hidden"], axis=1))
+    graph.nodes.append(helper.make_node("Mean", logits, ["logits"]))
+
+    width = sum(config.hidden for config, _ in members)
+    outputs = [_tensor("logits", N_SPACE_GROUPS), _tensor("hidden", width)]
+    return _model(graph, members[0][0].n_bins, outputs)
+
+
+def build_map_graph(members: Sequence[Member]) -> ModelProto:
+    """Build ``pattern`` (B, 3, n_bins) to ``map_0``, ``map_1`` ... of the members.
+
+    Each is (B, n): the convolutions' map, flattened, before the dense layers.
+
+    Parameters
+    ----------
+    members : sequence of (NetworkConfig, mapping of str to ndarray)
+        As for ``build_ensemble_graph``, also for the errors.
+    """
+    _check_alike(members)
+    graph = _Graph()
+    outputs = []
+    for i, (config, weights) in enumerate(members):
+        graph.begin(weights, f"{i}.")
+        x = _map(graph, config)
+        graph.nodes.append(helper.make_node("Flatten", [x], [f"map_{i}"], axis=1))
+        outputs.append(_tensor(f"map_{i}", config.flat_size))
+    return _model(graph, members[0][0].n_bins, outputs)
+
+
+def _check_alike(members: Sequence[Member]) -> None:
     if rivals := {c.family for c, _ in members} - {"residual"}:
         raise ValueError(
             f"networks of the family {sorted(rivals)} have no ONNX form: run them in "
@@ -147,35 +184,22 @@ def build_ensemble_graph(members: Sequence[Member]) -> ModelProto:
             f"{len(members)} networks over the grids {sorted(grids)}: an ensemble "
             "needs one network at least and one grid for all"
         )
-    graph = _Graph()
-    hidden, logits = [], []
-    for i, (config, weights) in enumerate(members):
-        graph.begin(weights, f"{i}.")
-        hidden.append(_hidden_layer(graph, config))
-        logits.append(graph.linear(hidden[-1], "logits"))
-    graph.nodes.append(helper.make_node("Concat", hidden, ["hidden"], axis=1))
-    graph.nodes.append(helper.make_node("Mean", logits, ["logits"]))
 
-    n_bins = members[0][0].n_bins
-    width = sum(config.hidden for config, _ in members)
 
-    def tensor(name: str, *shape: int) -> ValueInfoProto:
-        sizes: list[str | int | None] = ["batch", *shape]
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
+def _tensor(name: str, *shape: int) -> ValueInfoProto:
+    sizes: list[str | int | None] = ["batch", *shape]
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
 
-    body = helper.make_graph(
-        graph.nodes,
-        "ringwatch",
-        [tensor("pattern", N_CHANNELS, n_bins)],
-        [tensor("logits", N_SPACE_GROUPS), tensor("hidden", width)],
-        graph.constants,
-    )
+
+def _model(graph: _Graph, n_bins: int, outputs: list[ValueInfoProto]) -> ModelProto:
+    inputs = [_tensor("pattern", N_CHANNELS, n_bins)]
+    body = helper.make_graph(graph.nodes, "ringwatch", inputs, outputs, graph.constants)
     opset = [helper.make_opsetid("", _OPSET)]
     return helper.make_model(body, opset_imports=opset, ir_version=8)
 
 
-def _hidden_layer(graph: _Graph, config: NetworkConfig) -> str:
-    """Everything of one network up to the layer before the logits."""
+def _map(graph: _Graph, config: NetworkConfig) -> str:
+    """The convolutions of one network, up to their last map (B, channels, n)."""
     if config.family != "residual":
         raise ValueError(
             f"a network of the family {config.family!r} has no ONNX form: use torch"
@@ -190,6 +214,12 @@ def _hidden_layer(graph: _Graph, config: NetworkConfig) -> str:
             y = graph.conv(x, f"{block}.conv1", f"{block}.norm1")
             y = graph.conv(graph.add("Relu", [y]), f"{block}.conv2", f"{block}.norm2")
             x = graph.add("Relu", [graph.add("Add", [x, y])])
+    return x
+
+
+def _hidden_layer(graph: _Graph, config: NetworkConfig) -> str:
+    """Everything of one network up to the layer before the logits."""
+    x = _map(graph, config)
     x = graph.linear(graph.add("Flatten", [x], axis=1), "hidden")
     for j in range(config.head_blocks):
         block = f"head.{j}"
