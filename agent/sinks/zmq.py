@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 import zmq
@@ -36,6 +37,7 @@ __all__ = ["DEFAULT_ADDRESS", "ZmqSink", "encode"]
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5578"
 POLL_S = 0.1
 _LARGEST_REQUEST = 1024
+_PORT_LINGERS_S = 1.0  # 0MQ closes a socket's port in the background, a moment late
 _MOST_REQUESTS = 1000  # taken at a time: who floods us waits, and others do not
 
 logger = logging.getLogger(__name__)
@@ -202,15 +204,19 @@ def _nothing() -> None:
 
 
 def _bind(socket: zmq.Socket[bytes], address: str) -> str:
-    try:
-        if address.startswith("tcp://") and address.endswith((":0", ":*")):
-            host = address.rpartition(":")[0]
-            socket.bind(f"{host}:*")
-        else:
-            socket.bind(address)
-    except zmq.ZMQError as error:
-        raise SinkError(
-            f"cannot publish at {address!r}: {error}; is another agent running? Choose "
-            "a free port, or port 0 for any"
-        ) from error
-    return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
+    free = address
+    if address.startswith("tcp://") and address.endswith((":0", ":*")):
+        free = address.rpartition(":")[0] + ":*"
+    give_up = time.monotonic() + _PORT_LINGERS_S
+    while True:
+        try:
+            socket.bind(free)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EADDRINUSE and time.monotonic() < give_up:
+                time.sleep(0.02)
+                continue
+            raise SinkError(
+                f"cannot publish at {address!r}: {error}; is another agent running? "
+                "Choose a free port, or port 0 for any"
+            ) from error
+        return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
