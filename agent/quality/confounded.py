@@ -7,6 +7,8 @@ from ringwatch.agent.quality.findings import Finding, not_evaluated
 
 __all__ = ["settled"]
 
+_RAISED = FlagState.RAISED
+
 _CONFOUNDED = (
     (
         Flag.MISREAD,
@@ -44,15 +46,21 @@ Causes before their looks: what is itself only a look takes nothing back. (The o
 
 def settled(findings: list[Finding]) -> list[Finding]:
     """One finding per flag, those taken back that only look like a fault."""
-    findings = _latest(findings)
-    if all(finding.state is not FlagState.RAISED for finding in findings):
-        return findings  # nothing to take back
-    return _unconfounded(findings)
+    chosen: dict[Flag, Finding] = {}
+    something = False
+    for finding in findings:
+        flag = finding.flag
+        if something and flag in chosen and chosen[flag].state is _RAISED:
+            continue  # it is not overruled by a later clear one
+        something = something or finding.state is _RAISED
+        chosen[flag] = finding
+    latest = list(chosen.values())
+    return _unconfounded(latest) if something else latest
 
 
 def _unconfounded(findings: list[Finding]) -> list[Finding]:
     """Take back what another fault only makes look like a fault."""
-    up = {f.flag for f in findings if f.state is FlagState.RAISED}
+    up = {f.flag for f in findings if f.state is _RAISED}
     muted: dict[Flag, str] = {}
     for cause, looks, why in _CONFOUNDED:
         if cause in up:
@@ -64,13 +72,3 @@ def _unconfounded(findings: list[Finding]) -> list[Finding]:
         else f
         for f in findings
     ]
-
-
-def _latest(findings: list[Finding]) -> list[Finding]:
-    """One finding per flag; a raised one is not overruled by a later clear one."""
-    chosen: dict[Flag, Finding] = {}
-    for finding in findings:
-        known = chosen.get(finding.flag)
-        if known is None or known.state is not FlagState.RAISED:
-            chosen[finding.flag] = finding
-    return list(chosen.values())

@@ -13,6 +13,7 @@ __all__ = ["Finding", "clear", "not_evaluated", "raised"]
 
 
 _NOTHING: Mapping[str, float] = MappingProxyType({})
+_CLEAR = FlagState.CLEAR  # two dozen a frame: by position, and not looked up
 
 
 class Finding(NamedTuple):
@@ -52,9 +53,7 @@ def clear(
     further: Mapping[str, float] | None = None,
 ) -> Finding:
     """Say that the check was made and found nothing."""
-    return Finding(
-        flag=flag, state=FlagState.CLEAR, z=z, value=value, further=further or _NOTHING
-    )
+    return Finding(flag, _CLEAR, None, z, value, "", further or _NOTHING)
 
 
 def raised(

@@ -289,9 +289,11 @@ class QualityFold:
 
 def _is_sound(findings: list[Finding]) -> bool:
     """Whether nothing found so far makes the frame bad or misaligned."""
-    return not any(
-        finding.state is FlagState.RAISED
-        and (finding.severity or finding.flag.severity)
-        in (Severity.BAD, Severity.MISALIGNED)
-        for finding in settled(findings)
-    )
+    return not _grave(findings) or not _grave(settled(findings))
+
+
+def _grave(findings: list[Finding]) -> list[Finding]:
+    """What is raised and makes a frame bad or misaligned."""
+    raised, grave = FlagState.RAISED, (Severity.BAD, Severity.MISALIGNED)
+    up = [finding for finding in findings if finding.state is raised]
+    return [f for f in up if (f.severity or f.flag.severity) in grave]

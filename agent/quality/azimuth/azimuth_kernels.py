@@ -13,7 +13,8 @@ from ringwatch.agent.quality.azimuth.radial_bands import (
     FEW,
     level_bands,
     median_bands,
-    sum_bands,
+    sum_against,
+    sum_alone,
 )
 from ringwatch.agent.quality.azimuth.sector_steps import (
     MOST_WIDE,
@@ -66,32 +67,32 @@ def find_shades(
     """Deepest shadows, (3, 7), of the light between the rings and of all light.
 
     Against what is expected, against facing sectors, and against what is expected with
-    the rings' light. Arguments as for ``sum_bands``. Rows as ``_deepest_shade`` gives
-    them, and then how many sectors are covered; the last two need ``ALL_AROUND``.
+    the rings' light. Arguments as for ``sum_against`` and ``sum_alone``. Rows as
+    ``_deepest_shade`` gives them, and then how many sectors are covered; the last two
+    need ``ALL_AROUND``.
     """
-    shape = (4, BANDS, SECTORS)
-    alone, against = np.empty(shape), np.zeros(shape)
+    sums = np.empty((4, BANDS, SECTORS))
     ratio, spread = np.empty((BANDS, SECTORS)), np.empty((BANDS, SECTORS))
     out = np.zeros((3, 7))
     for row in range(3):
         facing = row == 1
-        if row != 1 and expected.size == 0:
+        if not facing and expected.size == 0:
             continue
-        if row != 1 or expected.size == 0:
-            sum_bands(
+        if facing:
+            sum_alone(sector, norm, variance, mean, in_ring, first, mean.size, sums)
+        else:
+            sum_against(
                 sector,
                 norm,
                 variance,
-                mean,
                 expected,
                 expected_norm,
                 in_ring if row < 2 else np.zeros_like(in_ring),
                 first,
                 mean.size,
-                alone,
-                against,
+                sums,
             )
-        covered = level_bands(alone if facing else against, ratio, spread, 1)
+        covered = level_bands(sums, ratio, spread, 1)
         # Rings of a moved detector, seen in part, look shaded where they were.
         if row > 0 and covered < ALL_AROUND:
             continue
@@ -170,29 +171,29 @@ def find_streaks(
 ) -> Floats:
     """Ranges of few sectors that hold most light too many, (n, 6).
 
-    Arguments as for ``sum_bands``. With something expected two rows: the best range,
-    and the best one of those to which the facing sectors belong; without it one, which
-    stands out against the facing sectors. Start and width of the range, step, sigma,
-    degrees of freedom, and the counts in it.
+    Arguments as for ``sum_against`` and ``sum_alone``. With something expected two
+    rows: the best range, and the best one of those to which the facing sectors belong;
+    without it one, which stands out against the facing sectors. Start and width of the
+    range, step, sigma, degrees of freedom, and the counts in it.
     """
-    shape = (4, _STREAK_BANDS, SECTORS)
-    alone, against = np.empty(shape), np.empty(shape)
-    sum_bands(
-        sector,
-        norm,
-        variance,
-        mean,
-        expected,
-        expected_norm,
-        in_ring,
-        first,
-        last,
-        alone,
-        against,
-    )
+    shape = (_STREAK_BANDS, SECTORS)
+    sums = np.empty((4, *shape))
     compared = expected.size > 0
-    sums = against if compared else alone
-    ratio, spread_of = np.empty(shape[1:]), np.empty(shape[1:])
+    if compared:
+        sum_against(
+            sector,
+            norm,
+            variance,
+            expected,
+            expected_norm,
+            in_ring,
+            first,
+            last,
+            sums,
+        )
+    else:
+        sum_alone(sector, norm, variance, mean, in_ring, first, last, sums)
+    ratio, spread_of = np.empty(shape), np.empty(shape)
     level_bands(sums, ratio, spread_of, 1)
     level, spread = np.empty(SECTORS), np.empty(SECTORS)
     median_bands(ratio, spread_of, 0, level, spread)

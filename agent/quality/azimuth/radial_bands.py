@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ringwatch.agent.nouns import SECTORS
 from ringwatch.agent.quality.azimuth.sector_steps import orthonormal, remove
 
-__all__ = ["FEW", "level_bands", "median_bands", "sum_bands"]
+__all__ = ["FEW", "level_bands", "median_bands", "sum_against", "sum_alone"]
 
 Floats = NDArray[np.float64]
 
@@ -26,60 +26,80 @@ _LEAST_BANDS = 3
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def sum_bands(
+def sum_alone(
     sector: Floats,
     norm: Floats,
     variance: Floats,
     mean: Floats,
-    expected: Floats,
-    expected_norm: Floats,
     in_ring: NDArray[np.bool_],
     first: int,
     last: int,
-    alone: Floats,
-    against: Floats,
+    sums: Floats,
 ) -> None:
     """Sum light seen, expected, variance, and weight by band and sector: (4, K, 32).
 
     Bins from ``first`` to before ``last``, rings left out; a band without two bins free
-    of them stays 0. In ``alone`` is expected what the mean over the azimuth holds,
-    which has no noise to speak of. In ``against`` it is ``expected`` (n_q, 32), whose
-    weight is ``expected_norm`` (its noise counts), 0 where it is unknown; both may be
-    empty, and ``against`` is then left as it is.
+    of them stays 0. Expected is what the mean over the azimuth holds, which has no
+    noise to speak of.
     """
-    bands = alone.shape[1]
-    span = max(last - first, 1)
-    compared = expected.size > 0
-    alone[:] = 0.0
-    if compared:
-        against[:] = 0.0
-    for k in range(bands):
-        low = first + k * span // bands
-        high = first + (k + 1) * span // bands
-        free = 0
-        for i in range(low, high):
-            free += 0 if in_ring[i] else 1
-        if free < 2:
-            continue
+    sums[:] = 0.0
+    for k in range(sums.shape[1]):
+        low, high = _free_band(in_ring, first, last, k, sums.shape[1])
         for i in range(low, high):
             if in_ring[i]:
                 continue
             v, m = variance[i], mean[i]
             for s in range(SECTORS):
                 w = norm[i, s]
-                alone[0, k, s] += w * sector[i, s]
-                alone[1, k, s] += w * m
-                alone[2, k, s] += w * v
-                alone[3, k, s] += w
-            if not compared:
+                sums[0, k, s] += w * sector[i, s]
+                sums[1, k, s] += w * m
+                sums[2, k, s] += w * v
+                sums[3, k, s] += w
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def sum_against(
+    sector: Floats,
+    norm: Floats,
+    variance: Floats,
+    expected: Floats,
+    expected_norm: Floats,
+    in_ring: NDArray[np.bool_],
+    first: int,
+    last: int,
+    sums: Floats,
+) -> None:
+    """As ``sum_alone``; expected is ``expected`` (n_q, 32) of weight ``expected_norm``.
+
+    Its noise counts. Where its weight is 0 it is unknown, and nothing is summed.
+    """
+    sums[:] = 0.0
+    for k in range(sums.shape[1]):
+        low, high = _free_band(in_ring, first, last, k, sums.shape[1])
+        for i in range(low, high):
+            if in_ring[i]:
                 continue
+            v = variance[i]
             for s in range(SECTORS):
                 known = expected_norm[i, s]
                 w = norm[i, s] if known > 0.0 else 0.0
-                against[0, k, s] += w * sector[i, s]
-                against[1, k, s] += w * expected[i, s]
-                against[2, k, s] += w * v * (1.0 + w / max(known, 1e-300))
-                against[3, k, s] += w
+                sums[0, k, s] += w * sector[i, s]
+                sums[1, k, s] += w * expected[i, s]
+                sums[2, k, s] += w * v * (1.0 + w / max(known, 1e-300))
+                sums[3, k, s] += w
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _free_band(
+    in_ring: NDArray[np.bool_], first: int, last: int, band: int, bands: int
+) -> tuple[int, int]:
+    """Range of bins of a band, empty without two of them between the rings."""
+    span = max(last - first, 1)
+    low, high = first + band * span // bands, first + (band + 1) * span // bands
+    free = 0
+    for i in range(low, high):
+        free += 0 if in_ring[i] else 1
+    return low, high if free >= 2 else low
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
