@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ringwatch.agent.analysis import Analysis, Classifies
+from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.assembly import (
     fetches,
     finished,
@@ -22,9 +22,11 @@ from ringwatch.agent.errors import (
     GeometryError,
 )
 from ringwatch.agent.inbox import GAP, Inbox
+from ringwatch.agent.labelling import Classifies
 from ringwatch.agent.metrics import AgentCollector
 from ringwatch.agent.runs.counters import Counters
-from ringwatch.agent.settings import Settings, load_settings
+from ringwatch.agent.settings import Settings
+from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sinks import Sink
 from ringwatch.agent.worker import Worker
 

@@ -4,52 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import math
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
+from ringwatch.agent.dark import Dark
 from ringwatch.agent.errors import FrameReadError, FrameShapeError, GeometryError
 from ringwatch.agent.files.images import read_image
 from ringwatch.agent.geometry import Binning, load_geometry
+from ringwatch.agent.labelling import Classifies, Labels
 from ringwatch.agent.nouns import FrameRef, Pattern, Verdict, Word
 from ringwatch.agent.pixel_splitting import PixelSplitting
 from ringwatch.agent.quality import FrameFacts, set_aside, warm_up_flags
-from ringwatch.agent.reduction import Dark, Reduction
+from ringwatch.agent.reduction import Reduction
 from ringwatch.agent.reference_file import load_reference
 from ringwatch.agent.settings import Settings
 from ringwatch.agent.timings import Stopwatch
-from ringwatch.models.inputs import PatternError
 from ringwatch.models.prediction import Prediction
 
-__all__ = ["Analysis", "Classifies"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["Analysis"]
 
 _DECISIVE = frozenset({"npt", "polarization", "split", "dark_stream", "quality"})
 """Settings that decide a verdict; what files hold counts by its hash."""
-
-
-class Classifies(Protocol):
-    """What the analysis asks of a classifier."""
-
-    @property
-    def identity(self) -> str:
-        """Hash over weights and prior."""
-
-    def predict(
-        self,
-        q: NDArray[np.float64],
-        intensity: NDArray[np.float64],
-        sigma: NDArray[np.float64] | None = None,
-    ) -> Prediction:
-        """Symmetry of one pattern."""
 
 
 class Analysis:
@@ -63,6 +44,8 @@ class Analysis:
 
     Attributes
     ----------
+    labels : Labels
+        What the classifier says of patterns.
     distance_m, energy_kev : float
         From the sample to the detector along the beam, m, and energy of the photons,
         keV, as the geometry has them; NaN without one.
@@ -71,11 +54,14 @@ class Analysis:
     ------
     GeometryError
         Where the geometry, the mask or the dark file cannot be used.
+    SettingsError
+        Where there is no such device.
     """
 
     def __init__(self, settings: Settings, classifier: Classifies | None) -> None:
         self.settings = settings
         self.classifier = classifier
+        self.labels = Labels(classifier)
         # Hashed when they are read: the files may change while the agent runs.
         self.hashes = {
             "model_hash": classifier.identity if classifier else "",
@@ -84,12 +70,16 @@ class Analysis:
             "dark_hash": _hash_of(settings.dark, "dark"),
             "reference_hash": _hash_of(settings.reference, "reference"),
         }
+        if settings.device:
+            # torch takes seconds to load, which a machine without a GPU need not pay.
+            from ringwatch.agent.device_sums import find_device  # noqa: PLC0415
+
+            find_device(settings.device)
         self._geometry = load_geometry(settings.poni) if settings.poni else None
         self._mask = None
         if settings.mask:
             self._mask = _image_of_settings(settings.mask, "mask") != 0
         self.distance_m, self.energy_kev = _scale_of(self._geometry)
-        self._told_unlabelled = False
         self._dark_frame = None
         if settings.dark:
             self._dark_frame = _image_of_settings(settings.dark, "dark")
@@ -129,8 +119,13 @@ class Analysis:
                     npt=settings.npt,
                     polarization=settings.polarization,
                 )
+            saturation, many = settings.quality.saturation, None
+            if settings.device:
+                from ringwatch.agent.device_sums import DeviceSummation  # noqa: PLC0415
+
+                many = DeviceSummation(binning, saturation, settings.device)
             self._reductions[shape] = Reduction(
-                binning, saturation=settings.quality.saturation
+                binning, saturation=saturation, many=many
             )
         return self._reductions[shape]
 
@@ -195,17 +190,7 @@ class Analysis:
 
     def label(self, pattern: Pattern) -> Prediction | None:
         """Symmetry of a pattern; None without a classifier or anything to classify."""
-        q, intensity, sigma = pattern.measured()
-        if self.classifier is None or not (intensity > 0).any():
-            return None
-        try:
-            return self.classifier.predict(q, intensity, sigma)
-        except PatternError as error:
-            # The flags stand without a label: a camera at small angles has rings too.
-            if not self._told_unlabelled:
-                self._told_unlabelled = True
-                logger.warning("frames stay without a label: %s", error)
-            return None
+        return self.labels.of(pattern)
 
     def judge_pattern(
         self, ref: FrameRef, pattern: Pattern, arrived: float, watch: Stopwatch
@@ -243,6 +228,7 @@ class Analysis:
         state = {
             "version": version("ringwatch"),
             "backend": getattr(self.classifier, "backend", ""),
+            "device": getattr(self.classifier, "device", ""),
             "settings": chosen,
             **self.hashes,
         }

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client.registry import Collector
 
-from ringwatch.agent.analysis import Analysis, Classifies
+from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.darks import Fetch
 from ringwatch.agent.errors import RingwatchError, SettingsError
+from ringwatch.agent.labelling import Classifies
 from ringwatch.agent.metrics_server import MetricsServer
 from ringwatch.agent.results import DerivedRun, NamedDocument
 from ringwatch.agent.runs.backfill import FetchRun
@@ -42,16 +43,23 @@ def load_classifier(settings: Settings) -> Classifies | None:
     Raises
     ------
     SettingsError
-        Where weights or backend cannot be used.
+        Where weights, backend or device cannot be used.
     """
     if settings.classifier == "none":
         return None
     # Imported here: an agent without a classifier needs no inference engine.
     from ringwatch.models.classifier import Classifier  # noqa: PLC0415
 
+    if settings.device:
+        from ringwatch.agent.device_sums import find_device  # noqa: PLC0415
+
+        find_device(settings.device)
     try:
         return Classifier.load(
-            settings.weights, prior=settings.prior, backend=settings.classifier
+            settings.weights,
+            prior=settings.prior,
+            backend=settings.classifier,
+            device=None if settings.classifier == "onnx" else settings.device,
         )
     except (ValueError, OSError, ImportError) as error:
         raise SettingsError(f"the classifier cannot be loaded: {error}") from error

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch.agent.dark import Dark
 from ringwatch.agent.errors import (
     FrameShapeError,
     GeometryError,
@@ -23,7 +24,7 @@ from ringwatch.agent.errors import (
 )
 from ringwatch.agent.nouns import FrameRef
 from ringwatch.agent.pixel_values import usable_counts
-from ringwatch.agent.reduction import Dark, Reduction
+from ringwatch.agent.reduction import Reduction
 
 __all__ = ["DarkBook"]
 

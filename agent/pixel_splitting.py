@@ -11,10 +11,10 @@ from pyFAI.containers import ErrorModel
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 from pyFAI.units import to_unit
 
+from ringwatch.agent.dark import Dark
 from ringwatch.agent.geometry import MASKED_CELL, Binning
 from ringwatch.agent.nouns import Pattern
 from ringwatch.agent.pixel_values import usable_pixels
-from ringwatch.agent.reduction import Dark
 
 __all__ = ["PixelSplitting"]
 

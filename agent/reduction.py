@@ -9,49 +9,27 @@ frame, so they are kept per cell and corrected for the few pixels that a frame l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from ringwatch.agent.dark import Dark
 from ringwatch.agent.errors import GeometryError
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.kernel import MARKED, NEGATIVE, NON_FINITE
 from ringwatch.agent.nouns import Cake, Pattern
-from ringwatch.agent.pixel_lists import DarkPattern
-from ringwatch.agent.pixel_values import flat_pixels, marker_of, usable_counts
+from ringwatch.agent.pixel_values import flat_pixels, marker_of
 from ringwatch.agent.robust_kernel import sum_sound_sectors
 from ringwatch.agent.second_look import Frame, SecondLook
-from ringwatch.agent.sums import Summation, per_cell
+from ringwatch.agent.sums import Summation, Sums, SumsMany, per_cell
 
-__all__ = ["Dark", "Reduction"]
+__all__ = ["Reduction"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Dark:
-    """Mean dark frame, ready for the pass.
-
-    Attributes
-    ----------
-    pixels : (y * x,) float64
-        Mean counts; 0 where the dark has no valid value.
-    total : (n_q, 32) float64
-        Sum per cell.
-    frames : int
-        Number of frames averaged.
-    pattern : DarkPattern or None
-        Pixels that stand out of the others; None for a flat dark.
-    """
-
-    pixels: NDArray[np.float64]
-    total: NDArray[np.float64]
-    frames: int
-    pattern: DarkPattern | None = None
 
 
 class Reduction:
@@ -67,14 +45,37 @@ class Reduction:
         Static map from pixels to cells.
     saturation : float, optional
         Count at which a pixel is saturated; by default from the frame's type.
+    many : SumsMany, optional
+        What makes ``sums``, such as a GPU.
     """
 
-    def __init__(self, binning: Binning, *, saturation: float | None = None) -> None:
+    def __init__(
+        self,
+        binning: Binning,
+        *,
+        saturation: float | None = None,
+        many: SumsMany | None = None,
+    ) -> None:
         self.binning = binning
         self.saturation = saturation
+        self._many = many
         self._summation = Summation(binning, saturation)
         self._second_look = SecondLook(binning)
         self._no_dark = np.zeros_like(binning.norm)
+
+    def can_sum_many(self, frame: NDArray[np.generic]) -> bool:
+        """Whether such frames are summed many at once."""
+        whole = frame.shape == self.binning.shape and frame.dtype.kind in "iu"
+        return self._many is not None and whole
+
+    def sums(self, frames: Sequence[NDArray[np.generic]]) -> list[Sums]:
+        """Sum frames (each (y, x)) of one type of integers, many at once.
+
+        To the same bits as ``cake`` sums each by itself.
+        """
+        assert self._many is not None
+        shape = self.binning.shape
+        return self._many.by_cell([flat_pixels(frame, shape) for frame in frames])
 
     def cake(
         self,
@@ -82,6 +83,7 @@ class Reduction:
         dark: Dark | None = None,
         *,
         look_again: bool = True,
+        sums: Sums | None = None,
     ) -> Cake:
         """Sum one frame per cell.
 
@@ -93,6 +95,8 @@ class Reduction:
             Made by ``prepare_dark``.
         look_again : bool
             Whether to look at few pixels again, for the flags that need them.
+        sums : Sums, optional
+            Of this frame, where they were made before.
 
         Raises
         ------
@@ -101,7 +105,7 @@ class Reduction:
         """
         binning = self.binning
         flat = flat_pixels(frame, binning.shape)
-        sums = self._summation.by_cell(flat)
+        sums = self._summation.by_cell(flat) if sums is None else sums
         missing = sums.missing
         norm = binning.norm
         dark_total = self._no_dark if dark is None else dark.total
@@ -258,14 +262,4 @@ class Reduction:
         FrameShapeError
             Where a dark does not fit the binning.
         """
-        total = np.zeros(self.binning.cell.size)
-        for frame in frames:
-            total += usable_counts(flat_pixels(frame, self.binning.shape))
-        mean = total / len(frames)
-        every = np.arange(mean.size, dtype=np.int32)
-        return Dark(
-            pixels=mean,
-            total=per_cell(self.binning, every, mean),
-            frames=len(frames),
-            pattern=DarkPattern.of(self.binning, mean),
-        )
+        return Dark.of(self.binning, frames)

@@ -5,25 +5,20 @@ Secrets (API keys) are never settings: they come from the environment only.
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from ringwatch.agent.errors import SettingsError
 from ringwatch.agent.quality import QualitySettings
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings"]
 
 _MOST_FALSE_ALARMS = 3600  # an hour
 
@@ -78,6 +73,13 @@ class Settings(BaseModel):
         ``auto`` (a GPU where there is one), ``onnx``, ``torch`` or ``none``.
     weights : Path or None
         Weights of the classifier; None for those shipped.
+    device : str or None
+        torch's name of a GPU (``cuda``, ``cuda:1``) that sums and classifies frames, as
+        many at once as wait; None: frames are summed on the CPU.
+    batch : int
+        Frames that a device takes at once, at most.
+    batch_wait_ms : float
+        How long a frame may wait for others before the device gets it, milliseconds.
     prior : str
         ``natural`` (class frequencies of known inorganic structures) or ``balanced``.
     publish : str or None
@@ -158,6 +160,9 @@ class Settings(BaseModel):
     abandon_after_s: float = Field(default=86_400.0, gt=0)
     classifier: Literal["auto", "onnx", "torch", "none"] = "auto"
     weights: Path | None = None
+    device: str | None = None
+    batch: int = Field(default=16, ge=1, le=64)
+    batch_wait_ms: float = Field(default=4.0, ge=0, le=1000)
     prior: Literal["natural", "balanced"] = "natural"
     publish: str | None = None
     metrics: str | None = None
@@ -226,67 +231,3 @@ class Settings(BaseModel):
                 f"curve_key without {needed}: say whose documents are to be received"
             )
         return self
-
-
-def load_settings(path: Path | None = None, **overrides: Any) -> Settings:
-    """Read a TOML file and lay ``overrides`` over it.
-
-    Parameters
-    ----------
-    path : Path, optional
-        TOML file; None for defaults only.
-    **overrides
-        Fields of ``Settings``; those that are None are left out.
-
-    Raises
-    ------
-    SettingsError
-        Where the file is missing or malformed, or a key is unknown or out of bounds.
-    """
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(path.read_text())
-        except OSError as error:
-            raise SettingsError(f"cannot read the settings {path}: {error}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path} is no valid TOML: {error}") from error
-    values |= {key: value for key, value in overrides.items() if value is not None}
-    try:
-        return Settings(**values)
-    except ValidationError as error:
-        raise SettingsError(_in_words(error, path)) from error
-
-
-def _in_words(error: ValidationError, path: Path | None) -> str:
-    lines = []
-    for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            inside = problem["loc"][0] == "quality" and len(problem["loc"]) > 1
-            lines.append(
-                f"unknown setting {key!r}; {_meant(str(problem['loc'][-1]), inside)}"
-            )
-        elif problem["type"] == "value_error":  # our own words, of several settings
-            said = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"setting {key!r}: {said}" if key else said)
-        else:
-            lines.append(
-                f"setting {key!r}: {problem['msg']} (got {problem['input']!r})"
-            )
-    return "; ".join(lines) + (f" (in {path})" if path else "")
-
-
-def _meant(name: str, inside: bool) -> str:
-    """What was meant by an unknown name, ``inside`` the table of the flags or not."""
-    flags = sorted(field.name for field in fields(QualitySettings))
-    top = sorted(Settings.model_fields)
-    if inside and name in top:
-        return "it belongs to the top level, above any [table]"
-    if not inside and name in flags:
-        return "it belongs into the table [quality]"
-    known = flags if inside else top
-    near = get_close_matches(name, known, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known are: {', '.join(known)}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from ringwatch.agent.kernel import COUNTS, one_pass
 from ringwatch.agent.nouns import SECTORS
 from ringwatch.agent.pixel_values import marker_of, saturation_of
 
-__all__ = ["Summation", "Sums", "per_cell"]
+__all__ = ["Summation", "Sums", "SumsMany", "per_cell"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -57,6 +58,13 @@ class Sums:
     counts: Integers
     missing: NDArray[np.int32]
     masked_total: float
+
+
+class SumsMany(Protocol):
+    """What sums many frames at once."""
+
+    def by_cell(self, frames: Sequence[NDArray[Any]]) -> list[Sums]:
+        """Sums of frames of integers (each (y * x,)), all of one type."""
 
 
 class Summation:
@@ -105,13 +113,37 @@ class Summation:
         shape = self._binning.pixels.shape
         total, squares, maximum = np.empty(shape), np.empty(shape), np.empty(shape)
         zeros = np.empty(shape, np.int64)
-        most = int(max(self._binning.pixels.max(), self._binning.masked))
-        limit = self._limit(flat.dtype, most)
+        limit = np.uint64(self.odd_from(flat.dtype))
         odd = self._odd[: add_cells(flat, self._place, limit, self._records, self._odd)]
         masked = unpack_cells(self._records, total, squares, maximum, zeros)
-        counts, pixels, saturated = np.zeros(COUNTS, np.int64), self._none, self._none
+        return self.with_odd(flat, odd, (total, squares, maximum), zeros, masked)
+
+    def with_odd(
+        self,
+        flat: NDArray[np.generic],
+        odd: NDArray[np.int32],
+        moments: tuple[Floats, Floats, Floats],
+        zeros: Integers,
+        masked: float,
+    ) -> Sums:
+        """Complete the sums over a frame of integers by the pixels that are odd.
+
+        Parameters
+        ----------
+        flat : (y * x,) integers
+        odd : (n,) int32
+            Indices of the pixels of ``odd_from`` counts or more, and of negative ones,
+            in rising order; written over.
+        moments : (n_q, 32) float64, three of them
+            Total, squares and maximum of the others; written over.
+        zeros : (n_q, 32) int64
+        masked : float
+            Sum of the others under the mask.
+        """
+        total, squares, maximum = moments
+        counts, saturated = np.zeros(COUNTS, np.int64), self._none
         if odd.size:
-            saturated = np.zeros(shape, np.int64)
+            saturated = np.zeros(total.shape, np.int64)
             missing, more = settle(
                 flat,
                 self._binning.cell,
@@ -140,6 +172,11 @@ class Summation:
             missing=odd,
             masked_total=masked,
         )
+
+    def odd_from(self, dtype: np.dtype[Any]) -> int:
+        """From which count on a pixel of a cell is looked at by itself."""
+        most = int(max(self._binning.pixels.max(), self._binning.masked))
+        return int(self._limit(dtype, most))
 
     def by_ring(
         self, flat: NDArray[np.generic]

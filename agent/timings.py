@@ -92,6 +92,11 @@ class Stopwatch:
         assert self._timed is not None
         self._taken_ns[self._timed] = self._taken_ns.get(self._timed, 0) + taken
 
+    def add(self, stage: Stage, seconds: float) -> None:
+        """Add a frame's share of what was done for several at once."""
+        taken = self._taken_ns.get(stage, 0) + round(seconds * 1e9)
+        self._taken_ns[stage] = taken
+
     @property
     def stages(self) -> Stages:
         """What was taken so far."""

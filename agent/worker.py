@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,8 +19,9 @@ from ringwatch.agent.nouns import FrameRef
 from ringwatch.agent.runs.attempts import Attempts
 from ringwatch.agent.runs.backfill import FetchRun
 from ringwatch.agent.runs.ledger import FrameLedger
+from ringwatch.agent.runs.micro_batch import MicroBatch, Waiting
 from ringwatch.agent.runs.open_run import OpenRun
-from ringwatch.agent.runs.overload import Late, what_to_leave_out
+from ringwatch.agent.runs.overload import what_to_leave_out
 from ringwatch.agent.runs.publication import Publication
 from ringwatch.agent.runs.run_analysis import RunAnalysis
 from ringwatch.agent.runs.second_pass import SecondPass
@@ -86,6 +86,7 @@ class Worker:
         self._publication = Publication(
             analysis, sinks, attempt=attempt, attempt_to=self._attempt_to
         )
+        self._batch = MicroBatch(analysis, self._publication, self._attempt_to)
         self._second = SecondPass(
             analysis,
             self._publication,
@@ -142,14 +143,16 @@ class Worker:
     @property
     def waits(self) -> bool:
         """Whether frames wait for readbacks, or for a second pass after a stop."""
-        return self._announcer.holds_frames or self._second.can_end
+        here = self._announcer.holds_frames or self._batch.holds_frames
+        return here or self._second.can_end
 
     def _work(self) -> None:
         self._attempt_to(self._analysis.warm_up)
         self.ready, self._ready = True, time.monotonic()
         moved = False  # whether the second pass has more to do at once
         while True:
-            item = self._inbox.get(0.0 if moved else _IDLE_POLL_S)
+            patience = self._batch.patience(0.0 if moved else _IDLE_POLL_S)
+            item = self._inbox.get(patience)
             now = time.monotonic() if item is None else item.arrived
             if item is not None:
                 self._arrived, self._patient = item.arrived, item.patient
@@ -157,6 +160,7 @@ class Worker:
                 self.counters.malformed += bool(failure)
             elif self._inbox.closed:
                 break
+            self._attempt_to(self._batch.flush_if_due)
             if self._announcer.holds_frames:
                 hold_s = self._settings.hold_s
                 release = partial(self._announcer.release_held, now - hold_s)
@@ -165,6 +169,7 @@ class Worker:
             if item is None:
                 self._abandon(time.monotonic() - self._settings.abandon_after_s)
         self._attempt_to(self._announcer.release_held)
+        self._attempt_to(self._batch.flush)
         kept = self._keeps_runs
         if not kept:  # else the next process goes on with them
             self._attempt_to(self._announcer.abandon_runs)
@@ -187,6 +192,7 @@ class Worker:
 
     def _documents_lost(self, uid: str, why: str) -> None:
         """Note that documents of a run were lost on the way here."""
+        self._batch.flush()
         if self._publication.has_finished(uid):
             return  # found out at its end: it was all there
         logger.warning("run %s: verdicts are provisional from here on: %s", uid, why)
@@ -246,28 +252,21 @@ class Worker:
             stored=self._second.can_fetch,
             labelled=self._analysis.classifier is not None,
         )
-        if late is Late.FRAME:
-            run.ledger.tear(why)
-            verdict = publication.unknown(ref, why, self._arrived, watch)
-        else:
-            label = why if late is Late.LABEL else ""
-            judge = partial(
-                run.analysis.judge,
-                ref,
-                self._arrived,
-                without_label=label,
+        self._batch.add(
+            Waiting(
+                run=run,
+                ref=ref,
+                arrived=self._arrived,
+                patient=self._patient,
+                late=late,
+                why=why,
                 watch=watch,
             )
-            verdict = publication.judged(judge, ref, self._arrived, watch)
-        self.counters.shed_frames += late is Late.FRAME
-        self.counters.shed_labels += late is Late.LABEL
-        if not (verdict.final or self._patient):
-            run.ledger.tear(verdict.reason)
-        final = late is Late.NOTHING and run.ledger.whole
-        publication.publish(run, replace(verdict, final=final))
+        )
 
     def run_stopped(self, stop: dict[str, Any]) -> None:
         """Close a run, at once or after its second pass."""
+        self._batch.flush()
         run = self._runs.pop(stop["run_start"])
         self._darks.close_run(run.uid)
         self._reader.close()

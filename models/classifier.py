@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from ringwatch.models import inputs
 from ringwatch.models.calibration import (
     Calibration,
     posterior,
@@ -25,9 +27,10 @@ from ringwatch.models.calibration import (
 )
 from ringwatch.models.embedding import Embedding, absent
 from ringwatch.models.engines import Engine, has_gpu, onnx_engine, torch_engine
-from ringwatch.models.inputs import Float, InputGrid, PatternError, network_input
+from ringwatch.models.inputs import Float, InputGrid, PatternError
 from ringwatch.models.novelty import NoveltyHead
 from ringwatch.models.prediction import Prediction
+from ringwatch.models.priors import Prior, space_group_prior
 from ringwatch.models.symmetry import (
     CLASS_INDEX,
     CRYSTAL_SYSTEMS,
@@ -39,7 +42,6 @@ from ringwatch.models.weight_files import SHIPPED, WeightsFile, read_weights
 
 __all__ = ["Backend", "Classifier", "Prior"]
 
-Prior = Literal["natural", "balanced", "training"]
 Backend = Literal["auto", "onnx", "torch"]
 Floats = NDArray[np.float64]
 
@@ -59,6 +61,8 @@ class Classifier:
         What patterns are resampled to.
     backend : str
         ``onnx`` or ``torch``.
+    device : str
+        Kind of device that torch runs on, ``cpu`` or ``cuda``; empty without it.
     prior : str
         Name of the prior.
     training_prior, space_group_prior : ndarray, (230,)
@@ -72,14 +76,21 @@ class Classifier:
     """
 
     def __init__(
-        self, weights: WeightsFile, *, prior: Prior, backend: str, engine: Engine
+        self,
+        weights: WeightsFile,
+        *,
+        prior: Prior,
+        backend: str,
+        engine: Engine,
+        device: str = "",
     ) -> None:
         self.card, self.prior, self.backend = weights.card, prior, backend
+        self.device = device.partition(":")[0]
         network = weights.network
         self.grid = InputGrid(network.n_bins, network.q_min, network.q_max)
         self._engine = engine
         self.training_prior = weights.tensors["prior.training"].astype(np.float64)
-        self.space_group_prior = _space_group_prior(prior, weights)
+        self.space_group_prior = space_group_prior(prior, weights)
         self.calibration = Calibration.of_card(self.card)
         self._unsure_below = float(self.card["unsure_below"])
         self._views = int(self.card.get("views", 1))
@@ -128,8 +139,11 @@ class Classifier:
         file = read_weights(Path(weights) if weights is not None else SHIPPED)
         if backend == "auto":
             backend = "torch" if device is not None or has_gpu() else "onnx"
-        engine = onnx_engine(file) if backend == "onnx" else torch_engine(file, device)
-        return cls(file, prior=prior, backend=backend, engine=engine)
+        if backend == "onnx":
+            return cls(file, prior=prior, backend=backend, engine=onnx_engine(file))
+        device = device or ("cuda" if has_gpu() else "cpu")
+        engine = torch_engine(file, device)
+        return cls(file, prior=prior, backend=backend, engine=engine, device=device)
 
     def outputs(self, x: Float) -> tuple[Float, Float]:
         """Run the networks, on as many views as the card asks for.
@@ -209,7 +223,7 @@ class Classifier:
         """
         intensity = np.asarray(intensity)
         if intensity.ndim == 1:
-            x = network_input(q, intensity, sigma, grid=self.grid)
+            x = inputs.network_input(q, intensity, sigma, grid=self.grid)
             return self._predictions(x[None])[0]
         if intensity.ndim != 2:
             raise PatternError(
@@ -217,22 +231,36 @@ class Classifier:
             )
         if not len(intensity):
             return []
-        try:
-            qs = np.broadcast_to(np.asarray(q), intensity.shape)
-            sigmas = None if sigma is None else np.broadcast_to(sigma, intensity.shape)
-        except ValueError as error:
-            raise PatternError(
-                f"q {np.shape(q)} or sigma {np.shape(sigma)} do not fit intensity "
-                f"{intensity.shape}: pass (n,) or (B, n)"
-            ) from error
-        inputs = []
-        for i in range(len(intensity)):
-            one = None if sigmas is None else sigmas[i]
+        return self._predictions(
+            inputs.network_inputs(q, intensity, sigma, grid=self.grid)
+        )
+
+    def predict_all(
+        self, patterns: Sequence[tuple[Floats, Floats, Floats | None]]
+    ) -> list[Prediction | PatternError]:
+        """Symmetry of patterns that were sampled differently, in one batch.
+
+        Parameters
+        ----------
+        patterns : sequence of (q, intensity, sigma)
+            Each as for ``predict``, (n,).
+
+        Returns
+        -------
+        list
+            Of each what ``predict`` says of it, or would raise.
+        """
+        seen: list[Float] = []
+        said: list[Prediction | PatternError | None] = []
+        for pattern in patterns:
             try:
-                inputs.append(network_input(qs[i], intensity[i], one, grid=self.grid))
+                seen.append(inputs.network_input(*pattern, grid=self.grid))
             except PatternError as error:
-                raise PatternError(f"pattern {i} of the batch: {error}") from error
-        return self._predictions(np.stack(inputs))
+                said.append(error)
+            else:
+                said.append(None)
+        found = iter(self._predictions(np.stack(seen)) if seen else ())
+        return [next(found) if each is None else each for each in said]
 
     def _predictions(self, x: Float) -> list[Prediction]:
         """Predictions of network inputs (B, 3, n_bins)."""
@@ -270,16 +298,3 @@ class Classifier:
         if self._embedding is None:
             return np.tile(absent(), (len(hidden), 1))
         return self._embedding.of(hidden)
-
-
-def _space_group_prior(prior: Prior, weights: WeightsFile) -> Floats:
-    """Prior over the space groups, (230,)."""
-    natural = weights.tensors["prior.natural"].astype(np.float64)
-    if prior == "natural":
-        return natural
-    if prior == "training":
-        return weights.tensors["prior.training"].astype(np.float64)
-    if prior == "balanced":
-        in_class = np.bincount(_OF_CLASS, natural)[_OF_CLASS]
-        return natural / in_class / len(POWDER_CLASSES)
-    raise ValueError(f"prior {prior!r}: choose natural, balanced or training")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "has_gpu", "onnx_engine", "torch_engine"]
 
 
+_ON_A_GPU = 64  # patterns of a batch
+
+
 class Engine(Protocol):
     """Network inputs (B, 3, n_bins) to logits (B, 230) and hidden layer (B, h).
 
@@ -84,13 +87,32 @@ def _by_heads(
     return np.stack(logits), np.stack(hidden)
 
 
-def torch_engine(weights: WeightsFile, device: str | None) -> Engine:
-    """Run in torch, in plain single precision."""
+def torch_engine(
+    weights: WeightsFile, device: str | None = None, together: int | None = None
+) -> Engine:
+    """Run in torch, in plain single precision.
+
+    Parameters
+    ----------
+    weights : WeightsFile
+    device : str, optional
+        As torch names it; by default a GPU where there is one.
+    together : int, optional
+        Size to which smaller batches are filled up: the libraries choose how to add by
+        the size of a batch, so a pattern has the same bits only in batches of one size.
+        By default 64 on a GPU, and none on a CPU, where each row would cost.
+
+    Raises
+    ------
+    WeightsError
+        If the card does not fit the weights.
+    """
     import torch  # noqa: PLC0415 - only where it runs
 
     from ringwatch.models.network import Network  # noqa: PLC0415
 
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    together = together or (_ON_A_GPU if place.type == "cuda" else 1)
     members = []
     for config, tensors in weights.members():
         network = Network(config)
@@ -110,11 +132,22 @@ def torch_engine(weights: WeightsFile, device: str | None) -> Engine:
         # TF32 would round what the calibration was made with. The flags are the whole
         # process's: threads take turns, or one would end another's.
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        size = -(-len(x) // together) * together
         with turn, torch.inference_mode(), exact:
-            pattern = torch.from_numpy(x).to(place)
-            hidden = [network(pattern) for network, _ in members]
-            logits = [last(h) for (_, last), h in zip(members, hidden, strict=True)]
-            mean = torch.stack(logits).mean(dim=0)
-            return mean.cpu().numpy(), torch.cat(hidden, dim=1).cpu().numpy()
+            pattern = torch.zeros((size, *x.shape[1:]), device=place)
+            pattern[: len(x)] = torch.from_numpy(x).to(place)
+            logits, hidden = [], []
+            for batch in torch.split(pattern, together if together > 1 else size):
+                last_layers = [network(batch) for network, _ in members]
+                found = [
+                    last(layer)
+                    for (_, last), layer in zip(members, last_layers, strict=True)
+                ]
+                logits.append(torch.stack(found).mean(dim=0))
+                hidden.append(torch.cat(last_layers, dim=1))
+            return (
+                torch.cat(logits)[: len(x)].cpu().numpy(),
+                torch.cat(hidden)[: len(x)].cpu().numpy(),
+            )
 
     return run

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -26,6 +27,7 @@ __all__ = [
     "channels",
     "coverage_of",
     "network_input",
+    "network_inputs",
     "resample",
 ]
 
@@ -243,3 +245,35 @@ def network_input(
     scale = max(float(np.abs(y).max()), 1e-300)  # keeps float32 in range
     resample(x, y / scale, math.log(grid.q_min), grid.spacing, values)
     return channels(values[None], covered[None], grid)[0]
+
+
+def network_inputs(
+    q: Any,
+    intensity: NDArray[np.floating],
+    sigma: Any = None,
+    *,
+    grid: InputGrid,
+) -> Float:
+    """Network inputs (B, 3, n_bins) of patterns (B, n); ``q`` may be (n,).
+
+    Raises
+    ------
+    PatternError
+        As `network_input`, or where the shapes do not fit each other.
+    """
+    try:
+        qs = np.broadcast_to(np.asarray(q), intensity.shape)
+        sigmas = None if sigma is None else np.broadcast_to(sigma, intensity.shape)
+    except ValueError as error:
+        raise PatternError(
+            f"q {np.shape(q)} or sigma {np.shape(sigma)} do not fit intensity "
+            f"{intensity.shape}: pass (n,) or (B, n)"
+        ) from error
+    inputs = []
+    for i in range(len(intensity)):
+        one = None if sigmas is None else sigmas[i]
+        try:
+            inputs.append(network_input(qs[i], intensity[i], one, grid=grid))
+        except PatternError as error:
+            raise PatternError(f"pattern {i} of the batch: {error}") from error
+    return np.stack(inputs)

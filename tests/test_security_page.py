@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from ringwatch.agent.errors import SettingsError
-from ringwatch.agent.settings import load_settings
+from ringwatch.agent.settings_file import load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("agent", "benchmarks", "models", "plans", "simulated_beamline")

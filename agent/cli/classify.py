@@ -42,8 +42,9 @@ from ringwatch.agent.nouns import (
     Verdict,
 )
 from ringwatch.agent.quality import FrameFacts
-from ringwatch.agent.runs.run_analysis import RunAnalysis, unknown_verdict
-from ringwatch.agent.settings import load_settings
+from ringwatch.agent.runs.run_analysis import RunAnalysis
+from ringwatch.agent.runs.verdicts import unknown_verdict
+from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.timings import Stopwatch
 
 __all__ = ["classify"]

@@ -21,7 +21,7 @@ from ringwatch.agent.cli.replay_ledger import ReplayLedger
 from ringwatch.agent.cli.replay_orders import Order, settings_for_replay
 from ringwatch.agent.cli.replay_table import json_object
 from ringwatch.agent.errors import SettingsError
-from ringwatch.agent.settings import load_settings
+from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sources.pace import Pace
 from ringwatch.agent.tiled_client import keys_in, public
 

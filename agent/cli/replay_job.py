@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Console
 
 from ringwatch.agent.agent import Agent, load_classifier
-from ringwatch.agent.analysis import Classifies
 from ringwatch.agent.cli.compare import (
     compare_verdicts,
     final_verdicts,
@@ -29,6 +28,7 @@ from ringwatch.agent.cli.replay_answer import (
 from ringwatch.agent.cli.replay_orders import Order
 from ringwatch.agent.cli.stored import analyse_stored
 from ringwatch.agent.errors import MALFORMED, ReplayError, RingwatchError
+from ringwatch.agent.labelling import Classifies
 from ringwatch.agent.replay_many import is_stopped
 from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.settings import Settings

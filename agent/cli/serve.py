@@ -20,7 +20,8 @@ from rich.console import Console
 from ringwatch.agent.agent import Agent
 from ringwatch.agent.assembly import curve_of
 from ringwatch.agent.errors import SettingsError
-from ringwatch.agent.settings import Settings, load_settings
+from ringwatch.agent.settings import Settings
+from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sources.missed_runs import MARK_S, CatchUp
 from ringwatch.agent.sources.tiled_live import TiledSource
 from ringwatch.agent.sources.zmq import ZmqSource

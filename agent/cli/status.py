@@ -73,7 +73,7 @@ def _address(url: str | None, config: Path | None) -> str:
         raise SettingsError("give a URL or --config, not both")
     # Imported here: reading settings takes seconds, asking an agent none.
     from ringwatch.agent.metrics_server import host_and_port, url_of  # noqa: PLC0415
-    from ringwatch.agent.settings import load_settings  # noqa: PLC0415
+    from ringwatch.agent.settings_file import load_settings  # noqa: PLC0415
 
     metrics = load_settings(config).metrics
     if metrics is None:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from ringwatch.agent.analysis import Classifies
+from ringwatch.agent.labelling import Classifies
 from ringwatch.agent.nouns import Verdict
 from ringwatch.models.ambiguity import Ambiguity, ambiguities
 from ringwatch.models.inputs import network_input

@@ -18,7 +18,7 @@ from ringwatch.agent.runs.attempts import Attempts
 from ringwatch.agent.runs.counters import Counters
 from ringwatch.agent.runs.ledger import FrameLedger
 from ringwatch.agent.runs.open_run import OpenRun
-from ringwatch.agent.runs.run_analysis import unknown_verdict
+from ringwatch.agent.runs.verdicts import unknown_verdict
 from ringwatch.agent.sinks import Sink
 from ringwatch.agent.timings import Stopwatch
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ringwatch.agent.analysis import Analysis
+from ringwatch.agent.dark import Dark
 from ringwatch.agent.darks import DarkBook
 from ringwatch.agent.errors import (
     FrameShapeError,
@@ -20,11 +20,9 @@ from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.nouns import (
     Flag,
     FrameRef,
-    LostLocator,
     Pattern,
     Quality,
     Verdict,
-    Word,
 )
 from ringwatch.agent.quality import (
     Alarms,
@@ -36,11 +34,20 @@ from ringwatch.agent.quality import (
     unread,
     with_label,
 )
-from ringwatch.agent.reduction import Dark, Reduction
-from ringwatch.agent.timings import Stages, Stopwatch
-from ringwatch.models.prediction import Prediction
+from ringwatch.agent.reduction import Reduction
+from ringwatch.agent.runs.judging import (
+    Judging,
+    Request,
+    ToLabel,
+    ToSum,
+    Turn,
+    judge_alone,
+)
+from ringwatch.agent.runs.verdicts import verdict_of, without_pixels
+from ringwatch.agent.sums import Sums
+from ringwatch.agent.timings import Stopwatch
 
-__all__ = ["RunAnalysis", "unknown_verdict"]
+__all__ = ["RunAnalysis"]
 
 _SIGNAL_GONE = (Flag.NO_BEAM, Flag.MISREAD, Flag.INVALID_VALUES)
 """A frame with one of these raised has no rings worth a label."""
@@ -106,13 +113,26 @@ class RunAnalysis:
             Which has taken the time of what came before; by default a new one.
         """
         watch = watch or Stopwatch(arrived)
+        judging = self.judging(ref, arrived, watch, without_label=without_label)
+        return judge_alone(judging, self._analysis, watch)
+
+    def judging(
+        self,
+        ref: FrameRef,
+        arrived: float,
+        watch: Stopwatch,
+        *,
+        without_label: str = "",
+    ) -> Judging:
+        """The way of one frame, which asks for sums, a label, and its turn."""
+        identity = self._analysis.analysis_id
         if self._is_dark_run or ref.stream == self._analysis.settings.dark_stream:
             quality = self._take_dark(ref, watch)
-            return self._verdict(ref, quality, None, None, arrived, watch)
+            return verdict_of(ref, quality, identity, arrived, watch)
         pattern = corrected = robust = prediction = None
         final = True
         try:
-            fold, facts, without_spots = self._reduce(ref, watch)
+            fold, facts, without_spots = yield from self._reduce(ref, watch)
         except FrameShapeError as error:
             quality = unread(str(error), flag=Flag.MISREAD)
         except RingwatchError as error:
@@ -124,22 +144,25 @@ class RunAnalysis:
                 quality, corrected = fold.examine(facts)
             if self._keep is not None:
                 self._keep(replace(facts, turned=None), quality)  # lets the pixels go
-            prediction, why_not = None, without_label
             if pattern is not None and any(f in quality.raised for f in _SPOTTED):
                 with watch("reduce_ms"):
                     robust = without_spots()
-            if not without_label:
-                prediction, why_not = self._classify(robust or pattern, quality, watch)
+            why_not = without_label or self._no_label(pattern, quality)
+            if pattern is not None and not why_not:
+                prediction = yield ToLabel(robust or pattern)
+                why_not = "nothing in the pattern that could be classified"
             quality = with_label(quality, prediction, why_not)
-        quality = self._alarmed(ref, quality)
-        return self._verdict(
+        yield Turn()
+        return verdict_of(
             ref,
-            quality,
-            pattern,
-            prediction,
+            self._alarmed(ref, quality),
+            identity,
             arrived,
             watch,
-            (corrected, robust),
+            pattern=pattern,
+            corrected=corrected,
+            robust=robust,
+            prediction=prediction,
             final=final,
         )
 
@@ -171,7 +194,9 @@ class RunAnalysis:
 
     def _reduce(
         self, ref: FrameRef, watch: Stopwatch
-    ) -> tuple[QualityFold, FrameFacts, Callable[[], Pattern]]:
+    ) -> Generator[
+        Request, Sums | None, tuple[QualityFold, FrameFacts, Callable[[], Pattern]]
+    ]:
         """The fold it belongs to, what was reduced, and how to do without spots."""
         with watch("read_ms"):
             frame = self._reader.read(ref)
@@ -181,8 +206,9 @@ class RunAnalysis:
         reduction = analysis.reduction(shape)
         with watch("read_ms"):
             dark = self._dark_for(ref, reduction)
+        sums = yield ToSum(reduction, frame)
         with watch("reduce_ms"):
-            cake = reduction.cake(frame, dark)
+            cake = reduction.cake(frame, dark, sums=sums)
             has_geometry = reduction.binning.has_geometry
             pattern = reduction.pattern(cake, dark) if has_geometry else None
             if has_geometry and analysis.settings.split == "full":
@@ -194,7 +220,7 @@ class RunAnalysis:
             )
         dark_time, dark_readbacks = self._darks.taken(ref.run_uid, self._dark_uid)
         facts = FrameFacts(
-            ref=_without_pixels(ref),
+            ref=without_pixels(ref),
             cake=cake,
             pattern=pattern,
             dtype=frame.dtype,
@@ -225,72 +251,11 @@ class RunAnalysis:
             return dark
         return self._analysis.dark_of_file(reduction.binning.shape)
 
-    def _classify(
-        self, pattern: Pattern | None, quality: Quality, watch: Stopwatch
-    ) -> tuple[Prediction | None, str]:
-        """What the classifier says, or why it was not asked."""
+    def _no_label(self, pattern: Pattern | None, quality: Quality) -> str:
+        """Why the classifier is not asked; empty where it is."""
         if pattern is None:
-            return None, "no pattern without a geometry"
+            return "no pattern without a geometry"
         gone = next((flag for flag in _SIGNAL_GONE if flag in quality.raised), None)
         if gone is not None:
-            return None, f"no rings worth a label: {gone.label}"
-        if self._analysis.classifier is None:
-            return None, "no classifier"
-        with watch("classify_ms"):
-            prediction = self._analysis.label(pattern)
-        return prediction, "nothing in the pattern that could be classified"
-
-    def _verdict(
-        self,
-        ref: FrameRef,
-        quality: Quality,
-        pattern: Pattern | None,
-        prediction: Prediction | None,
-        arrived: float,
-        watch: Stopwatch,
-        further: tuple[Pattern | None, Pattern | None] = (None, None),
-        *,
-        final: bool = True,
-    ) -> Verdict:
-        """Of what was found; ``further`` patterns are the corrected and the robust."""
-        return Verdict(
-            frame=_without_pixels(ref),
-            word=quality.word,
-            reason=quality.reason,
-            quality=quality,
-            prediction=prediction,
-            pattern=pattern,
-            corrected=further[0],
-            robust=further[1],
-            analysis_id=self._analysis.analysis_id,
-            latency_ms=(time.monotonic() - arrived) * 1e3,
-            stages=watch.stages,
-            final=final,
-        )
-
-
-def _without_pixels(ref: FrameRef) -> FrameRef:
-    """The reference as it is kept: pixels that came with it would stay in memory."""
-    return replace(ref, locator=LostLocator(reason="analysed"))
-
-
-def unknown_verdict(
-    ref: FrameRef,
-    reason: str,
-    analysis_id: str,
-    arrived: float,
-    watch: Stopwatch | None = None,
-) -> Verdict:
-    """Verdict of a frame that could not be analysed: ``unknown``, with the reason."""
-    quality = unread(reason)
-    return Verdict(
-        frame=replace(ref, locator=LostLocator(reason=reason)),
-        word=Word.UNKNOWN,
-        reason=reason,
-        quality=quality,
-        prediction=None,
-        pattern=None,
-        analysis_id=analysis_id,
-        latency_ms=(time.monotonic() - arrived) * 1e3,
-        stages=Stages() if watch is None else watch.stages,
-    )
+            return f"no rings worth a label: {gone.label}"
+        return "" if self._analysis.classifier else "no classifier"

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch.agent.dark import Dark
 from ringwatch.agent.geometry import Binning
 from ringwatch.agent.nouns import SECTORS, Cake, FrameRef, LostLocator
 from ringwatch.agent.pixel_values import usable_counts
@@ -24,7 +25,7 @@ from ringwatch.agent.quality import (
     turn_image,
 )
 from ringwatch.agent.quality.readout.turned import Turned
-from ringwatch.agent.reduction import Dark, Reduction
+from ringwatch.agent.reduction import Reduction
 from ringwatch.simulated_beamline.bench_geometries import (
     BENCH_GEOMETRIES,
     bench_experiment,

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ringwatch.agent.reduction import Dark
+from ringwatch.agent.dark import Dark
 from ringwatch.benchmarks.flags.stage import Light, Scene, Stage, StageOf
 from ringwatch.simulated_beamline.bench_geometries import (
     BENCH_GEOMETRIES,

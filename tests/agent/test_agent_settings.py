@@ -10,7 +10,8 @@ import pytest
 from ringwatch.agent import Agent
 from ringwatch.agent.agent import load_classifier
 from ringwatch.agent.errors import GeometryError, SettingsError, SinkError
-from ringwatch.agent.settings import Settings, load_settings
+from ringwatch.agent.settings import Settings
+from ringwatch.agent.settings_file import load_settings
 
 
 def test_what_can_be_known_at_start_is_an_error_at_start(

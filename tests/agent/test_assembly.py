@@ -19,7 +19,7 @@ from ringwatch.agent.nouns import (
     Word,
 )
 from ringwatch.agent.results import DerivedRun
-from ringwatch.agent.settings import load_settings
+from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sinks.spooled import SpooledSink
 from ringwatch.agent.spool.contents import FINAL_BEFORE, ranges
 

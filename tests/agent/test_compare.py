@@ -19,7 +19,7 @@ from ringwatch.agent.cli.compare import (
 )
 from ringwatch.agent.nouns import FrameRef, LostLocator
 from ringwatch.agent.results import DerivedRun
-from ringwatch.agent.runs.run_analysis import unknown_verdict
+from ringwatch.agent.runs.verdicts import unknown_verdict
 from ringwatch.agent.timings import TIMINGS
 
 Documents = list[tuple[str, dict[str, Any]]]

@@ -25,7 +25,7 @@ from ringwatch.agent.errors import (
 )
 from ringwatch.agent.nouns import FrameRef
 from ringwatch.agent.reduction import Reduction
-from ringwatch.agent.settings import load_settings
+from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.agent.sources.dark_runs import StoredDarkRuns
 from ringwatch.agent.sources.stored_runs import StoredRuns

@@ -9,7 +9,7 @@ import pytest
 from ringwatch.agent.nouns import FrameRef, LostLocator, Verdict
 from ringwatch.agent.runs import ledger
 from ringwatch.agent.runs.ledger import FrameLedger
-from ringwatch.agent.runs.run_analysis import unknown_verdict
+from ringwatch.agent.runs.verdicts import unknown_verdict
 
 
 def frame(index: int) -> FrameRef:

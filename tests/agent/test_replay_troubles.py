@@ -17,7 +17,7 @@ from ringwatch.agent.cli.replay_job import replay_order
 from ringwatch.agent.cli.replay_orders import Order, settings_for_replay
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.errors import ReplayError, TiledAwayError
-from ringwatch.agent.settings import load_settings
+from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sources.tiled import catalog, replay
 from ringwatch.agent.tiled_client import RUN_SPEC, STREAM_SPECS
 from ringwatch.simulated_beamline.beamline import Beamline

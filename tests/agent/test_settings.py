@@ -12,7 +12,8 @@ import zmq
 from ringwatch.agent.assembly import curve_of, fetches, make_sinks
 from ringwatch.agent.cli.serve import _sources
 from ringwatch.agent.errors import SettingsError
-from ringwatch.agent.settings import Settings, load_settings
+from ringwatch.agent.settings import Settings
+from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sinks.spooled import SpooledSink
 from ringwatch.agent.wire.security import CurveClient, CurveServer
 

@@ -1,0 +1,80 @@
+"""Verdicts put together, of what was found and of nothing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from ringwatch.agent.nouns import (
+    FrameRef,
+    LostLocator,
+    Pattern,
+    Quality,
+    Verdict,
+    Word,
+)
+from ringwatch.agent.quality import unread
+from ringwatch.agent.timings import Stages, Stopwatch
+from ringwatch.models.prediction import Prediction
+
+__all__ = ["unknown_verdict", "verdict_of", "without_pixels"]
+
+
+def verdict_of(
+    ref: FrameRef,
+    quality: Quality,
+    analysis_id: str,
+    arrived: float,
+    watch: Stopwatch,
+    *,
+    pattern: Pattern | None = None,
+    corrected: Pattern | None = None,
+    robust: Pattern | None = None,
+    prediction: Prediction | None = None,
+    final: bool = True,
+) -> Verdict:
+    """Verdict of a frame from what the flags and the classifier say of it.
+
+    ``arrived``, when its document came, is on the clock of ``time.monotonic``.
+    """
+    return Verdict(
+        frame=without_pixels(ref),
+        word=quality.word,
+        reason=quality.reason,
+        quality=quality,
+        prediction=prediction,
+        pattern=pattern,
+        corrected=corrected,
+        robust=robust,
+        analysis_id=analysis_id,
+        latency_ms=(time.monotonic() - arrived) * 1e3,
+        stages=watch.stages,
+        final=final,
+    )
+
+
+def unknown_verdict(
+    ref: FrameRef,
+    reason: str,
+    analysis_id: str,
+    arrived: float,
+    watch: Stopwatch | None = None,
+) -> Verdict:
+    """Verdict of a frame that could not be analysed: ``unknown``, with the reason."""
+    quality = unread(reason)
+    return Verdict(
+        frame=replace(ref, locator=LostLocator(reason=reason)),
+        word=Word.UNKNOWN,
+        reason=reason,
+        quality=quality,
+        prediction=None,
+        pattern=None,
+        analysis_id=analysis_id,
+        latency_ms=(time.monotonic() - arrived) * 1e3,
+        stages=Stages() if watch is None else watch.stages,
+    )
+
+
+def without_pixels(ref: FrameRef) -> FrameRef:
+    """The reference as it is kept: pixels that came with it would stay in memory."""
+    return replace(ref, locator=LostLocator(reason="analysed"))
