@@ -62,6 +62,12 @@ class Labels:
         self._classifier = classifier
         self._told = False
 
+    @property
+    def many(self) -> bool:
+        """Whether many patterns at once cost little more than one: ``of_all`` pays."""
+        classifier = self._classifier
+        return isinstance(classifier, ClassifiesMany) and classifier.backend == "torch"
+
     def of(self, pattern: Pattern) -> Prediction | None:
         """Symmetry of a pattern; None without a classifier or anything to classify."""
         q, intensity, sigma = pattern.measured()
@@ -74,10 +80,9 @@ class Labels:
             return None
 
     def of_all(self, patterns: Sequence[Pattern]) -> list[Prediction | None]:
-        """Symmetry of each pattern, as ``of`` gives it, in one batch if that pays."""
+        """Symmetry of each pattern, as ``of`` gives it, in one batch."""
         classifier = self._classifier
-        if not isinstance(classifier, ClassifiesMany) or classifier.backend != "torch":
-            return [self.of(pattern) for pattern in patterns]
+        assert isinstance(classifier, ClassifiesMany)
         measured = [pattern.measured() for pattern in patterns]
         lit = [bool((intensity > 0).any()) for _, intensity, _ in measured]
         asked = [each for each, some in zip(measured, lit, strict=True) if some]

@@ -8,7 +8,7 @@ of its requests is answered at once or those of a batch of frames together.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -20,7 +20,7 @@ from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.nouns import FrameRef, Pattern, Verdict
 from ringwatch.agent.reduction import Reduction
 from ringwatch.agent.runs.attempts import Attempts
-from ringwatch.agent.timings import Stopwatch
+from ringwatch.agent.timings import Stage, Stopwatch
 
 __all__ = [
     "Judged",
@@ -104,35 +104,42 @@ def judge_together(
     """Judge frames in the order of their index; what is found is left in each.
 
     What several ask for is done for all of them at once. A frame that fails, fails
-    alone; what fails for a batch is done again for each of its frames.
+    alone; what fails for a batch is done for each of its frames.
     """
     _advance(frames, attempt_to)
     for kind, answer in ((ToSum, _sum), (ToLabel, partial(_label, analysis))):
         asking = [frame for frame in frames if isinstance(frame.request, kind)]
-        attempt_to(partial(answer, asking))
-        _advance(asking, attempt_to)
+        answer(asking, attempt_to)
+        _advance([frame for frame in asking if not frame.failure], attempt_to)
     _advance([frame for frame in frames if frame.request is not None], attempt_to)
 
 
 def _advance(frames: Sequence[Judged], attempt_to: Attempts) -> None:
     """Let each of them go on to its next request, or to its verdict."""
     for frame in frames:
-        moved, failure = attempt_to(partial(_step, frame), frame.ref)
-        if not moved:
-            frame.request, frame.failure = None, failure
+        _, failure = attempt_to(partial(_step, frame), frame.ref)
+        if failure:
+            _fail(frame, failure)
 
 
-def _step(frame: Judged) -> bool:
+def _fail(frame: Judged, failure: str) -> None:
+    frame.request, frame.failure = None, failure
+    frame.judging.close()
+
+
+def _step(frame: Judged) -> None:
     try:
         frame.request = frame.judging.send(frame.answer)
     except StopIteration as end:
         frame.request, frame.verdict = None, end.value
     frame.answer = None
-    return True
 
 
-def _sum(asking: Sequence[Judged]) -> None:
-    """Sum what one device can sum at once: frames of one type and geometry."""
+def _sum(asking: Sequence[Judged], attempt_to: Attempts) -> None:
+    """Sum what one device can sum at once: frames of one type and geometry.
+
+    Where it fails, no sums are given: each frame's own reduction makes them.
+    """
     groups: dict[tuple[int, str], list[tuple[Judged, ToSum]]] = {}
     for frame in asking:
         request = frame.request
@@ -140,23 +147,46 @@ def _sum(asking: Sequence[Judged]) -> None:
             key = id(request.reduction), request.frame.dtype.str
             groups.setdefault(key, []).append((frame, request))
     for group in groups.values():
-        began = time.perf_counter()
-        reduction = group[0][1].reduction
-        sums = reduction.sums([request.frame for _, request in group])
-        took = time.perf_counter() - began
-        for (frame, _), found in zip(group, sums, strict=True):
-            frame.answer = found
-            frame.watch.add("reduce_ms", took / len(group))
+        sum_all = group[0][1].reduction.sums
+        pixels = [request.frame for _, request in group]
+        _together(
+            [frame for frame, _ in group],
+            "reduce_ms",
+            attempt_to,
+            partial(sum_all, pixels),
+        )
 
 
-def _label(analysis: Analysis, asking: Sequence[Judged]) -> None:
-    """Classify all patterns at once."""
+def _label(analysis: Analysis, asking: Sequence[Judged], attempt_to: Attempts) -> None:
+    """Classify all patterns at once, or each of them."""
     patterns = [f.request.pattern for f in asking if isinstance(f.request, ToLabel)]
-    if not patterns:
-        return
+    if len(patterns) > 1 and analysis.labels.many:
+        label_all = partial(analysis.labels.of_all, patterns)
+        if _together(asking, "classify_ms", attempt_to, label_all):
+            return
+    for frame, pattern in zip(asking, patterns, strict=True):
+        with frame.watch("classify_ms"):
+            frame.answer, failure = attempt_to(
+                partial(analysis.label, pattern), frame.ref
+            )
+        if failure:
+            _fail(frame, failure)
+
+
+def _together(
+    frames: Sequence[Judged],
+    stage: Stage,
+    attempt_to: Attempts,
+    answer: Callable[[], Sequence[Any]],
+) -> bool:
+    """Answer frames at once, and give each its share of the time; whether it could."""
     began = time.perf_counter()
-    labels = analysis.labels.of_all(patterns)
-    took = time.perf_counter() - began
-    for frame, label in zip(asking, labels, strict=True):
-        frame.answer = label
-        frame.watch.add("classify_ms", took / len(patterns))
+    answers, _ = attempt_to(answer)
+    share = (time.perf_counter() - began) / len(frames)
+    for frame in frames:
+        frame.watch.add(stage, share)
+    if answers is None:
+        return False
+    for frame, each in zip(frames, answers, strict=True):
+        frame.answer = each
+    return True

@@ -198,6 +198,23 @@ def test_a_device_that_fails_leaves_the_frames_to_the_cpu(
     assert differences(alone.documents, many.documents) == []
 
 
+def test_labels_that_fail_together_are_given_one_by_one(
+    scan: tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings, documents = scan
+    given = settings | {"classifier": "torch", "device": DEVICE}
+    alone = say(documents, **given, batch=1)
+
+    def fail(self: Classifier, patterns: object) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(Classifier, "predict_all", fail)
+    many = say(documents, **given, batch=8, batch_wait_ms=50.0)
+    assert differences(alone.documents, many.documents) == []
+    assert many.events("primary")[0]["label"]
+
+
 def test_no_such_device(poni: Path) -> None:
     with pytest.raises(SettingsError, match="leave out 'device'"):
         Agent(poni=poni, device="nonsense")
