@@ -13,7 +13,8 @@ stops when it has a message for each frame and the end of the run:
 - floor: h5py, a sum over the pixels and their index, the network on a fixed pattern.
 
 One thread a worker. Median of the rounds, milliseconds a frame. No peer looks at a
-single flag. "same label" is the share of frames to which a peer gives our label.
+single flag, and all have as many bins as the agent takes by itself. "same label" is the
+share of frames to which a peer gives our label.
 
 For example: `python benchmarks/end_to_end.py --mpx 1 4 --frames 40 --json`.
 """
@@ -45,7 +46,6 @@ from ringwatch.agent.sinks.zmq import ZmqSink
 from ringwatch.agent.wire.messages import decode
 from ringwatch.benchmarks.frame_file import DATA_KEY, FrameFile
 from ringwatch.benchmarks.peers import (
-    BINS,
     LEAST_REPEATS,
     POLARIZATION,
     edge_of,
@@ -146,15 +146,15 @@ class Subscriber:
         self._socket.close()
 
 
-def callbacks(store: FrameFile, sink: ZmqSink) -> dict[str, Callback]:
-    """The peers and the floor, over the geometry and the mask that we get too."""
+def callbacks(store: FrameFile, sink: ZmqSink, bins: int) -> dict[str, Callback]:
+    """The peers and the floor, over the geometry, mask and bins that we have too."""
     integrator = pyFAI.load(str(store.poni))
     unused = np.load(store.mask).astype(np.int8)
     index = np.arange(store.edge**2).astype(np.uint16)
 
     def by_engine(engine: str) -> Callable[[NDArray[Any]], Spectrum]:
         def reduce(frame: NDArray[Any]) -> Spectrum:
-            found = integrate(integrator, frame, unused, engine)
+            found = integrate(integrator, frame, unused, engine, bins)
             use = found.count > 0
             return found.radial[use], found.intensity[use], found.sigma[use]
 
@@ -177,7 +177,12 @@ def callbacks(store: FrameFile, sink: ZmqSink) -> dict[str, Callback]:
 
 
 def measure(
-    edge: int, folder: Path, *, frames: int = 100, repeats: int = 5
+    edge: int,
+    folder: Path,
+    *,
+    frames: int = 100,
+    repeats: int = 5,
+    bins: int | None = None,
 ) -> list[dict[str, Any]]:
     """All ways over one file, in turns, each round a scan of its own.
 
@@ -191,6 +196,8 @@ def measure(
         Of a scan.
     repeats : int
         Rounds.
+    bins : int, optional
+        Of q; by default as many as the agent takes, about one a pixel of radius.
 
     Returns
     -------
@@ -204,7 +211,7 @@ def measure(
         poni=store.poni,
         mask=store.mask,
         detector=DATA_KEY,
-        npt=BINS,
+        npt=bins,
         polarization=POLARIZATION,
         classifier="onnx",
         sinks=(sink,),
@@ -214,7 +221,10 @@ def measure(
     try:
         if not agent.wait_idle(_PATIENCE_S):
             raise SystemExit("the agent is not ready: is the machine overloaded?")
-        takers: dict[str, Taker] = {OURS: agent.feed, **callbacks(store, sink)}
+        q = agent.analysis.bins((edge, edge))
+        assert q is not None
+        peers = callbacks(store, sink, q.size)
+        takers: dict[str, Taker] = {OURS: agent.feed, **peers}
         ways = {
             way: _scans(store, repeats, way, take, subscriber, heard)
             for way, take in takers.items()
@@ -223,7 +233,7 @@ def measure(
     finally:
         agent.close()
         subscriber.close()
-    return [_row(way, taken, heard, store) for way in taken]
+    return [_row(way, taken, heard, store) | {"bins": q.size} for way in taken]
 
 
 def _scans(
@@ -276,6 +286,7 @@ def main() -> None:
     parser.add_argument("--mpx", **sizes, help="sizes of frames, 2^20 pixels (1 4)")
     parser.add_argument("--frames", type=int, default=100, help="of a scan (100)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds, 5 at least (5)")
+    parser.add_argument("--bins", type=int, help="of q (about one a pixel of radius)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     if options.repeats < LEAST_REPEATS:
@@ -288,7 +299,7 @@ def main() -> None:
             Console(stderr=True).status(f"{mpx:g} Mpx"),
             tempfile.TemporaryDirectory(prefix="ringwatch-end-to-end-") as folder,
         ):
-            each = {"frames": options.frames, "repeats": options.repeats}
+            each = {key: getattr(options, key) for key in ("frames", "repeats", "bins")}
             rows += measure(edge_of(mpx), Path(folder), **each)
     if options.json:
         show_json(rows)

@@ -43,7 +43,6 @@ from ringwatch.agent.sinks.zmq import ZmqSink
 from ringwatch.benchmarks.frame_file import DATA_KEY, FrameFile
 from ringwatch.benchmarks.listener import Listener
 from ringwatch.benchmarks.peers import (
-    BINS,
     POLARIZATION,
     edge_of,
     show_json,
@@ -106,7 +105,6 @@ def measure(
                 poni=store.poni,
                 mask=store.mask,
                 detector=DATA_KEY,
-                npt=BINS,
                 polarization=POLARIZATION,
                 classifier="onnx",
                 sinks=(sink,),
