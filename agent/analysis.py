@@ -6,6 +6,8 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from ringwatch.agent.quality import FrameFacts, set_aside, warm_up_flags
 from ringwatch.agent.reduction import Reduction
 from ringwatch.agent.reference_file import load_reference
 from ringwatch.agent.settings import Settings
+from ringwatch.agent.sums import SumsMany
 from ringwatch.agent.timings import Stopwatch
 from ringwatch.models.prediction import Prediction
 
@@ -70,11 +73,16 @@ class Analysis:
             "dark_hash": _hash_of(settings.dark, "dark"),
             "reference_hash": _hash_of(settings.reference, "reference"),
         }
+        self._sums_on: Callable[[Binning, float | None], SumsMany] | None = None
         if settings.device:
             # torch takes seconds to load, which a machine without a GPU need not pay.
-            from ringwatch.agent.device_sums import find_device  # noqa: PLC0415
+            from ringwatch.agent.device_sums import (  # noqa: PLC0415
+                DeviceSummation,
+                find_device,
+            )
 
-            find_device(settings.device)
+            device = find_device(settings.device)
+            self._sums_on = partial(DeviceSummation, device=device)
         self._geometry = load_geometry(settings.poni) if settings.poni else None
         self._mask = None
         if settings.mask:
@@ -120,10 +128,8 @@ class Analysis:
                     polarization=settings.polarization,
                 )
             saturation, many = settings.quality.saturation, None
-            if settings.device:
-                from ringwatch.agent.device_sums import DeviceSummation  # noqa: PLC0415
-
-                many = DeviceSummation(binning, saturation, settings.device)
+            if self._sums_on is not None:
+                many = self._sums_on(binning, saturation)
             self._reductions[shape] = Reduction(
                 binning, saturation=saturation, many=many
             )

@@ -24,12 +24,6 @@ from ringwatch.agent.sums import Summation, Sums
 __all__ = ["DeviceSummation", "OnDevice", "find_device"]
 
 _ROW = 32  # pixels: one warp's
-_INTEGERS = {  # what torch calls integers of so many bytes; unsigned ones it hardly has
-    1: torch.int8,
-    2: torch.int16,
-    4: torch.int32,
-    8: torch.int64,
-}
 
 
 def find_device(name: str) -> torch.device:
@@ -119,21 +113,22 @@ class DeviceSummation:
     binning : Binning
     saturation : float or None
         Count at which a pixel is saturated; by default from the frame's type.
-    device : str
-        As torch names it: ``cuda``, ``cuda:1``; ``cpu`` for tests.
+    device : torch.device
+        As ``find_device`` gives it; ``cpu`` for tests.
     """
 
     def __init__(
-        self, binning: Binning, saturation: float | None, device: str = "cuda"
+        self, binning: Binning, saturation: float | None, device: torch.device
     ) -> None:
         self._binning = binning
         self._host = Summation(binning, saturation)
-        self.device = find_device(device)
+        self.device = device
         cell = binning.cell.astype(np.int64)
         masked = cell == MASKED_CELL
         cells = binning.q.size * SECTORS
         self._rows = _Rows.of(np.where(masked, -1, cell), cells, self.device)
         self._under_mask = _Rows.of(np.where(masked, 0, -1), 1, self.device)
+        self._held: NDArray[Any] = np.empty((0, cell.size), np.uint8)
 
     def staging(self, frames: int, dtype: np.dtype[Any]) -> NDArray[np.generic]:
         """Memory for so many frames (B, y * x) from where the device fetches them fast.
@@ -150,10 +145,10 @@ class DeviceSummation:
 
     def transfer(self, frames: NDArray[np.generic]) -> Tensor:
         """Bring frames (B, y * x) of integers to the device, as signed integers."""
-        kind = _INTEGERS[frames.dtype.itemsize]
+        # torch hardly has unsigned integers.
         signed = frames.view(np.dtype(f"i{frames.dtype.itemsize}"))
         held = torch.from_numpy(np.ascontiguousarray(signed))
-        return held.to(self.device, kind, non_blocking=True)
+        return held.to(self.device, non_blocking=True)
 
     def add(self, there: Tensor, dtype: np.dtype[Any]) -> OnDevice:
         """Sum frames (B, y * x) on the device; ``dtype`` is what they were."""
@@ -217,10 +212,13 @@ class DeviceSummation:
 
         The same bits as ``Summation.by_cell`` gives of each.
         """
-        held = self.staging(len(frames), frames[0].dtype)
+        dtype = frames[0].dtype
+        if self._held.dtype != dtype or len(self._held) < len(frames):
+            self._held = self.staging(len(frames), dtype)
+        held = self._held[: len(frames)]
         for n, flat in enumerate(frames):
             held[n] = flat
-        return self.fetch(self.add(self.transfer(held), frames[0].dtype), frames)
+        return self.fetch(self.add(self.transfer(held), dtype), frames)
 
 
 def _places(odd: Tensor, pixel: Tensor) -> Tensor:

@@ -56,17 +56,20 @@ class Labels:
     Parameters
     ----------
     classifier : Classifies or None
+
+    Attributes
+    ----------
+    many : bool
+        Whether many patterns at once cost little more than one: ``of_all`` pays.
     """
 
     def __init__(self, classifier: Classifies | None) -> None:
         self._classifier = classifier
         self._told = False
-
-    @property
-    def many(self) -> bool:
-        """Whether many patterns at once cost little more than one: ``of_all`` pays."""
-        classifier = self._classifier
-        return isinstance(classifier, ClassifiesMany) and classifier.backend == "torch"
+        # Asked once: to look through a protocol takes long.
+        self.many = (
+            isinstance(classifier, ClassifiesMany) and classifier.backend == "torch"
+        )
 
     def of(self, pattern: Pattern) -> Prediction | None:
         """Symmetry of a pattern; None without a classifier or anything to classify."""

@@ -99,19 +99,17 @@ def measure(
     mpx, rows = edge**2 / 2**20, list[dict[str, Any]]()
     try:
         equal, apart = line.check()
-        ways: dict[str, tuple[list[bytes] | None, Unpack | None]] = {
-            DECODED: (None, None)
-        }
+        ways: dict[str, tuple[list[bytes], Unpack] | None] = {DECODED: None}
         found = packed(edge, folder)
         if found is not None:
             ways[PACKED] = found
         for way, source in ways.items():
-            line.run(2, *source)
+            line.run(2, source)
             line.busy = dict.fromkeys(STAGES, 0.0)
             taken, said = [], 0
             for _ in range(repeats):
                 began = time.perf_counter()
-                said += len(line.run(batches, *source))
+                said += len(line.run(batches, source))
                 taken.append(time.perf_counter() - began)
             frames = batch * batches
             rows += [

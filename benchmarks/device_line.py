@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ringwatch.agent.device_sums import DeviceSummation
+from ringwatch.agent.device_sums import DeviceSummation, find_device
 from ringwatch.agent.files.unpack import Unpack
 from ringwatch.agent.nouns import Pattern
 from ringwatch.agent.reduction import Reduction
@@ -55,10 +57,12 @@ class Line:
         self.binning = binning_of(experiment, bins)
         self.batch, self.shape = batch, experiment.shape
         self.frames = [frame.ravel() for frame in draw_frames(experiment, DISTINCT)]
-        self._summation = DeviceSummation(self.binning, None, device)
+        self._summation = DeviceSummation(self.binning, None, find_device(device))
         self._reduction = Reduction(self.binning)
         self._classifier = Classifier.load(backend="torch", device=device)
-        self._pool = ThreadPoolExecutor(threads, "ringwatch-host")
+        self._device = ThreadPoolExecutor(1, "ringwatch-device")
+        self._host = ThreadPoolExecutor(1, "ringwatch-host")
+        self._pool = ThreadPoolExecutor(threads, "ringwatch-frames")
         self._lock = threading.Lock()
         self.busy = dict.fromkeys(STAGES, 0.0)
         dtype = self.frames[0].dtype
@@ -68,41 +72,27 @@ class Line:
                 slot[row] = self.frames[row % DISTINCT]
 
     def run(
-        self, batches: int, chunks: list[bytes] | None, unpack: Unpack | None
+        self, batches: int, packed: tuple[list[bytes], Unpack] | None = None
     ) -> list[Prediction]:
         """Send batches down the line; what was said of each frame.
 
-        ``chunks``, if given, are unpacked into the frames' memory first.
+        Chunks, if given with what unpacks them, become frames in memory first.
         """
-        free: queue.Queue[Frames] = queue.Queue()
-        for slot in self.slots:
-            free.put(slot)
-        summed: queue.Queue[Future[list[Pattern]] | None] = queue.Queue(1)
         said: list[Prediction] = []
-
-        def feed() -> None:
-            try:
-                for number in range(batches):
-                    slot = free.get()
-                    if chunks is not None and unpack is not None:
-                        self._decode(slot, chunks, unpack, number)
-                    sums = self._sum(slot)
-                    patterns: Future[list[Pattern]] = Future()
-                    self._finish(slot, sums, patterns, free)
-                    summed.put(patterns)
-            finally:
-                summed.put(None)
-
-        feeder = ThreadPoolExecutor(1, "ringwatch-device")
-        feeding = feeder.submit(feed)
-        while (patterns := summed.get()) is not None:
-            said += self._classify(patterns.result())
-        feeding.result()
-        feeder.shutdown()
+        under_way: deque[Future[list[Pattern]]] = deque()
+        for number in range(batches):
+            if len(under_way) == _SLOTS:
+                said += self._classify(under_way.popleft().result())
+            slot = self.slots[number % _SLOTS]
+            read = partial(self._decode, *packed, number) if packed else None
+            sums = self._device.submit(self._sum, slot, read)
+            under_way.append(self._host.submit(self._patterns, slot, sums))
+        while under_way:
+            said += self._classify(under_way.popleft().result())
         return said
 
     def _decode(
-        self, slot: Frames, chunks: list[bytes], unpack: Unpack, number: int
+        self, chunks: list[bytes], unpack: Unpack, number: int, slot: Frames
     ) -> None:
         def one(row: int) -> None:
             at = (number * self.batch + row) % len(chunks)
@@ -111,8 +101,10 @@ class Line:
 
         list(self._pool.map(one, range(self.batch)))
 
-    def _sum(self, slot: Frames) -> list[Sums]:
+    def _sum(self, slot: Frames, read: Callable[[Frames], None] | None) -> list[Sums]:
         summation = self._summation
+        if read is not None:
+            read(slot)
         with self._timed("transfer"):
             there = summation.transfer(slot)
             self._wait()
@@ -122,31 +114,14 @@ class Line:
         with self._timed("fetch"):
             return summation.fetch(found, list(slot))
 
-    def _finish(
-        self,
-        slot: Frames,
-        sums: list[Sums],
-        done: Future[list[Pattern]],
-        free: queue.Queue[Frames],
-    ) -> None:
-        """Make patterns on the pool; the frames' memory is free after that."""
-
-        def one(row: int) -> Pattern:
+    def _patterns(self, slot: Frames, sums: Future[list[Sums]]) -> list[Pattern]:
+        def one(row: int, summed: Sums) -> Pattern:
             with self._timed("pattern"):
                 frame = slot[row].reshape(self.shape)
-                cake = self._reduction.cake(frame, look_again=False, sums=sums[row])
+                cake = self._reduction.cake(frame, look_again=False, sums=summed)
                 return self._reduction.pattern(cake)
 
-        def every() -> None:
-            try:
-                patterns = list(self._pool.map(one, range(self.batch)))
-            except BaseException as error:  # noqa: BLE001 - handed on to who waits
-                done.set_exception(error)
-            else:
-                free.put(slot)
-                done.set_result(patterns)
-
-        threading.Thread(target=every, daemon=True).start()
+        return list(self._pool.map(one, range(self.batch), sums.result()))
 
     def _classify(self, patterns: list[Pattern]) -> list[Prediction]:
         with self._timed("classify"):
@@ -194,7 +169,8 @@ class Line:
 
     def close(self) -> None:
         """End the threads."""
-        self._pool.shutdown()
+        for threads in (self._device, self._host, self._pool):
+            threads.shutdown(cancel_futures=True)
 
 
 class _Timed:

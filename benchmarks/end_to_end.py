@@ -33,39 +33,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
-import pyFAI
 import torch
-import zmq
-from numpy.typing import NDArray
 from rich.console import Console
 
 from ringwatch.agent import Agent
 from ringwatch.agent.sinks.zmq import ZmqSink
 from ringwatch.agent.wire.messages import decode
 from ringwatch.benchmarks.frame_file import DATA_KEY, FrameFile
+from ringwatch.benchmarks.listener import subscribe
+from ringwatch.benchmarks.peer_callbacks import BEST, FLOOR, NAIVE, callbacks
 from ringwatch.benchmarks.peers import (
     LEAST_REPEATS,
     POLARIZATION,
     edge_of,
-    integrate,
     median_ms,
     ratio,
-    read_floor,
     show_json,
     show_table,
     take_turns,
 )
-from ringwatch.models.classifier import Classifier
-
-Spectrum = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
-"""q (n,), 1/Angstrom, and intensity and sigma (n,) of the bins that were measured."""
 
 Taker = Callable[[str, dict[str, Any]], None]
 """A Bluesky callback."""
 
-OURS, NAIVE, BEST, FLOOR = "ours", "naive", "best pyFAI", "floor"
+OURS = "ours"
 _PATIENCE_S = 120.0
 _ASKED = (
     "Asked of ours: at 1 Mpx at least 6 times faster than naive and 2 times than best "
@@ -73,59 +64,11 @@ _ASKED = (
 )
 
 
-class Callback:
-    """What a beamline would write itself: a Bluesky callback around pyFAI.
-
-    Parameters
-    ----------
-    reduce : callable
-        From the pixels (y, x) to a spectrum.
-    classifier : Classifier
-    sink : ZmqSink
-        Where its answers are published.
-    """
-
-    def __init__(
-        self,
-        reduce: Callable[[NDArray[Any]], Spectrum],
-        classifier: Classifier,
-        sink: ZmqSink,
-    ) -> None:
-        self._reduce = reduce
-        self._classifier, self._sink = classifier, sink
-        self._file: h5py.File | None = None
-        self._frames: h5py.Dataset | None = None
-
-    def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take one Bluesky document, and work it off."""
-        if name == "stream_resource":
-            path = str(doc["uri"]).removeprefix("file://localhost")
-            self._file = h5py.File(path, "r", locking=False)
-            self._frames = self._file[doc["parameters"]["dataset"]]
-        elif name == "stream_datum":
-            for index in range(doc["indices"]["start"], doc["indices"]["stop"]):
-                self._judge(index)
-        elif name == "stop" and self._file is not None:
-            self._file.close()
-            self._sink.put("stop", doc)
-
-    def _judge(self, index: int) -> None:
-        assert self._frames is not None
-        q, intensity, sigma = self._reduce(self._frames[index])
-        label = self._classifier.predict(q, intensity, sigma).label
-        data = {"label": label, "intensity": intensity, "sigma": sigma}
-        self._sink.put("event", {"seq_num": index + 1, "data": data})
-
-
 class Subscriber:
     """Listens on the loopback and keeps the messages of one round."""
 
     def __init__(self, sink: ZmqSink) -> None:
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-        self._socket.setsockopt(zmq.RCVHWM, 0)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.connect(sink.address)
-        self._socket.subscribe(b"")
+        self._socket = subscribe(sink.address)
         if not sink.wait_for_subscriber(10.0):
             raise SystemExit(f"nobody can subscribe to {sink.address}")
 
@@ -144,36 +87,6 @@ class Subscriber:
     def close(self) -> None:
         """Unsubscribe."""
         self._socket.close()
-
-
-def callbacks(store: FrameFile, sink: ZmqSink, bins: int) -> dict[str, Callback]:
-    """The peers and the floor, over the geometry, mask and bins that we have too."""
-    integrator = pyFAI.load(str(store.poni))
-    unused = np.load(store.mask).astype(np.int8)
-    index = np.arange(store.edge**2).astype(np.uint16)
-
-    def by_engine(engine: str) -> Callable[[NDArray[Any]], Spectrum]:
-        def reduce(frame: NDArray[Any]) -> Spectrum:
-            found = integrate(integrator, frame, unused, engine, bins)
-            use = found.count > 0
-            return found.radial[use], found.intensity[use], found.sigma[use]
-
-        return reduce
-
-    with h5py.File(store.path, "r", locking=False) as file:
-        fixed = by_engine("no-csc")(file["data"][0])
-
-    def add_up(frame: NDArray[Any]) -> Spectrum:
-        read_floor(frame.reshape(-1), index)
-        return fixed
-
-    onnx = Classifier.load(backend="onnx")
-    eager = Classifier.load(backend="torch", device="cpu")
-    return {
-        NAIVE: Callback(by_engine("bbox-csr"), eager, sink),
-        BEST: Callback(by_engine("no-csc"), onnx, sink),
-        FLOOR: Callback(add_up, onnx, sink),
-    }
 
 
 def measure(

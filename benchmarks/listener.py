@@ -20,10 +20,20 @@ import zmq
 
 from ringwatch.agent.wire.messages import decode
 
-__all__ = ["Listener", "listen"]
+__all__ = ["Listener", "listen", "subscribe"]
 
 _POLL_MS = 1000
 _GRACE_S = 5.0
+
+
+def subscribe(address: str) -> zmq.Socket[bytes]:
+    """A socket that hears all that is published at an address, however much waits."""
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+    socket.setsockopt(zmq.RCVHWM, 0)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.connect(address)
+    socket.subscribe(b"")
+    return socket
 
 
 def listen(address: str, out: IO[str]) -> None:
@@ -37,11 +47,7 @@ def listen(address: str, out: IO[str]) -> None:
         Takes the lines.
     """
     parent = os.getppid()
-    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-    socket.setsockopt(zmq.RCVHWM, 0)
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.connect(address)
-    socket.subscribe(b"")
+    socket = subscribe(address)
     came: list[tuple[float, bytes]] = []
     while os.getppid() == parent:
         if not socket.poll(_POLL_MS):

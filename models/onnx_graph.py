@@ -126,6 +126,9 @@ def build_ensemble_graph(members: Sequence[Member]) -> ModelProto:
     the geometric mean of their probabilities. Hidden layers, after their rectifier,
     stand side by side: h is the sum of their widths.
 
+    The whole of it for any ONNX runtime, and the standard for our own dense layers
+    (``head_kernels``), which go on from ``build_map_graph``.
+
     Parameters
     ----------
     members : sequence of (NetworkConfig, mapping of str to ndarray)

@@ -11,7 +11,6 @@ from ringwatch.agent.nouns import (
     Pattern,
     Quality,
     Verdict,
-    Word,
 )
 from ringwatch.agent.quality import unread
 from ringwatch.agent.timings import Stages, Stopwatch
@@ -25,20 +24,23 @@ def verdict_of(
     quality: Quality,
     analysis_id: str,
     arrived: float,
-    watch: Stopwatch,
+    watch: Stopwatch | None,
     *,
     pattern: Pattern | None = None,
     corrected: Pattern | None = None,
     robust: Pattern | None = None,
     prediction: Prediction | None = None,
+    lost: str = "analysed",
     final: bool = True,
 ) -> Verdict:
     """Verdict of a frame from what the flags and the classifier say of it.
 
-    ``arrived``, when its document came, is on the clock of ``time.monotonic``.
+    ``arrived``, when its document came, is on the clock of ``time.monotonic``; ``lost``
+    says why the frame's pixels can no longer be had. Without a ``watch`` no stage of
+    it was timed.
     """
     return Verdict(
-        frame=without_pixels(ref),
+        frame=without_pixels(ref, lost),
         word=quality.word,
         reason=quality.reason,
         quality=quality,
@@ -48,7 +50,7 @@ def verdict_of(
         robust=robust,
         analysis_id=analysis_id,
         latency_ms=(time.monotonic() - arrived) * 1e3,
-        stages=watch.stages,
+        stages=Stages() if watch is None else watch.stages,
         final=final,
     )
 
@@ -62,19 +64,9 @@ def unknown_verdict(
 ) -> Verdict:
     """Verdict of a frame that could not be analysed: ``unknown``, with the reason."""
     quality = unread(reason)
-    return Verdict(
-        frame=replace(ref, locator=LostLocator(reason=reason)),
-        word=Word.UNKNOWN,
-        reason=reason,
-        quality=quality,
-        prediction=None,
-        pattern=None,
-        analysis_id=analysis_id,
-        latency_ms=(time.monotonic() - arrived) * 1e3,
-        stages=Stages() if watch is None else watch.stages,
-    )
+    return verdict_of(ref, quality, analysis_id, arrived, watch, lost=reason)
 
 
-def without_pixels(ref: FrameRef) -> FrameRef:
+def without_pixels(ref: FrameRef, why: str = "analysed") -> FrameRef:
     """The reference as it is kept: pixels that came with it would stay in memory."""
-    return replace(ref, locator=LostLocator(reason="analysed"))
+    return replace(ref, locator=LostLocator(reason=why))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from bluesky import RunEngine
 from numpy.typing import NDArray
 
@@ -33,6 +34,7 @@ from ringwatch.simulated_beamline.scenarios import powder_beamline
 from .test_sums import INTEGERS, SHAPE, strange_frame
 
 DEVICE = os.environ.get("RINGWATCH_TEST_DEVICE", "cpu")
+THERE = torch.device(DEVICE)
 DARKS = 2
 
 
@@ -50,7 +52,7 @@ def test_sums_are_those_of_the_cpu(
 ) -> None:
     frames = [strange_frame(dtype, seed).ravel() for seed in range(3)]
     frames.append(np.zeros_like(frames[0]))
-    many = DeviceSummation(binning, saturation, DEVICE).by_cell(frames)
+    many = DeviceSummation(binning, saturation, THERE).by_cell(frames)
     for frame, found in zip(frames, many, strict=True):
         alone = Summation(binning, saturation).by_cell(frame)
         for name in alone.__slots__:
@@ -63,14 +65,14 @@ def test_a_binning_without_a_mask_or_a_geometry(poni: Path) -> None:
     whole = Binning.from_geometry(load_geometry(poni), SHAPE, npt=150)
     for binning in (whole, Binning.without_geometry(SHAPE)):
         frame = strange_frame("u2", 1).ravel()
-        (found,) = DeviceSummation(binning, None, DEVICE).by_cell([frame])
+        (found,) = DeviceSummation(binning, None, THERE).by_cell([frame])
         alone = Summation(binning, None).by_cell(frame)
         np.testing.assert_array_equal(found.total, alone.total)
         assert found.masked_total == alone.masked_total == 0.0
 
 
 def test_cakes_are_the_same(binning: Binning) -> None:
-    reduction = Reduction(binning, many=DeviceSummation(binning, None, DEVICE))
+    reduction = Reduction(binning, many=DeviceSummation(binning, None, THERE))
     frames = [strange_frame("u4", seed) for seed in range(2)]
     for frame, sums in zip(frames, reduction.sums(frames), strict=True):
         found, alone = reduction.cake(frame, sums=sums), reduction.cake(frame)

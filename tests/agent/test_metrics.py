@@ -149,7 +149,8 @@ def test_many_frames_of_one_document_wait_as_long_as_it(
     documents: list[tuple[str, Any]] = []
     run_engine.subscribe(lambda name, doc: documents.append((name, doc)))
     run_engine(step_scan(detector, 9))
-    (first, *_), last = _of(documents, "stream_datum"), documents[-1]
+    first = next(doc for name, doc in documents if name == "stream_datum")
+    last = documents[-1]
     whole = first | {"indices": {"start": 0, "stop": 9}}
     whole |= {"seq_nums": {"start": 1, "stop": 10}}
     kept = [d for d in documents[:-1] if d[0] not in ("stream_datum", "event")]
@@ -167,10 +168,6 @@ def test_many_frames_of_one_document_wait_as_long_as_it(
     agent(*last)
     assert agent.close()
     assert agent.counters.announced == 9
-
-
-def _of(documents: list[tuple[str, Any]], wanted: str) -> list[Any]:
-    return [doc for name, doc in documents if name == wanted]
 
 
 def test_two_agents_of_one_process_tell_each_its_own(
