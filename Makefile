@@ -14,12 +14,13 @@ FOLDERS := agent benchmarks models plans simulated_beamline
 export OMP_NUM_THREADS ?= 1
 export NUMBA_NUM_THREADS ?= 1
 
-.PHONY: demo test endure lint types imports bench lock clean
+.PHONY: demo test endure lint types imports kernels bench lock clean
 
 demo: $(STAMP)
 	$(BIN)/ringwatch demo
 
-test: $(STAMP) lint types imports
+test: $(STAMP)
+	$(MAKE) -j2 -O lint types imports kernels
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not alone'
 	$(BIN)/python -m pytest -m alone
 
@@ -37,6 +38,10 @@ types: $(STAMP) .types/ringwatch
 
 imports: $(STAMP)
 	$(BIN)/lint-imports
+
+# Compiled once and kept: else each process that tests begin compiles the same.
+kernels: $(STAMP)
+	$(BIN)/python -c 'from ringwatch.agent.quality import warm_up_flags as warm; warm("u2"); warm("u4")'
 
 # Writes docs/speed.md, docs/speed.json and the README's table; on a quiet machine.
 bench: $(STAMP)

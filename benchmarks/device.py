@@ -6,8 +6,7 @@ host, on `--threads` threads; the shipped network over the patterns of a batch, 
 device. All three work at the same time on batches that follow each other. Ways:
 
 - decoded: the frames lie in (pinned) memory, where a receiver would have put them;
-- bslz4: the frames are unpacked into it first, by DECTRIS' decoder on the same threads;
-  only where that is installed (the extra `dectris`).
+- bslz4: the frames are unpacked into it first, on the same threads.
 
 Frames a second over the whole line, milliseconds a frame that each stage was busy, and
 its share of all. Stages wait for the device to end, so that the times are their own.
@@ -56,7 +55,7 @@ _ASKED = "Asked of an H200: at least 1,500 frames/s of 4 Mpx."
 
 
 def packed(edge: int, folder: Path) -> tuple[list[bytes], Unpack] | None:
-    """Chunks of frames and what unpacks them; None without DECTRIS' decoder."""
+    """Chunks of frames and what unpacks them; None without a decoder."""
     store = FrameFile.write(folder, edge, DISTINCT)
     with h5py.File(store.path, "r") as file:
         data = file["data"]

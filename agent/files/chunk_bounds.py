@@ -22,8 +22,8 @@ from ringwatch.agent.files.block_headers import count_blocks
 
 __all__ = [
     "BITSHUFFLE",
+    "ChunkBounds",
     "Place",
-    "check_chunk",
     "chunks_of_frame",
     "filters_of",
     "stored_chunks",
@@ -32,6 +32,8 @@ __all__ = [
 Place = tuple[int, ...]
 Values = tuple[int, ...]
 """Parameters of a filter, as they stand in the file."""
+Filter = tuple[int, Values]
+"""Number of a filter, and its parameters."""
 
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
 BLOSC, LZ4, BITSHUFFLE, ZSTD = 32001, 32004, 32008, 32015
@@ -41,6 +43,7 @@ _SLACK = 1 << 16
 _PIECE = 1 << 20
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MOST_ACROSS = 1 << 16  # chunks of one frame
+_CHUNKS_KEPT = 1000  # of a dataset, remembered to be sound
 
 
 def chunks_of_frame(dataset: h5py.Dataset, leading: Place) -> Iterator[Place]:
@@ -70,69 +73,102 @@ def stored_chunks(dataset: h5py.Dataset) -> list[Place]:
     return places
 
 
-def check_chunk(dataset: h5py.Dataset, place: Place, most_bytes: int) -> bytes | None:
-    """Look at one chunk; its bytes where all filters were used and one was looked at.
+class ChunkBounds:
+    """Looks at the chunks of one dataset before they are unpacked.
+
+    What is the same for all of them is asked of HDF5 once.
 
     Parameters
     ----------
     dataset : h5py.Dataset
-    place : tuple of int
-        Where the chunk begins.
-    most_bytes : int
-        It may take so much while it is unpacked.
-
-    Raises
-    ------
-    ForbiddenFrameError
-        Where it would become larger than the dataset says, or nobody can tell.
-    FrameReadError
-        Where it is damaged.
     """
-    path = dataset.file.filename
-    size = math.prod(dataset.chunks) * dataset.dtype.itemsize
-    if size > most_bytes:
-        raise ForbiddenFrameError(
-            f"{path}: a chunk of {size} bytes is more than the {most_bytes} allowed: "
-            "raise max_frame_bytes"
-        )
-    filters = filters_of(dataset)
-    if not filters:
-        return None
-    stored = dataset.id.get_chunk_info_by_coord(place)
-    if stored.byte_offset is None:
-        return None
-    used = [f for n, f in enumerate(filters) if not stored.filter_mask >> n & 1]
-    packers = [f for f in used if f[0] not in (SHUFFLE, FLETCHER32)]
-    if stored.size > size + size // 8 + _SLACK:
-        raise ForbiddenFrameError(
-            f"{path}: a chunk of {size} bytes is stored in {stored.size}: that is none"
-        )
-    if len(packers) > 1 or any(code not in _CHECKS for code, _ in packers):
-        named = ", ".join(str(code) for code, _ in packers)
-        raise ForbiddenFrameError(
-            f"{path}: chunks packed by HDF5 filter {named} are not read, for nobody "
-            "can tell how large they get: pack with gzip, bitshuffle, LZ4, Zstandard "
-            "or Blosc"
-        )
-    packed = None
-    for code, values in packers:
-        check = _CHECKS[code]
-        _, packed = dataset.id.read_direct_chunk(place)
-        chunk = packed
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self.dataset = dataset
+        self._path = dataset.file.filename
+        self._item = dataset.dtype.itemsize
+        self._size = math.prod(dataset.chunks or (0,)) * self._item
+        self._filters = filters_of(dataset)
+        self._sound: set[Place] = set()
+
+    def check(self, place: Place, most_bytes: int) -> None:
+        """Look at one chunk, unless that was done before; as ``take``."""
+        if place not in self._sound:
+            self.take(place, most_bytes)
+            if len(self._sound) >= _CHUNKS_KEPT:
+                self._sound.clear()
+            self._sound.add(place)
+
+    def take(self, place: Place, most_bytes: int) -> bytes | None:
+        """Look at one chunk; its bytes where all filters were used and one looked at.
+
+        Parameters
+        ----------
+        place : tuple of int
+            Where the chunk begins.
+        most_bytes : int
+            It may take so much while it is unpacked.
+
+        Raises
+        ------
+        ForbiddenFrameError
+            Where it would become larger than the dataset says, or nobody can tell.
+        FrameReadError
+            Where it is damaged.
+        """
+        size = self._size
+        if size > most_bytes:
+            raise ForbiddenFrameError(
+                f"{self._path}: a chunk of {size} bytes is more than the {most_bytes} "
+                "allowed: raise max_frame_bytes"
+            )
+        if not self._filters:
+            return None
+        stored = self.dataset.id.get_chunk_info_by_coord(place)
+        if stored.byte_offset is None:
+            return None
+        if stored.size > size + size // 8 + _SLACK:
+            raise ForbiddenFrameError(
+                f"{self._path}: a chunk of {size} bytes is stored in {stored.size}: "
+                "that is none"
+            )
+        unused = stored.filter_mask
+        used = [f for n, f in enumerate(self._filters) if not unused >> n & 1]
+        packer = self._packer_of(used)
+        if packer is None:
+            return None
+        _, packed = self.dataset.id.read_direct_chunk(place)
+        self._compare(packed, packer, used)
+        return packed if len(used) == len(self._filters) else None
+
+    def _packer_of(self, used: list[Filter]) -> Filter | None:
+        """The one filter that decides how large a chunk gets."""
+        packers = [f for f in used if f[0] not in (SHUFFLE, FLETCHER32)]
+        if len(packers) > 1 or any(code not in _CHECKS for code, _ in packers):
+            named = ", ".join(str(code) for code, _ in packers)
+            raise ForbiddenFrameError(
+                f"{self._path}: chunks packed by HDF5 filter {named} are not read, for "
+                "nobody can tell how large they get: pack with gzip, bitshuffle, LZ4, "
+                "Zstandard or Blosc"
+            )
+        return packers[0] if packers else None
+
+    def _compare(self, packed: bytes, packer: Filter, used: list[Filter]) -> None:
+        """Compare what a chunk says of itself with its size."""
+        code, values = packer
         # A checksum of four bytes may have been added before it was packed, or after.
         sums = [n for n, f in enumerate(used) if f[0] == FLETCHER32]
-        inside = sum(n < used.index((code, values)) for n in sums)
-        chunk = chunk[: len(chunk) - 4 * (len(sums) - inside)]
-        fault = check(chunk, size + 4 * inside, values, dataset.dtype.itemsize)
+        inside = sum(n < used.index(packer) for n in sums)
+        chunk = packed[: len(packed) - 4 * (len(sums) - inside)] if sums else packed
+        fault = _CHECKS[code](chunk, self._size + 4 * inside, values, self._item)
         if fault:
             raise FrameReadError(
-                f"{path}: a chunk is no {size} bytes when it is unpacked ({fault}): it "
-                "is damaged, or was made to do damage"
+                f"{self._path}: a chunk is no {self._size} bytes when it is unpacked "
+                f"({fault}): it is damaged, or was made to do damage"
             )
-    return packed if len(used) == len(filters) else None
 
 
-def filters_of(dataset: h5py.Dataset) -> list[tuple[int, Values]]:
+def filters_of(dataset: h5py.Dataset) -> list[Filter]:
     """Numbers and parameters of the filters through which chunks go, in order."""
     made = dataset.id.get_create_plist()
     found = (made.get_filter(n) for n in range(made.get_nfilters()))

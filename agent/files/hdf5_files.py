@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.errors import FrameReadError
 from ringwatch.agent.files.chunk_bounds import (
+    ChunkBounds,
     Place,
-    check_chunk,
     chunks_of_frame,
     stored_chunks,
 )
@@ -36,7 +36,6 @@ __all__ = ["HDF5Files"]
 
 _FILES_KEPT = 8
 _DATASETS_KEPT = 64
-_CHUNKS_KEPT = 10_000  # remembered to be sound
 _LINKS = 16  # followed on the way to one dataset; more is a circle
 _LAYERS = 4  # virtual datasets over virtual datasets
 
@@ -64,8 +63,8 @@ class HDF5Files:
         self._datasets: dict[tuple[Path, str], h5py.Dataset] = {}
         self._sources: dict[h5py.Dataset, list[h5py.VDSmap]] = {}
         self._below: HDF5Files | None = None  # of sources of virtual datasets
-        self._sound: set[tuple[h5py.Dataset, Place]] = set()  # chunks
-        self._unpackers: dict[h5py.Dataset, Unpack | None] = {}
+        # By identity: to tell whether two datasets are the same h5py asks HDF5.
+        self._chunks: dict[int, tuple[ChunkBounds, Unpack | None]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -82,8 +81,7 @@ class HDF5Files:
         """Close all files; they can be opened again."""
         self._datasets.clear()
         self._sources.clear()
-        self._sound.clear()
-        self._unpackers.clear()
+        self._chunks.clear()
         if self._below is not None:
             self._below.close()
         while self._files:
@@ -109,7 +107,7 @@ class HDF5Files:
             return known
         if len(self._datasets) >= _DATASETS_KEPT:
             self._datasets.clear()
-            self._unpackers.clear()
+            self._chunks.clear()
         found = self._follow(path, name)
         self._check_sources(found)
         found = with_room_for_chunks(found)
@@ -128,13 +126,11 @@ class HDF5Files:
         leading : tuple of int
             Indices of the frame.
         most_bytes : int
-            See ``check_chunk``, also for the errors.
+            See ``ChunkBounds.take``, also for the errors.
         """
-        if dataset not in self._unpackers:
-            self._unpackers[dataset] = unpacker_of(dataset)
-        unpack = self._unpackers[dataset]
+        bounds, unpack = self._chunks_of(dataset)
         if unpack is not None:
-            chunk = check_chunk(dataset, (*leading, 0, 0), most_bytes)
+            chunk = bounds.take((*leading, 0, 0), most_bytes)
             if chunk is not None:
                 return unpack(chunk)
         self.check_frame(dataset, leading, most_bytes)
@@ -152,7 +148,7 @@ class HDF5Files:
         leading : tuple of int
             Indices of the frame.
         most_bytes : int
-            See ``check_chunk``, also for the errors.
+            See ``ChunkBounds.take``, also for the errors.
         """
         if not dataset.is_virtual:
             self._check_chunks(dataset, chunks_of_frame(dataset, leading), most_bytes)
@@ -181,12 +177,14 @@ class HDF5Files:
     def _check_chunks(
         self, dataset: h5py.Dataset, places: Iterable[Place], most_bytes: int
     ) -> None:
+        bounds, _ = self._chunks_of(dataset)
         for place in places:
-            if (dataset, place) not in self._sound:
-                check_chunk(dataset, place, most_bytes)
-                if len(self._sound) >= _CHUNKS_KEPT:
-                    self._sound.clear()
-                self._sound.add((dataset, place))
+            bounds.check(place, most_bytes)
+
+    def _chunks_of(self, dataset: h5py.Dataset) -> tuple[ChunkBounds, Unpack | None]:
+        if id(dataset) not in self._chunks:  # which keeps it, and with it its identity
+            self._chunks[id(dataset)] = ChunkBounds(dataset), unpacker_of(dataset)
+        return self._chunks[id(dataset)]
 
     def _source(
         self, dataset: h5py.Dataset, file: str, name: str

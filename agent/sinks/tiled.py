@@ -86,9 +86,9 @@ class TiledSink(QueuedSink):
             self._retry_at = min(self._retry_at, now + HURRIED_BACKOFF_S)
         if now < self._retry_at:
             return self._retry_at - now
-        if not self._due(now):
-            return self._interval
-        while self._backlog and not self._late:
+        # Asked before each: the first events of a run, which come along with its start,
+        # wait for more. They decide for good in what portions a server keeps arrays.
+        while self._due(now) and not self._late:
             if not self._write_head():
                 return self._retry_at - time.monotonic()
         return self._interval
