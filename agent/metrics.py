@@ -102,7 +102,7 @@ class AgentCollector(Collector):
         yield _gauge(
             "queue_age_seconds",
             "Age of the oldest document that is not worked off.",
-            queue.age_s,
+            max(queue.age_s, self._worker.oldest_s),
         )
         yield _gauges(
             "shed_after_seconds",

@@ -21,7 +21,8 @@ Stage = Literal["read_ms", "reduce_ms", "flags_ms", "classify_ms"]
 class Stages:
     """Milliseconds of a frame's stages; NaN for one that did not happen.
 
-    Their sum is less than the latency: what lies between them is not theirs.
+    Their sum is less than the latency: what lies between them is not theirs, such as
+    the wait for a frame before this one where several are on their way.
 
     Attributes
     ----------

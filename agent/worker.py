@@ -19,10 +19,12 @@ from ringwatch.agent.nouns import FrameRef
 from ringwatch.agent.runs.attempts import Attempts
 from ringwatch.agent.runs.backfill import FetchRun
 from ringwatch.agent.runs.ledger import FrameLedger
-from ringwatch.agent.runs.micro_batch import MicroBatch, Waiting
+from ringwatch.agent.runs.line import Line, Waiting
+from ringwatch.agent.runs.micro_batch import MicroBatch
 from ringwatch.agent.runs.open_run import OpenRun
 from ringwatch.agent.runs.overload import what_to_leave_out
 from ringwatch.agent.runs.publication import Publication
+from ringwatch.agent.runs.relay import Relay
 from ringwatch.agent.runs.run_analysis import RunAnalysis
 from ringwatch.agent.runs.second_pass import SecondPass
 from ringwatch.agent.sinks import KeepsRuns, Sink
@@ -86,7 +88,8 @@ class Worker:
         self._publication = Publication(
             analysis, sinks, attempt=attempt, attempt_to=self._attempt_to
         )
-        self._batch = MicroBatch(analysis, self._publication, self._attempt_to)
+        line = MicroBatch if settings.device else Relay
+        self._line: Line = line(analysis, self._publication, self._attempt_to)
         self._second = SecondPass(
             analysis,
             self._publication,
@@ -143,15 +146,21 @@ class Worker:
     @property
     def waits(self) -> bool:
         """Whether frames wait for readbacks, or for a second pass after a stop."""
-        here = self._announcer.holds_frames or self._batch.holds_frames
+        here = self._announcer.holds_frames or self._line.oldest is not None
         return here or self._second.can_end
+
+    @property
+    def oldest_s(self) -> float:
+        """Age of the oldest frame on its way to its verdict, seconds; 0 without one."""
+        arrived = self._line.oldest
+        return 0.0 if arrived is None else time.monotonic() - arrived
 
     def _work(self) -> None:
         self._attempt_to(self._analysis.warm_up)
         self.ready, self._ready = True, time.monotonic()
         moved = False  # whether the second pass has more to do at once
         while True:
-            patience = self._batch.patience(0.0 if moved else _IDLE_POLL_S)
+            patience = self._line.patience(0.0 if moved else _IDLE_POLL_S)
             item = self._inbox.get(patience)
             now = time.monotonic() if item is None else item.arrived
             if item is not None:
@@ -160,7 +169,7 @@ class Worker:
                 self.counters.malformed += bool(failure)
             elif self._inbox.closed:
                 break
-            self._attempt_to(self._batch.flush_if_due)
+            self._attempt_to(partial(self._line.flush_if_due, idle=item is None))
             if self._announcer.holds_frames:
                 hold_s = self._settings.hold_s
                 release = partial(self._announcer.release_held, now - hold_s)
@@ -169,12 +178,13 @@ class Worker:
             if item is None:
                 self._abandon(time.monotonic() - self._settings.abandon_after_s)
         self._attempt_to(self._announcer.release_held)
-        self._attempt_to(self._batch.flush)
+        self._attempt_to(self._line.flush)
         kept = self._keeps_runs
         if not kept:  # else the next process goes on with them
             self._attempt_to(self._announcer.abandon_runs)
         self._second.work_off(self._fill_in, self._given_up, kept=kept)
         self._second.close()
+        self._line.close()
         self._reader.close()
 
     def _fill_in(self) -> bool:
@@ -192,7 +202,7 @@ class Worker:
 
     def _documents_lost(self, uid: str, why: str) -> None:
         """Note that documents of a run were lost on the way here."""
-        self._batch.flush()
+        self._line.flush()
         if self._publication.has_finished(uid):
             return  # found out at its end: it was all there
         logger.warning("run %s: verdicts are provisional from here on: %s", uid, why)
@@ -252,7 +262,7 @@ class Worker:
             stored=self._second.can_fetch,
             labelled=self._analysis.classifier is not None,
         )
-        self._batch.add(
+        self._line.add(
             Waiting(
                 run=run,
                 ref=ref,
@@ -266,7 +276,7 @@ class Worker:
 
     def run_stopped(self, stop: dict[str, Any]) -> None:
         """Close a run, at once or after its second pass."""
-        self._batch.flush()
+        self._line.flush()
         run = self._runs.pop(stop["run_start"])
         self._darks.close_run(run.uid)
         self._reader.close()

@@ -58,7 +58,7 @@ def unpacker_of(dataset: h5py.Dataset) -> Unpack | None:
         Frames, (..., y, x).
     """
     decompress = _decompress
-    if decompress is None or dataset.is_virtual or not dataset.chunks:
+    if decompress is None or dataset.is_virtual or len(dataset.chunks or ()) < 2:
         return None
     *leading, rows, columns = dataset.chunks
     shape, dtype = (rows, columns), dataset.dtype

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,11 +24,12 @@ class Attempts:
 
     A scan must not suffer because analysis failed, and one frame's failure must not
     cost the next one its verdict. An error of ours is logged once, however often it
-    comes: else each of a thousand events says it.
+    comes: else each of a thousand events says it. Any thread may use it.
     """
 
     def __init__(self) -> None:
         self._told: deque[str] = deque(maxlen=_REMEMBERED)
+        self._lock = threading.Lock()
 
     def __call__(
         self, action: Callable[[], T], frame: FrameRef | None = None
@@ -44,8 +46,11 @@ class Attempts:
             return action(), ""
         except RingwatchError as error:
             told = str(error)
-            if told not in self._told:
-                self._told.append(told)
+            with self._lock:
+                first = told not in self._told
+                if first:
+                    self._told.append(told)
+            if first:
                 logger.error("%s", told)
             return None, told
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Frames judged one by one, or several side by side where a device sums many at once.
+"""Frames judged one by one, or several of them side by side.
 
 A frame is judged by a generator that yields what it asks for on its way, a
 ``Request``, and returns its ``Verdict``. So there is one way of a frame, whether each
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.analysis import Analysis
+from ringwatch.agent.errors import RingwatchError
 from ringwatch.agent.nouns import FrameRef, Pattern, Verdict
 from ringwatch.agent.reduction import Reduction
 from ringwatch.agent.runs.attempts import Attempts
@@ -27,11 +28,20 @@ __all__ = [
     "Judging",
     "Request",
     "ToLabel",
+    "ToRead",
     "ToSum",
     "Turn",
+    "advance",
+    "answer_alone",
     "judge_alone",
     "judge_together",
 ]
+
+
+class ToRead(NamedTuple):
+    """Asks for the pixels (y, x) of a frame; what reads them may raise our errors."""
+
+    read: Callable[[], NDArray[np.generic]]
 
 
 class ToSum(NamedTuple):
@@ -51,23 +61,51 @@ class Turn(NamedTuple):
     """Waits until the frames before it are through."""
 
 
-Request: TypeAlias = ToSum | ToLabel | Turn
+Request: TypeAlias = ToRead | ToSum | ToLabel | Turn
 Judging: TypeAlias = Generator[Request, Any, Verdict]
 
 
 def judge_alone(judging: Judging, analysis: Analysis, watch: Stopwatch) -> Verdict:
     """Judge one frame, whatever it asks for."""
-    answer: Any = None
+    answer = _NOTHING
     while True:
         try:
-            request = judging.send(answer)
+            request = _given(judging, answer)
         except StopIteration as end:
             verdict: Verdict = end.value
             return verdict
-        answer = None
-        if isinstance(request, ToLabel):
-            with watch("classify_ms"):
-                answer = analysis.label(request.pattern)
+        answer = answer_alone(request, analysis, watch)
+
+
+class Answer(NamedTuple):
+    """What a request is answered with; an error of ours is raised where it was made."""
+
+    value: Any
+    error: RingwatchError | None = None
+
+
+_NOTHING = Answer(None)
+
+
+def answer_alone(request: Request, analysis: Analysis, watch: Stopwatch) -> Answer:
+    """Answer a request of one frame; sums are left to its own reduction."""
+    if isinstance(request, ToRead):
+        with watch("read_ms"):
+            try:
+                return Answer(request.read())
+            except RingwatchError as error:
+                return Answer(None, error)
+    if isinstance(request, ToLabel):
+        with watch("classify_ms"):
+            return Answer(analysis.label(request.pattern))
+    return _NOTHING
+
+
+def _given(judging: Judging, answer: Answer) -> Request:
+    """What a frame asks for next, once it has its answer."""
+    if answer.error is not None:
+        return judging.throw(answer.error)
+    return judging.send(answer.value)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,7 +119,7 @@ class Judged:
     watch : Stopwatch
     request : Request or None
         What it asks for.
-    answer : object
+    answer : Answer
         What it is given next.
     verdict : Verdict or None
         None until it is through, and where it failed.
@@ -93,7 +131,7 @@ class Judged:
     judging: Judging
     watch: Stopwatch
     request: Request | None = None
-    answer: Any = None
+    answer: Answer = _NOTHING
     verdict: Verdict | None = None
     failure: str = ""
 
@@ -106,33 +144,54 @@ def judge_together(
     What several ask for is done for all of them at once. A frame that fails, fails
     alone; what fails for a batch is done for each of its frames.
     """
-    _advance(frames, attempt_to)
-    for kind, answer in ((ToSum, _sum), (ToLabel, partial(_label, analysis))):
+    answers = (
+        (ToRead, partial(_each, analysis)),
+        (ToSum, _sum),
+        (ToLabel, partial(_label, analysis)),
+    )
+    _advance_all(frames, attempt_to)
+    for kind, answer in answers:
         asking = [frame for frame in frames if isinstance(frame.request, kind)]
         answer(asking, attempt_to)
-        _advance([frame for frame in asking if not frame.failure], attempt_to)
-    _advance([frame for frame in frames if frame.request is not None], attempt_to)
+        _advance_all([frame for frame in asking if not frame.failure], attempt_to)
+    _advance_all([frame for frame in frames if frame.request is not None], attempt_to)
 
 
-def _advance(frames: Sequence[Judged], attempt_to: Attempts) -> None:
-    """Let each of them go on to its next request, or to its verdict."""
+def _advance_all(frames: Sequence[Judged], attempt_to: Attempts) -> None:
     for frame in frames:
+        advance(frame, attempt_to)
+
+
+def advance(frame: Judged, attempt_to: Attempts, failure: str = "") -> None:
+    """Let a frame go on to its next request, or to its verdict.
+
+    ``failure``: why it has no answer, and is not to go on.
+    """
+    if not failure:
         _, failure = attempt_to(partial(_step, frame), frame.ref)
-        if failure:
-            _fail(frame, failure)
-
-
-def _fail(frame: Judged, failure: str) -> None:
-    frame.request, frame.failure = None, failure
-    frame.judging.close()
+    if failure:
+        frame.request, frame.failure = None, failure
+        frame.judging.close()
 
 
 def _step(frame: Judged) -> None:
+    answer, frame.answer = frame.answer, _NOTHING
     try:
-        frame.request = frame.judging.send(frame.answer)
+        frame.request = _given(frame.judging, answer)
     except StopIteration as end:
         frame.request, frame.verdict = None, end.value
-    frame.answer = None
+
+
+def _each(analysis: Analysis, asking: Sequence[Judged], attempt_to: Attempts) -> None:
+    """Answer each of them alone."""
+    for frame in asking:
+        assert frame.request is not None
+        answer = partial(answer_alone, frame.request, analysis, frame.watch)
+        found, failure = attempt_to(answer, frame.ref)
+        if found is None:
+            advance(frame, attempt_to, failure)
+        else:
+            frame.answer = found
 
 
 def _sum(asking: Sequence[Judged], attempt_to: Attempts) -> None:
@@ -164,13 +223,7 @@ def _label(analysis: Analysis, asking: Sequence[Judged], attempt_to: Attempts) -
         label_all = partial(analysis.labels.of_all, patterns)
         if _together(asking, "classify_ms", attempt_to, label_all):
             return
-    for frame, pattern in zip(asking, patterns, strict=True):
-        with frame.watch("classify_ms"):
-            frame.answer, failure = attempt_to(
-                partial(analysis.label, pattern), frame.ref
-            )
-        if failure:
-            _fail(frame, failure)
+    _each(analysis, asking, attempt_to)
 
 
 def _together(
@@ -188,5 +241,5 @@ def _together(
     if answers is None:
         return False
     for frame, each in zip(frames, answers, strict=True):
-        frame.answer = each
+        frame.answer = Answer(each)
     return True

@@ -8,6 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.dark import Dark
 from ringwatch.agent.darks import DarkBook
@@ -39,6 +42,7 @@ from ringwatch.agent.runs.judging import (
     Judging,
     Request,
     ToLabel,
+    ToRead,
     ToSum,
     Turn,
     judge_alone,
@@ -127,7 +131,7 @@ class RunAnalysis:
         """The way of one frame, which asks for sums, a label, and its turn."""
         identity = self._analysis.analysis_id
         if self._is_dark_run or ref.stream == self._analysis.settings.dark_stream:
-            quality = self._take_dark(ref, watch)
+            quality = yield from self._take_dark(ref)
             return verdict_of(ref, quality, identity, arrived, watch)
         pattern = corrected = robust = prediction = None
         final = True
@@ -182,10 +186,11 @@ class RunAnalysis:
             self._alarms[key] = Alarms(self._analysis.settings.quality.threshold)
         return replace(quality, alarm=self._alarms[key].take(ref.index, quality))
 
-    def _take_dark(self, ref: FrameRef, watch: Stopwatch) -> Quality:
+    def _take_dark(
+        self, ref: FrameRef
+    ) -> Generator[Request, NDArray[np.generic], Quality]:
         try:
-            with watch("read_ms"):
-                frame = self._reader.read(ref)
+            frame = yield ToRead(partial(self._reader.read, ref))
             self._darks.add(ref, frame, alone=self._is_dark_run)
         except RingwatchError as error:
             self._darks.fail(ref.run_uid, str(error), alone=self._is_dark_run)
@@ -194,19 +199,16 @@ class RunAnalysis:
 
     def _reduce(
         self, ref: FrameRef, watch: Stopwatch
-    ) -> Generator[
-        Request, Sums | None, tuple[QualityFold, FrameFacts, Callable[[], Pattern]]
-    ]:
+    ) -> Generator[Request, Any, tuple[QualityFold, FrameFacts, Callable[[], Pattern]]]:
         """The fold it belongs to, what was reduced, and how to do without spots."""
-        with watch("read_ms"):
-            frame = self._reader.read(ref)
+        frame: NDArray[np.generic] = yield ToRead(partial(self._reader.read, ref))
         analysis = self._analysis
         settings = analysis.settings.quality
         shape = (int(frame.shape[0]), int(frame.shape[1]))
         reduction = analysis.reduction(shape)
         with watch("read_ms"):
             dark = self._dark_for(ref, reduction)
-        sums = yield ToSum(reduction, frame)
+        sums: Sums | None = yield ToSum(reduction, frame)
         with watch("reduce_ms"):
             cake = reduction.cake(frame, dark, sums=sums)
             has_geometry = reduction.binning.has_geometry

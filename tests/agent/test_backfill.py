@@ -111,7 +111,7 @@ def test_what_nobody_has_keeps_its_last_word(
             poni=beamline.poni_path,
             tiled=tiled.uri,
             api_key=tiled.api_key,
-            classifier=Slow(0.1),
+            classifier=Slow(0.8),
             sinks=(sink,),
             max_pending_bytes=1 << 18,
             backfill_patience_s=0.5,
