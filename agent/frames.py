@@ -70,7 +70,7 @@ class FrameReader:
         except (FrameShapeError, ForbiddenFrameError):
             return True
         except FrameReadError:
-            now, (_, place) = time.monotonic(), self._places_of(locator)
+            now, place = time.monotonic(), self._place_of(locator)
             if self._awaited is None or self._awaited[0] is not locator:
                 self._awaited = locator, now + self._timeout_s
             over = now >= self._awaited[1] or place in self._given_up
@@ -115,27 +115,27 @@ class FrameReader:
         self._given_up.clear()
         self._ahead = self._awaited = None
 
-    def _places_of(self, locator: FileLocator) -> tuple[Path, Path]:
-        """The file, and what is not waited for again once it failed, frame after frame.
+    def _place_of(self, locator: FileLocator) -> Path:
+        """What is not waited for again once it failed, frame after frame.
 
         A lost image tells of its folder: a thousand of them are not waited for.
         """
         path = self._roots.checked(locator.path)
-        return path, path if locator.mimetype == HDF5 else path.parent
+        return path if locator.mimetype == HDF5 else path.parent
 
     def _read_file(
         self, locator: FileLocator, *, patient: bool = True
     ) -> NDArray[np.generic]:
         """Read, if ``patient`` again until it succeeds or the time is over."""
-        path, place = self._places_of(locator)
-        patient = patient and place not in self._given_up
+        if self._given_up and self._place_of(locator) in self._given_up:
+            patient = False
         deadline = time.monotonic() + self._timeout_s * patient
         while True:
             try:
                 if locator.mimetype == HDF5:
-                    frame = self._read_hdf5(path, locator)
+                    frame = self._read_hdf5(locator)
                 else:
-                    frame = self._read_image(path)
+                    frame = self._read_image(locator)
             except (FrameShapeError, ForbiddenFrameError):
                 raise  # waiting does not help
             except FrameReadError:
@@ -144,17 +144,20 @@ class FrameReader:
                 if not patient:
                     raise
                 if time.monotonic() >= deadline:
-                    self._given_up.add(place)
+                    self._given_up.add(self._place_of(locator))
                     raise
             else:
-                self._given_up.discard(place)
+                if self._given_up:
+                    self._given_up.discard(self._place_of(locator))
                 return frame
             time.sleep(_POLL_S)
 
-    def _read_image(self, path: Path) -> NDArray[np.generic]:
+    def _read_image(self, locator: FileLocator) -> NDArray[np.generic]:
+        path = self._roots.checked(locator.path)
         return read_image(path, most_bytes=self._max_frame_bytes, announced=True)
 
-    def _read_hdf5(self, path: Path, locator: FileLocator) -> NDArray[np.generic]:
+    def _read_hdf5(self, locator: FileLocator) -> NDArray[np.generic]:
+        path = locator.path
         try:
             dataset = self._files.dataset(path, locator.dataset)
             return self._image_of(dataset, path, locator)

@@ -226,7 +226,8 @@ class Quality:
     @property
     def raised(self) -> tuple[Flag, ...]:
         """Raised flags, by bit."""
-        return tuple(f for f in _EVERY if self.states.get(f) is FlagState.RAISED)
+        up = self.severities  # these and no others have one
+        return tuple(flag for flag in _EVERY if flag in up) if up else ()
 
     @property
     def dq(self) -> int:
