@@ -237,12 +237,8 @@ class Quality:
     @property
     def dq_evaluated(self) -> int:
         """Bit mask of flags that could be evaluated."""
-        return sum(
-            flag.mask
-            for flag in _EVERY
-            if self.states.get(flag, FlagState.NOT_EVALUATED)
-            is not FlagState.NOT_EVALUATED
-        )
+        absent = FlagState.NOT_EVALUATED
+        return sum(1 << f.bit for f, s in self.states.items() if s is not absent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,18 +7,25 @@ it. Not meant to be started by hand: see ``ringwatch.agent.embedded_tiled``.
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import importlib
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
+from typing import Any
 
 import sqlalchemy.pool
-from bluesky_tiled_plugins.exporters import json_seq_exporter
+import tiled.catalog
+from tiled.commandline._catalog import init
 from tiled.media_type_registration import default_serialization_registry
 from tiled.server import SimpleTiledServer
 from tiled.storage import EmbeddedSQLStorage
 
 __all__ = ["serve"]
+
+_EXPORTERS = "bluesky_tiled_plugins.exporters"
 
 
 def _share_no_connection() -> None:
@@ -39,14 +46,45 @@ def _share_no_connection() -> None:
     EmbeddedSQLStorage._connection_pool = attribute
 
 
+def _initialize_here() -> None:
+    """Make the tables of a new catalogue in this process.
+
+    Tiled starts another Python for that, which takes as long as all the rest, because
+    it cannot know whether threads run already. Here none does.
+    """
+    from_uri = tiled.catalog.from_uri
+
+    def initialized(uri: Any, *, init_if_not_exists: bool, **options: Any) -> Any:
+        if init_if_not_exists:
+            init(str(uri), if_not_exists=True)
+        return from_uri(uri, **options)
+
+    tiled.catalog.from_uri = initialized
+
+
+async def _documents(
+    mimetype: str, adapter: Any, metadata: Any, filter_for_access: Any
+) -> AsyncIterator[str]:
+    """``bluesky_tiled_plugins.exporters.json_seq_exporter``, loaded when it is wanted.
+
+    With it comes Tiled's whole client, xarray and dask: three quarters of the time in
+    which a server would start. Others are served meanwhile.
+    """
+    exporters = await asyncio.to_thread(importlib.import_module, _EXPORTERS)
+    export = exporters.json_seq_exporter
+    async for line in export(mimetype, adapter, metadata, filter_for_access):
+        yield line
+
+
 def serve() -> None:
     """Serve until stdin ends."""
     order = json.loads(sys.stdin.readline())
     # Before the server is made: otherwise `run.documents()` answers 406.
     default_serialization_registry.register(
-        "BlueskyRun", "application/json-seq", json_seq_exporter
+        "BlueskyRun", "application/json-seq", _documents
     )
     _share_no_connection()
+    _initialize_here()
     server = SimpleTiledServer(
         directory=order["directory"],
         api_key=os.environ["TILED_EMBEDDED_KEY"],

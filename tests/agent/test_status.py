@@ -149,7 +149,7 @@ def test_of_a_service_in_another_process(
 def test_one_that_is_behind_is_told_with_the_remedy(stuck: RealAgent) -> None:
     code, found = as_object(stuck.metrics_url)
     assert (code, found["state"], found["healthy"]) == (1, "behind", False)
-    assert found["queue"]["documents"] == 3
+    assert found["queue"]["documents"] == 1  # of four; three are on their way
     assert found["queue"]["age_s"] > 0.2
     assert found["last_verdict_age_s"] is None
     code, words = status(stuck.metrics_url)
