@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import sqlalchemy.pool
+import tiled.adapters.zarr
 import tiled.catalog
 from tiled.commandline._catalog import init
 from tiled.media_type_registration import default_serialization_registry
@@ -44,6 +45,17 @@ def _share_no_connection() -> None:
     attribute = functools.cached_property(pool)
     attribute.__set_name__(EmbeddedSQLStorage, "_connection_pool")
     EmbeddedSQLStorage._connection_pool = attribute
+
+
+def _write_over_orphans() -> None:
+    """Arrays whose server was killed before it noted them stand in nobody's way.
+
+    Their folder is there and their node is not: Tiled would answer 500 to whoever sends
+    them again, for ever. A node is in the database before its folder is made, so what
+    has none is nobody's.
+    """
+    create = tiled.adapters.zarr.create_array
+    tiled.adapters.zarr.create_array = functools.partial(create, overwrite=True)
 
 
 def _initialize_here() -> None:
@@ -84,6 +96,7 @@ def serve() -> None:
         "BlueskyRun", "application/json-seq", _documents
     )
     _share_no_connection()
+    _write_over_orphans()
     _initialize_here()
     server = SimpleTiledServer(
         directory=order["directory"],
