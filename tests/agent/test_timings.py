@@ -94,11 +94,15 @@ def test_every_event_says_how_long_its_stages_took(
             assert units == dict.fromkeys(TIMINGS, "ms")
     events = memory_sink.events()
     assert len(events) == 6
+    shares = []
     for event in events:
         assert happened(event) == set(STAGES)
         taken = [event[name] for name in STAGES]
         assert all(type(value) is float and value >= 0 for value in taken)
-        assert 0.5 * event["latency_ms"] < sum(taken) <= event["latency_ms"] + 0.1
+        assert sum(taken) <= event["latency_ms"] + 0.1
+        shares.append(sum(taken) / event["latency_ms"])
+    # One that waits on its way for another one waits in no stage.
+    assert max(shares) > 0.5
 
 
 def test_each_stage_gets_its_own_time(
