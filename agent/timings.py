@@ -14,20 +14,20 @@ from typing import Literal, Self
 __all__ = ["STAGES", "TIMINGS", "Stage", "Stages", "Stopwatch"]
 
 Stage = Literal["read_ms", "reduce_ms", "flags_ms", "classify_ms"]
-"""What a ``Stopwatch`` takes the time of; the wait is over when it starts."""
+"""What a ``Stopwatch`` takes the time of; all else is the wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stages:
     """Milliseconds of a frame's stages; NaN for one that did not happen.
 
-    Their sum is less than the latency: what lies between them is not theirs, such as
-    the wait for a frame before this one where several are on their way.
+    Their sum is the latency.
 
     Attributes
     ----------
     wait_ms : float
-        From the arrival of the document until the frame's turn came.
+        All that is in no other stage: from the arrival of the document until the
+        frame's turn came, and on its way for frames before it, for a batch, a helper.
     read_ms : float
         Reading and decoding its pixels, waiting for a file that is still written, and
         finding its dark.
@@ -71,10 +71,10 @@ class Stopwatch:
     >>> watch.stages.read_ms
     """
 
-    __slots__ = ("_began_ns", "_taken_ns", "_timed", "_waited_ms")
+    __slots__ = ("_arrived", "_began_ns", "_taken_ns", "_timed")
 
     def __init__(self, arrived: float) -> None:
-        self._waited_ms = (time.monotonic() - arrived) * 1e3
+        self._arrived = arrived
         self._taken_ns: dict[str, int] = {}
         self._timed: Stage | None = None
         self._began_ns = 0
@@ -102,4 +102,5 @@ class Stopwatch:
     def stages(self) -> Stages:
         """What was taken so far."""
         taken = {stage: ns * 1e-6 for stage, ns in self._taken_ns.items()}
-        return Stages(wait_ms=self._waited_ms, **taken)
+        past = (time.monotonic() - self._arrived) * 1e3
+        return Stages(wait_ms=max(past - sum(taken.values()), 0.0), **taken)

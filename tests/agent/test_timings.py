@@ -94,24 +94,17 @@ def test_every_event_says_how_long_its_stages_took(
             assert units == dict.fromkeys(TIMINGS, "ms")
     events = memory_sink.events()
     assert len(events) == 6
-    shares = []
     for event in events:
         assert happened(event) == set(STAGES)
         taken = [event[name] for name in STAGES]
         assert all(type(value) is float and value >= 0 for value in taken)
-        assert sum(taken) <= event["latency_ms"] + 0.1
-        shares.append(sum(taken) / event["latency_ms"])
-    # One that waits on its way for another one waits in no stage.
-    assert max(shares) > 0.5
+        assert 0.5 * event["latency_ms"] < sum(taken) <= event["latency_ms"] + 0.1
 
 
 def test_each_stage_gets_its_own_time(
     run_engine: RunEngine, detector: Any, poni: Path, memory_sink: MemorySink
 ) -> None:
-    """A classifier that takes 0.2 s: the next frames wait, and all else stays quick.
-
-    Two of them wait on their way, read and reduced, which no stage counts.
-    """
+    """A classifier that takes 0.2 s: the next frames wait, and all else stays quick."""
     agent = Agent(poni=poni, classifier=Waits(0.2), sinks=(memory_sink,))
     assert agent.wait_idle(120)
     run_engine.subscribe(agent)
@@ -120,8 +113,7 @@ def test_each_stage_gets_its_own_time(
     events = memory_sink.events()
     assert all(200 <= e["classify_ms"] < 1000 for e in events)
     assert all(e["read_ms"] + e["reduce_ms"] < 200 for e in events)
-    assert events[3]["wait_ms"] > 100 + events[0]["wait_ms"]
-    assert events[3]["latency_ms"] > 500 + events[0]["latency_ms"]
+    assert events[3]["wait_ms"] > 300 + events[0]["wait_ms"]
     # It failed in the end, and the time that it took is told all the same.
     assert all("ZeroDivisionError" in e["reason"] for e in events)
 
@@ -190,7 +182,7 @@ def test_a_frame_that_was_left_out_has_waited_only(
     assert len(shed) == 3
     for event in shed:
         assert happened(event) == {"wait_ms"}
-        assert 200 < event["wait_ms"] <= event["latency_ms"]
+        assert event["wait_ms"] == pytest.approx(event["latency_ms"], abs=50)
     again = [e for e in events if e["final"] and e["revision"] == 1]
     assert len(again) == 3
     for event in again:
