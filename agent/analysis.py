@@ -220,8 +220,7 @@ class Analysis:
 
     def warm_up(self) -> None:
         """Load compiled code ahead of the first frame, which would pay for it."""
-        for dtype in (np.uint16, np.uint32, np.int32):
-            warm_up_flags(dtype)
+        warm_up_flags()
         if self.classifier is not None and self._geometry is not None:
             q = np.linspace(1.0, 5.0, 500)
             line = 1.0 + 1e3 * np.exp(-(((q - 3.0) / 0.02) ** 2))

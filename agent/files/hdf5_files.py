@@ -107,7 +107,6 @@ class HDF5Files:
             return known
         if len(self._datasets) >= _DATASETS_KEPT:
             self._datasets.clear()
-            self._chunks.clear()
         found = self._follow(path, name)
         self._check_sources(found)
         found = with_room_for_chunks(found)
@@ -183,6 +182,8 @@ class HDF5Files:
 
     def _chunks_of(self, dataset: h5py.Dataset) -> tuple[ChunkBounds, Unpack | None]:
         if id(dataset) not in self._chunks:  # which keeps it, and with it its identity
+            if len(self._chunks) >= _DATASETS_KEPT:
+                self._chunks.clear()
             self._chunks[id(dataset)] = ChunkBounds(dataset), unpacker_of(dataset)
         return self._chunks[id(dataset)]
 

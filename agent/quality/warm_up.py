@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from pyFAI.detectors import Detector
@@ -18,20 +19,21 @@ from ringwatch.agent.reduction import Reduction
 __all__ = ["warm_up_flags"]
 
 _FRAMES = 6  # three make the reference, the others are compared with it
+_DTYPES = (np.uint16, np.uint32, np.int32)
 _EVERY = 29  # bins from ring to ring
 _SIDE = 256  # pixels: compiled code asks for types, not for sizes
 _PIXEL_M, _DISTANCE_M, _WAVELENGTH_M = 2e-4, 0.2, 2e-11
 
 
 @lru_cache
-def warm_up_flags(dtype: np.dtype[np.generic] | type) -> None:
-    """Judge a few drawn frames of a small detector, the last without its rings.
+def warm_up_flags() -> None:
+    """Judge drawn frames of a small detector, of each type that detectors give."""
+    for dtype in _DTYPES:
+        _warm_up(dtype)
 
-    Parameters
-    ----------
-    dtype : data type
-        Of the pixels that are to come.
-    """
+
+def _warm_up(dtype: type[np.integer[Any]]) -> None:
+    """Judge frames of one type, the last without its rings."""
     settings = QualitySettings()
     edge = np.zeros((_SIDE, _SIDE), bool)
     edge[:8] = True  # a mask, so that its edge is looked at

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -32,7 +33,7 @@ __all__ = [
     "ToSum",
     "Turn",
     "advance",
-    "answer_alone",
+    "answered",
     "judge_alone",
     "judge_together",
 ]
@@ -74,20 +75,25 @@ def judge_alone(judging: Judging, analysis: Analysis, watch: Stopwatch) -> Verdi
         except StopIteration as end:
             verdict: Verdict = end.value
             return verdict
-        answer = answer_alone(request, analysis, watch)
+        answer = _answer(request, analysis, watch)
 
 
 class Answer(NamedTuple):
-    """What a request is answered with; an error of ours is raised where it was made."""
+    """What a request is answered with.
+
+    An ``error`` of ours is raised where the request was made; with a ``failure`` the
+    frame goes no further.
+    """
 
     value: Any
     error: RingwatchError | None = None
+    failure: str = ""
 
 
 _NOTHING = Answer(None)
 
 
-def answer_alone(request: Request, analysis: Analysis, watch: Stopwatch) -> Answer:
+def _answer(request: Request, analysis: Analysis, watch: Stopwatch) -> Answer:
     """Answer a request of one frame; sums are left to its own reduction."""
     if isinstance(request, ToRead):
         with watch("read_ms"):
@@ -110,7 +116,7 @@ def _given(judging: Judging, answer: Answer) -> Request:
 
 @dataclass(slots=True, kw_only=True)
 class Judged:
-    """A frame of a batch on its way to its verdict.
+    """A frame on its way to its verdict.
 
     Attributes
     ----------
@@ -121,6 +127,8 @@ class Judged:
         What it asks for.
     answer : Answer
         What it is given next.
+    coming : Future of Answer or None
+        Its answer, where another thread gives it.
     verdict : Verdict or None
         None until it is through, and where it failed.
     failure : str
@@ -132,6 +140,7 @@ class Judged:
     watch: Stopwatch
     request: Request | None = None
     answer: Answer = _NOTHING
+    coming: Future[Answer] | None = None
     verdict: Verdict | None = None
     failure: str = ""
 
@@ -144,29 +153,24 @@ def judge_together(
     What several ask for is done for all of them at once. A frame that fails, fails
     alone; what fails for a batch is done for each of its frames.
     """
-    answers = (
-        (ToRead, partial(_each, analysis)),
+    answers: tuple[tuple[type, Callable[..., None]], ...] = (
+        (ToRead, _each),
         (ToSum, _sum),
-        (ToLabel, partial(_label, analysis)),
+        (ToLabel, _label),
+        (Turn, _each),
     )
-    _advance_all(frames, attempt_to)
-    for kind, answer in answers:
-        asking = [frame for frame in frames if isinstance(frame.request, kind)]
-        answer(asking, attempt_to)
-        _advance_all([frame for frame in asking if not frame.failure], attempt_to)
-    _advance_all([frame for frame in frames if frame.request is not None], attempt_to)
-
-
-def _advance_all(frames: Sequence[Judged], attempt_to: Attempts) -> None:
     for frame in frames:
         advance(frame, attempt_to)
+    for kind, answer in answers:
+        asking = [frame for frame in frames if isinstance(frame.request, kind)]
+        answer(asking, analysis, attempt_to)
+        for frame in asking:
+            advance(frame, attempt_to)
 
 
-def advance(frame: Judged, attempt_to: Attempts, failure: str = "") -> None:
-    """Let a frame go on to its next request, or to its verdict.
-
-    ``failure``: why it has no answer, and is not to go on.
-    """
+def advance(frame: Judged, attempt_to: Attempts) -> None:
+    """Give a frame its answer, and let it go on to its next request or its verdict."""
+    failure = frame.answer.failure
     if not failure:
         _, failure = attempt_to(partial(_step, frame), frame.ref)
     if failure:
@@ -182,19 +186,20 @@ def _step(frame: Judged) -> None:
         frame.request, frame.verdict = None, end.value
 
 
-def _each(analysis: Analysis, asking: Sequence[Judged], attempt_to: Attempts) -> None:
-    """Answer each of them alone."""
+def answered(frame: Judged, analysis: Analysis, attempt_to: Attempts) -> Answer:
+    """The answer to what a frame asks for, made for it alone."""
+    assert frame.request is not None
+    answer = partial(_answer, frame.request, analysis, frame.watch)
+    found, failure = attempt_to(answer, frame.ref)
+    return found or Answer(None, failure=failure)
+
+
+def _each(asking: Sequence[Judged], analysis: Analysis, attempt_to: Attempts) -> None:
     for frame in asking:
-        assert frame.request is not None
-        answer = partial(answer_alone, frame.request, analysis, frame.watch)
-        found, failure = attempt_to(answer, frame.ref)
-        if found is None:
-            advance(frame, attempt_to, failure)
-        else:
-            frame.answer = found
+        frame.answer = answered(frame, analysis, attempt_to)
 
 
-def _sum(asking: Sequence[Judged], attempt_to: Attempts) -> None:
+def _sum(asking: Sequence[Judged], _: Analysis, attempt_to: Attempts) -> None:
     """Sum what one device can sum at once: frames of one type and geometry.
 
     Where it fails, no sums are given: each frame's own reduction makes them.
@@ -216,14 +221,14 @@ def _sum(asking: Sequence[Judged], attempt_to: Attempts) -> None:
         )
 
 
-def _label(analysis: Analysis, asking: Sequence[Judged], attempt_to: Attempts) -> None:
+def _label(asking: Sequence[Judged], analysis: Analysis, attempt_to: Attempts) -> None:
     """Classify all patterns at once, or each of them."""
     patterns = [f.request.pattern for f in asking if isinstance(f.request, ToLabel)]
     if len(patterns) > 1 and analysis.labels.many:
         label_all = partial(analysis.labels.of_all, patterns)
         if _together(asking, "classify_ms", attempt_to, label_all):
             return
-    _each(analysis, asking, attempt_to)
+    _each(asking, analysis, attempt_to)
 
 
 def _together(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from dataclasses import dataclass, replace
 
 from ringwatch.agent.analysis import Analysis
@@ -61,6 +62,18 @@ class Line(ABC):
         self._analysis = analysis
         self._publication = publication
         self._attempt_to = attempt_to
+        self._frames: deque[tuple[Waiting, Judged | None]] = deque()
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest frame without its verdict arrived; None where there is none.
+
+        On the clock of ``time.monotonic``. Any thread may ask.
+        """
+        try:
+            return self._frames[0][0].arrived
+        except IndexError:
+            return None
 
     @abstractmethod
     def add(self, frame: Waiting) -> None:
@@ -74,14 +87,6 @@ class Line(ABC):
     def flush_if_due(self, *, idle: bool) -> None:
         """Judge what has waited long enough; ``idle``: no document waits."""
 
-    @property
-    @abstractmethod
-    def oldest(self) -> float | None:
-        """When the oldest frame without its verdict arrived; None where there is none.
-
-        On the clock of ``time.monotonic``. Any thread may ask.
-        """
-
     @abstractmethod
     def flush(self) -> None:
         """Judge and publish all that waits."""
@@ -89,20 +94,29 @@ class Line(ABC):
     def close(self) -> None:  # noqa: B027 - not every line holds something
         """Release resources; after the last ``flush``."""
 
-    def _judged(self, frame: Waiting) -> Judged | None:
-        """A frame at the beginning of its way; None where it is left out."""
-        if frame.late is Late.FRAME:
-            return None
-        return Judged(
-            ref=frame.ref,
-            watch=frame.watch,
-            judging=frame.run.analysis.judging(
+    def _append(self, frame: Waiting) -> Judged | None:
+        """Put a frame at the beginning of its way; None where it is left out."""
+        judged = None
+        if frame.late is not Late.FRAME:
+            judging = frame.run.analysis.judging(
                 frame.ref,
                 frame.arrived,
                 frame.watch,
                 without_label=frame.why if frame.late is Late.LABEL else "",
-            ),
-        )
+            )
+            judged = Judged(ref=frame.ref, watch=frame.watch, judging=judging)
+        self._frames.append((frame, judged))
+        return judged
+
+    def _publish_first(self) -> None:
+        """Publish the verdict of the first frame, which is at the end of its way.
+
+        Only then it is off the line: who waits for verdicts asks for the ``oldest``.
+        """
+        try:
+            self._publish(*self._frames[0])
+        finally:
+            self._frames.popleft()
 
     def _publish(self, frame: Waiting, judged: Judged | None) -> None:
         counters, ledger = self._publication.counters, frame.run.ledger

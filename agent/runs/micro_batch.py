@@ -22,46 +22,33 @@ class MicroBatch(Line):
         super().__init__(analysis, publication, attempt_to)
         self._size = analysis.settings.batch
         self._wait_s = analysis.settings.batch_wait_ms * 1e-3
-        self._waiting: list[Waiting] = []
         self._due = 0.0
 
     def add(self, frame: Waiting) -> None:
         """Take a frame."""
-        if not self._waiting:
+        if not self._frames:
             self._due = time.monotonic() + self._wait_s
-        self._waiting.append(frame)
-        if len(self._waiting) >= self._size:
+        self._append(frame)
+        if len(self._frames) >= self._size:
             self.flush()
 
     def patience(self, otherwise: float) -> float:
         """How long the next document may be waited for, seconds."""
-        if not self._waiting:
+        if not self._frames:
             return otherwise
         return min(max(self._due - time.monotonic(), 0.0), otherwise)
 
     def flush_if_due(self, *, idle: bool) -> None:
         """Judge what has waited long enough."""
-        if self._waiting and time.monotonic() >= self._due:
+        if self._frames and time.monotonic() >= self._due:
             self.flush()
-
-    @property
-    def oldest(self) -> float | None:
-        """When the oldest frame without its verdict arrived; None where there is none.
-
-        On the clock of ``time.monotonic``. Any thread may ask.
-        """
-        try:
-            return self._waiting[0].arrived
-        except IndexError:
-            return None
 
     def flush(self) -> None:
         """Judge and publish all that waits."""
         try:
-            judged = [self._judged(frame) for frame in self._waiting]
-            every = [each for each in judged if each is not None]
+            every = [judged for _, judged in self._frames if judged is not None]
             judge_together(every, self._analysis, self._attempt_to)
-            for frame, each in zip(self._waiting, judged, strict=True):
-                self._publish(frame, each)
+            while self._frames:
+                self._publish_first()
         finally:
-            self._waiting = []
+            self._frames.clear()

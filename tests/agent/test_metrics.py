@@ -151,7 +151,6 @@ def test_many_frames_of_one_document_wait_as_long_as_it(
     run_engine.subscribe(lambda name, doc: documents.append((name, doc)))
     run_engine(step_scan(detector, 9))
     first = next(doc for name, doc in documents if name == "stream_datum")
-    last = documents[-1]
     whole = first | {"indices": {"start": 0, "stop": 9}}
     whole |= {"seq_nums": {"start": 1, "stop": 10}}
     kept = [d for d in documents[:-1] if d[0] not in ("stream_datum", "event")]
@@ -166,7 +165,7 @@ def test_many_frames_of_one_document_wait_as_long_as_it(
     assert found["queue_documents",] == 0
     assert found["queue_age_seconds",] >= 0.3
     hangs.released.set()
-    agent(*last)
+    agent(*documents[-1])
     assert agent.close()
     assert agent.counters.announced == 9
 
