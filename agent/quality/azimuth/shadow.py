@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +127,7 @@ def shaded_sectors(
     return shaded
 
 
+@lru_cache(maxsize=1)  # two checks ask the same of a frame
 def light_start(profiles: Profiles) -> tuple[int, int, int]:
     """First bin that has pixels, is beyond the beamstop, and beyond its penumbra."""
     found = first_even_bin(profiles.sector, profiles.norm, profiles.mean, _DARK)
@@ -141,10 +143,11 @@ def cells_before(
     return reference.sector, reference.norm
 
 
+@lru_cache(maxsize=1)
 def ring_bins(
     profiles: Profiles, rings: Rings, reference: Reference | None
 ) -> NDArray[np.bool_]:
-    """Bins within a ring, of the frame or of the reference."""
+    """Bins within a ring, of the frame or of the reference; not to be changed."""
     bins, fwhm = _NO_BINS, _NO_FLOATS
     if reference is not None:
         bins, fwhm = reference.rings.bins, reference.rings.fwhm

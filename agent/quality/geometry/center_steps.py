@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ringwatch.agent.quality.geometry.displacement import (
     Harmonics,
     Pair,
@@ -148,8 +146,7 @@ def take_step(
         named = named_fit(found, rings.width, profiles.distance, even=even)
         fit = replace(
             named,
-            dx=dx + found.center.x,
-            dy=dy + found.center.y,
+            center=replace(named.center, x=dx + found.center.x, y=dy + found.center.y),
             tilt=_moved_to(named.tilt, both, profiles.distance),
         )
         apart = found.center.length
@@ -191,12 +188,7 @@ def _moved_to(
 ) -> Pair | None:
     if pair is None:
         return None
-    return Pair(
-        x=tilt[0] * distance,
-        y=tilt[1] * distance,
-        covariance=pair.covariance,
-        freedom=pair.freedom,
-    )
+    return replace(pair, x=tilt[0] * distance, y=tilt[1] * distance)
 
 
 def named_fit(
@@ -210,16 +202,12 @@ def named_fit(
     tilt, center = fit.tilt, fit.center
     if tilt is not None and even and math.isfinite(distance):
         sure = max(fit.strain.length - 2 * fit.strain.sigma, 0.0)
-        leak = (_LEAK * sure * fit.scale) ** 2 * np.eye(2)
-        tilt = replace(tilt, covariance=tilt.covariance + leak)
+        tilt = tilt.less_sure(1.0, more=(_LEAK * sure * fit.scale) ** 2)
         tilt = tilt.times(distance / fit.scale**2)
     else:
         tilt = None
     return CenterFit(
-        dx=center.x,
-        dy=center.y,
-        covariance=center.covariance if even else _FOLLOWED * center.covariance,
-        freedom=center.freedom,
+        center=center if even else center.less_sure(_FOLLOWED),
         fwhm=fwhm,
         even=even,
         tilt=tilt,

@@ -29,7 +29,17 @@ from ringwatch.agent.quality.geometry.move_kernels import measure_windows
 from ringwatch.agent.quality.geometry.rings import Profiles, Rings
 from ringwatch.agent.quality.settings import QualitySettings
 
-__all__ = ["Harmonics", "Moves", "Pair", "fit_harmonics", "measure_moves"]
+__all__ = [
+    "Covariance",
+    "Harmonics",
+    "Moves",
+    "Pair",
+    "fit_harmonics",
+    "measure_moves",
+]
+
+Covariance = tuple[tuple[float, float], tuple[float, float]]
+"""Of two components: ((xx, xy), (xy, yy))."""
 
 _TAIL = 1.3
 """By so much more must the pairs be significant: their errors are estimates themselves,
@@ -82,15 +92,15 @@ class Pair:
     Attributes
     ----------
     x, y : float
-    covariance : (2, 2) float64
-        Unit squared.
+    covariance : ((xx, xy), (xy, yy)) of float
+        Unit squared. No array: a frame has a dozen pairs, and few numbers are quicker.
     freedom : float
         Degrees of freedom of the covariance.
     """
 
     x: float
     y: float
-    covariance: NDArray[np.float64]
+    covariance: Covariance
     freedom: float
 
     @property
@@ -101,25 +111,27 @@ class Pair:
     @property
     def z(self) -> float:
         """Mahalanobis length."""
-        (a, b), (_, d) = self.covariance.tolist()
+        (a, b), (_, d) = self.covariance
         square = d * self.x**2 - 2 * b * self.x * self.y + a * self.y**2
         return math.sqrt(max(square / (a * d - b * b), 0.0))
 
     @property
     def sigma(self) -> float:
         """Standard deviation along the direction of the pair itself."""
-        (a, b), (_, d) = self.covariance.tolist()
-        if self.length == 0.0:
+        (a, b), (_, d) = self.covariance
+        length = self.length
+        if length == 0.0:
             return math.sqrt((a + d) / 2)
-        x, y = self.x / self.length, self.y / self.length
+        x, y = self.x / length, self.y / length
         return math.sqrt(max(a * x * x + 2 * b * x * y + d * y * y, 0.0))
 
     def minus(self, other: Pair) -> Pair:
         """Difference to an independent measurement."""
+        ((a, b), (c, d)), ((e, f), (g, h)) = self.covariance, other.covariance
         return Pair(
             x=self.x - other.x,
             y=self.y - other.y,
-            covariance=self.covariance + other.covariance,
+            covariance=((a + e, b + f), (c + g, d + h)),
             freedom=self.freedom,
         )
 
@@ -128,7 +140,17 @@ class Pair:
         return Pair(
             x=self.x * factor,
             y=self.y * factor,
-            covariance=self.covariance * factor**2,
+            covariance=self.less_sure(factor**2).covariance,
+            freedom=self.freedom,
+        )
+
+    def less_sure(self, times: float, more: float = 0.0) -> Pair:
+        """The same with so many times the covariance, and more variance of both."""
+        (a, b), (c, d) = self.covariance
+        return Pair(
+            x=self.x,
+            y=self.y,
+            covariance=((a * times + more, b * times), (c * times, d * times + more)),
             freedom=self.freedom,
         )
 
@@ -216,12 +238,15 @@ def fit_harmonics(moves: Moves) -> Harmonics | None:
             freedom,
         )
         if fitted and not (terms == 6 and inflation > _SEPARABLE):
-            found, free = beta.tolist(), freedom.tolist()
+            found, free, error = beta.tolist(), freedom.tolist(), covariance.tolist()
             center, strain, *tilt = (
                 Pair(
                     x=found[k],
                     y=found[k + 1],
-                    covariance=covariance[k : k + 2, k : k + 2],
+                    covariance=(
+                        (error[k][k], error[k][k + 1]),
+                        (error[k + 1][k], error[k + 1][k + 1]),
+                    ),
                     freedom=free[k // 2],
                 )
                 for k in range(0, terms, 2)

@@ -6,9 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ringwatch.agent.quality.geometry.displacement import Pair
 from ringwatch.agent.quality.geometry.search import Coincidence
 
@@ -21,12 +18,8 @@ class CenterFit:
 
     Attributes
     ----------
-    dx, dy : float
+    center : Pair
         Centre along columns and rows, pixels.
-    covariance : (2, 2) float64
-        Of the centre, pixels squared.
-    freedom : float
-        Degrees of freedom of the covariance.
     fwhm : float
         Width of the rings about their own centre, pixels.
     even : bool
@@ -43,10 +36,7 @@ class CenterFit:
         Sample to detector along the beam, pixels.
     """
 
-    dx: float
-    dy: float
-    covariance: NDArray[np.float64]
-    freedom: float
+    center: Pair
     fwhm: float
     even: bool = True
     tilt: Pair | None = None
@@ -55,11 +45,14 @@ class CenterFit:
     distance: float = math.nan
 
     @property
-    def center(self) -> Pair:
-        """The centre with its errors, pixels."""
-        return Pair(
-            x=self.dx, y=self.dy, covariance=self.covariance, freedom=self.freedom
-        )
+    def dx(self) -> float:
+        """Centre along columns, pixels."""
+        return self.center.x
+
+    @property
+    def dy(self) -> float:
+        """Centre along rows, pixels."""
+        return self.center.y
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +86,7 @@ def mean_center(fits: Sequence[CenterFit]) -> CenterFit | None:
     if center is None:
         return None
     return CenterFit(
-        dx=center.x,
-        dy=center.y,
-        covariance=center.covariance,
-        freedom=center.freedom,
+        center=center,
         fwhm=sum(f.fwhm for f in fits) / n,
         even=all(f.even for f in fits),
         tilt=_mean_pair([f.tilt for f in fits]),
@@ -111,9 +101,11 @@ def _mean_pair(pairs: Sequence[Pair | None]) -> Pair | None:
     n = len(told)
     if n < len(pairs):
         return None
+    every = [[*p.covariance[0], *p.covariance[1]] for p in told]
+    a, b, c, d = (sum(column) / n**2 for column in zip(*every, strict=True))
     return Pair(
         x=sum(p.x for p in told) / n,
         y=sum(p.y for p in told) / n,
-        covariance=np.asarray(sum(p.covariance for p in told) / n**2),
+        covariance=((a, b), (c, d)),
         freedom=min(p.freedom for p in told),
     )

@@ -81,7 +81,8 @@ def mirror_of(
 def _is_there(fit: CenterFit, dx: float, dy: float, jump: float) -> bool:
     """Whether a centre is at (dx, dy), and not as well at none."""
     apart = math.hypot(fit.dx - dx, fit.dy - dy)
-    sigma = math.sqrt(float(np.trace(fit.covariance)) / 2)
+    (a, _), (_, d) = fit.center.covariance
+    sigma = math.sqrt((a + d) / 2)
     return apart < min(max(_SIGMAS * sigma, _EXACT), jump / 3)
 
 

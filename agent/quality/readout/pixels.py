@@ -185,8 +185,11 @@ def _counts_needed(
     Half of the pixels of all stretches that hold ``_EXPECTED`` counts must be more than
     what may be missing.
     """
+    bins, most = cake.pixels.shape
+    if totals.counts >= _EXPECTED * most * bins / _STRETCH:
+        return 0.0
     sectors = int(cake.pixels.any(axis=0).sum())
-    ample = _EXPECTED * sectors * cake.pixels.shape[0] / _STRETCH
+    ample = _EXPECTED * sectors * bins / _STRETCH
     if totals.counts >= ample:
         return 0.0
     if reference is None:

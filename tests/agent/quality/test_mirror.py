@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
+from ringwatch.agent.quality.geometry.displacement import Pair
 from ringwatch.agent.quality.geometry.ring_center import CenterFit
 from ringwatch.agent.quality.readout.mirror import mirror_of
 
@@ -12,9 +12,9 @@ SHAPE, BEAM = (512, 512), (250.0, 255.05)  # left to right: 0.9 px
 
 
 def at(dx: float, dy: float = 0.0, sigma: float = 0.004) -> CenterFit:
-    return CenterFit(
-        dx=dx, dy=dy, covariance=np.eye(2) * sigma**2, freedom=30.0, fwhm=3.0
-    )
+    covariance = (sigma**2, 0.0), (0.0, sigma**2)
+    center = Pair(x=dx, y=dy, covariance=covariance, freedom=30.0)
+    return CenterFit(center=center, fwhm=3.0)
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,13 @@ from ringwatch.agent.quality.azimuth.ring_intensity import (
     judge_texture,
     measure_ring_light,
 )
+from ringwatch.agent.quality.geometry.displacement import Pair
 from ringwatch.agent.quality.geometry.ring_center import CenterFit
 from ringwatch.agent.quality.look import look_at
 from ringwatch.agent.quality.settings import QualitySettings
 
 SETTINGS = QualitySettings()
+UNIT = ((1.0, 0.0), (0.0, 1.0))
 
 
 @pytest.fixture
@@ -67,7 +69,9 @@ def test_odd_variation_is_no_texture(texture, rings, rng):
 
 
 def test_off_centre_rings_cannot_tell(texture, rings, rng):
-    center = CenterFit(dx=3.0, dy=0.0, covariance=np.eye(2), freedom=9.0, fwhm=3.0)
+    center = CenterFit(
+        center=Pair(x=3.0, y=0.0, covariance=UNIT, freedom=9.0), fwhm=3.0
+    )
     finding = texture(rng.poisson(rings.mean(dx=3.0)), center=center)
     assert finding.state is FlagState.NOT_EVALUATED
     assert "3.0 px" in finding.sentence
