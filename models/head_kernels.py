@@ -8,8 +8,8 @@ made in the order of the rows, so that leaving out zeros changes no bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -21,20 +21,7 @@ __all__ = ["Head"]
 
 Float = NDArray[np.float32]
 
-_EPSILON = np.float32(1e-5)  # torch's LayerNorm
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Dense:
-    """Weights (n_in, n_out), each input's beside each other, and offsets (n_out,)."""
-
-    weight: Float
-    bias: Float
-
-    def __call__(self, x: Float) -> Float:
-        out = np.empty(self.bias.size, np.float32)
-        _multiply(x, self.weight, self.bias, out)
-        return out
+_EPSILON = 1e-5  # torch's LayerNorm
 
 
 class Head:
@@ -66,31 +53,69 @@ class Head:
                 )
             return np.ascontiguousarray(found)
 
-        def dense(layer: str, n_in: int, n_out: int) -> _Dense:
-            rows = np.ascontiguousarray(weight(f"{layer}.weight", n_out, n_in).T)
-            return _Dense(rows, weight(f"{layer}.bias", n_out))
+        def rows(layer: str, n_in: int, n_out: int) -> Float:
+            """Weights (n_in, n_out): those of an input stand side by side."""
+            return np.ascontiguousarray(weight(f"{layer}.weight", n_out, n_in).T)
 
-        width = config.hidden
-        self._hidden = dense("hidden", config.flat_size, width)
-        self._blocks = [
-            (
-                weight(f"head.{j}.norm.weight", width),
-                weight(f"head.{j}.norm.bias", width),
-                dense(f"head.{j}.linear1", width, width),
-                dense(f"head.{j}.linear2", width, width),
-            )
-            for j in range(config.head_blocks)
+        width, blocks = config.hidden, range(config.head_blocks)
+        linear = [f"head.{j}.linear{k}" for j in blocks for k in (1, 2)]
+        offsets = [weight(f"{layer}.bias", width) for layer in linear]
+        square = [rows(layer, width, width) for layer in linear]
+        scales = [
+            weight(f"head.{j}.norm.{what}", width)
+            for j in blocks
+            for what in ("weight", "bias")
         ]
-        self._logits = dense("logits", width, N_SPACE_GROUPS)
+        self._layers = (
+            rows("hidden", config.flat_size, width),
+            weight("hidden.bias", width),
+            np.array(scales, np.float32).reshape(len(blocks), 2, width),
+            np.array(square, np.float32).reshape(len(blocks), 2, width, width),
+            np.array(offsets, np.float32).reshape(len(blocks), 2, width),
+            rows("logits", width, N_SPACE_GROUPS),
+            weight("logits.bias", N_SPACE_GROUPS),
+        )
 
     def __call__(self, flat: Float) -> tuple[Float, Float]:
         """Logits (230,) and hidden layer (h,) of one flattened map (n,)."""
-        x = self._hidden(flat)
-        for factor, offset, first, second in self._blocks:
-            y = first(_normalize(x, factor, offset))
-            x = x + second(np.maximum(y, 0))
-        hidden: Float = np.maximum(x, 0)
-        return self._logits(hidden), hidden
+        *_, last = self._layers
+        logits, hidden = np.empty_like(last), np.empty_like(self._layers[1])
+        _run(flat, *self._layers, logits, hidden)
+        return logits, hidden
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _run(
+    flat: Float,
+    first: Float,
+    first_offset: Float,
+    scales: Float,
+    square: Float,
+    offsets: Float,
+    last: Float,
+    last_offset: Float,
+    logits: Float,
+    hidden: Float,
+) -> None:
+    """Fill ``logits`` (230,) and ``hidden`` (h,); as one, so as to wait for nobody.
+
+    Other threads want Python's lock as well: between a dozen steps that let go of it a
+    labeller would wait a dozen times.
+    """
+    # Three arrays: of rows of one the compiler could not see that they lie apart.
+    normal = np.empty(hidden.size, np.float32)
+    inner = np.empty(hidden.size, np.float32)
+    more = np.empty(hidden.size, np.float32)
+    _multiply(flat, first, first_offset, hidden)
+    for j in range(scales.shape[0]):
+        _normalize(hidden, scales[j, 0], scales[j, 1], normal)
+        _multiply(normal, square[j, 0], offsets[j, 0], inner)
+        _rectify(inner)
+        _multiply(inner, square[j, 1], offsets[j, 1], more)
+        for i in range(hidden.size):
+            hidden[i] += more[i]
+    _rectify(hidden)
+    _multiply(hidden, last, last_offset, logits)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -99,16 +124,28 @@ def _multiply(x: Float, weight: Float, bias: Float, out: Float) -> None:
     for j in range(out.size):
         out[j] = bias[j]
     for i in range(x.size):
-        value = x[i]
+        value, row = x[i], weight[i]
         if value == np.float32(0.0):
             continue
-        for j in range(out.size):
-            out[j] += value * weight[i, j]
+        for j in range(row.size):
+            out[j] += value * row[j]
 
 
-def _normalize(x: Float, factor: Float, offset: Float) -> Float:
+@numba.njit(nogil=True, cache=True)
+def _rectify(x: Float) -> None:
+    for i in range(x.size):
+        x[i] = max(x[i], np.float32(0.0))
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _normalize(x: Float, factor: Float, offset: Float, out: Float) -> None:
     """Layer normalization (Ba, Kiros and Hinton, arXiv:1607.06450, equation 3)."""
-    centred = x - x.mean(dtype=np.float32)
-    spread = np.sqrt(np.mean(centred * centred, dtype=np.float32) + _EPSILON)
-    normal: Float = (centred / spread * factor + offset).astype(np.float32, copy=False)
-    return normal
+    total = square = 0.0
+    for i in range(x.size):
+        total += x[i]
+    mean = total / x.size
+    for i in range(x.size):
+        square += (x[i] - mean) ** 2
+    spread = math.sqrt(square / x.size + _EPSILON)
+    for i in range(x.size):
+        out[i] = (x[i] - mean) / spread * factor[i] + offset[i]
