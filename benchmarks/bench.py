@@ -52,12 +52,12 @@ SHORT: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         "reduction": ("--mpx", "1", "4", "--repeats", "7"),
         "network": ("--batch", "1", "16"),
-        "end_to_end": ("--mpx", "1", "4", "--frames", "40"),
+        "end_to_end": ("--mpx", "1", "4", "--frames", "100"),
         "latency": ("--frames", "200"),
         "run_engine": ("--points", "20"),
         "replay": ("--frames", "200", "--obvious", "20"),
         "generator": ("--crystals", "100"),
-        "scaling": ("--mpx", "1", "4", "--frames", "400", "--edge", "256"),
+        "scaling": ("--mpx", "1", "4", "16", "--frames", "400", "--edge", "256"),
         "flags": (),
     }
 )

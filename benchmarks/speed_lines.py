@@ -267,6 +267,8 @@ def _flags(rows: list[Row]) -> list[SpeedLine]:
             peer=row["reduction_ms"],
             peer_name="the reduction they live on",
             ratio=1 / row["flags_over_reduction"],
+            asked="" if row["moved_px"] else "ratio >= 2",
+            met=None if row["moved_px"] else row["flags_over_reduction"] <= 0.5,
         )
         for row in rows
     ]

@@ -135,6 +135,8 @@ def publish(
 ) -> list[Path]:
     """Write ``docs/speed.md``, ``docs/speed.json`` and the table of ``README.md``.
 
+    The README gets the lines that are held against something, the page gets all.
+
     All three are made ready beside their places first and then renamed: whoever stops
     this finds each either as it was or whole.
 
@@ -156,7 +158,7 @@ def publish(
     readme, docs = root / "README.md", root / "docs"
     told = {**measured, "lines": [asdict(line) for line in lines], "rows": dict(rows)}
     texts = {
-        readme: between_marks(readme.read_text(encoding="utf-8"), table(lines)),
+        readme: between_marks(readme.read_text(encoding="utf-8"), _first_lines(lines)),
         docs / "speed.md": page(lines, measured),
         docs / "speed.json": json.dumps(told, indent=1, allow_nan=False) + "\n",
     }
@@ -171,6 +173,14 @@ def publish(
         for made, _ in ready:
             made.unlink(missing_ok=True)
     return list(texts)
+
+
+def _first_lines(lines: list[SpeedLine]) -> str:
+    """Those that are held against something, and where the others are."""
+    asked = [line for line in lines if line.asked]
+    if len(asked) == len(lines):
+        return table(lines)
+    return f"{table(asked)}\nAll {len(lines)} lines: [docs/speed.md](docs/speed.md).\n"
 
 
 def _beside(path: Path, text: str) -> Path:

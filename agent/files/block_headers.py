@@ -12,12 +12,12 @@ _HEADER = 12  # size of the whole, 8 bytes, and of a block, 4
 _FAULTS = ("", "a block reaches beyond its end", "something follows its last block")
 
 
-def count_blocks(chunk: bytes, size: int, block: int, item: int) -> str:
+def count_blocks(chunk: bytes | memoryview, size: int, block: int, item: int) -> str:
     """What is wrong with the blocks of a chunk, '' for nothing.
 
     Parameters
     ----------
-    chunk : bytes
+    chunk : bytes-like
         As LZ4's filter writes it (``item`` 0), or bitshuffle's.
     size : int
         Bytes unpacked.

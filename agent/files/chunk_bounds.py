@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -38,6 +39,9 @@ Filter = tuple[int, Values]
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
 BLOSC, LZ4, BITSHUFFLE, ZSTD = 32001, 32004, 32008, 32015
 """Numbers of HDF5's own filters and of registered ones."""
+
+_NO_PACKERS = SHUFFLE, FLETCHER32
+"""A chunk has the same size behind them, or four bytes more."""
 
 _SLACK = 1 << 16
 _PIECE = 1 << 20
@@ -73,6 +77,21 @@ def stored_chunks(dataset: h5py.Dataset) -> list[Place]:
     return places
 
 
+class _Room(threading.local):
+    """Where a thread has packed chunks put; kept, for large memory is slow to get."""
+
+    _bytes = bytearray()
+
+    def of(self, size: int) -> memoryview:
+        """So many bytes, written over by whoever asks next."""
+        if len(self._bytes) < size:
+            self._bytes = bytearray(size)
+        return memoryview(self._bytes)[:size]
+
+
+_ROOM = _Room()
+
+
 class ChunkBounds:
     """Looks at the chunks of one dataset before they are unpacked.
 
@@ -89,6 +108,7 @@ class ChunkBounds:
         self._item = dataset.dtype.itemsize
         self._size = math.prod(dataset.chunks or (0,)) * self._item
         self._filters = filters_of(dataset)
+        self._packs = any(code not in _NO_PACKERS for code, _ in self._filters)
         self._sound: set[Place] = set()
 
     def check(self, place: Place, most_bytes: int) -> None:
@@ -99,8 +119,10 @@ class ChunkBounds:
                 self._sound.clear()
             self._sound.add(place)
 
-    def take(self, place: Place, most_bytes: int) -> bytes | None:
+    def take(self, place: Place, most_bytes: int) -> memoryview | None:
         """Look at one chunk; its bytes where all filters were used and one looked at.
+
+        They are there until the thread takes another one, of any dataset.
 
         Parameters
         ----------
@@ -122,28 +144,44 @@ class ChunkBounds:
                 f"{self._path}: a chunk of {size} bytes is more than the {most_bytes} "
                 "allowed: raise max_frame_bytes"
             )
-        if not self._filters:
+        stored = self._read(place) if self._packs else None
+        if stored is None:
             return None
-        stored = self.dataset.id.get_chunk_info_by_coord(place)
-        if stored.byte_offset is None:
-            return None
-        if stored.size > size + size // 8 + _SLACK:
-            raise ForbiddenFrameError(
-                f"{self._path}: a chunk of {size} bytes is stored in {stored.size}: "
-                "that is none"
-            )
-        unused = stored.filter_mask
+        packed, unused = stored
         used = [f for n, f in enumerate(self._filters) if not unused >> n & 1]
         packer = self._packer_of(used)
         if packer is None:
             return None
-        _, packed = self.dataset.id.read_direct_chunk(place)
         self._compare(packed, packer, used)
         return packed if len(used) == len(self._filters) else None
 
+    def _read(self, place: Place) -> tuple[memoryview, int] | None:
+        """Read a chunk as it is stored, and which filters were left out of it.
+
+        None where it is not there. It is read into a room of the size that it may have:
+        to be told its size before, HDF5 goes through all chunks that were written
+        before it, two milliseconds for 20,000.
+        """
+        most = self._size + self._size // 8 + _SLACK
+        try:
+            unused, packed = self.dataset.id.read_direct_chunk(
+                place, out=_ROOM.of(most)
+            )
+        except (ValueError, OSError):
+            stored = self.dataset.id.get_chunk_info_by_coord(place)
+            if stored.byte_offset is None:
+                return None
+            if stored.size > most:
+                raise ForbiddenFrameError(
+                    f"{self._path}: a chunk of {self._size} bytes is stored in "
+                    f"{stored.size}: that is none"
+                ) from None
+            raise
+        return packed.toreadonly(), unused
+
     def _packer_of(self, used: list[Filter]) -> Filter | None:
         """The one filter that decides how large a chunk gets."""
-        packers = [f for f in used if f[0] not in (SHUFFLE, FLETCHER32)]
+        packers = [f for f in used if f[0] not in _NO_PACKERS]
         if len(packers) > 1 or any(code not in _CHECKS for code, _ in packers):
             named = ", ".join(str(code) for code, _ in packers)
             raise ForbiddenFrameError(
@@ -153,7 +191,7 @@ class ChunkBounds:
             )
         return packers[0] if packers else None
 
-    def _compare(self, packed: bytes, packer: Filter, used: list[Filter]) -> None:
+    def _compare(self, packed: memoryview, packer: Filter, used: list[Filter]) -> None:
         """Compare what a chunk says of itself with its size."""
         code, values = packer
         # A checksum of four bytes may have been added before it was packed, or after.
@@ -178,7 +216,7 @@ def filters_of(dataset: h5py.Dataset) -> list[Filter]:
 # What is wrong with a chunk, '' for nothing, by the filter that packed it.
 
 
-def _deflate(chunk: bytes, size: int, _: Values, _item: int) -> str:
+def _deflate(chunk: memoryview, size: int, _: Values, _item: int) -> str:
     unpacker, made = zlib.decompressobj(), 0
     try:
         piece = unpacker.decompress(chunk, _PIECE)
@@ -192,7 +230,7 @@ def _deflate(chunk: bytes, size: int, _: Values, _item: int) -> str:
     return "" if made == size else f"{made} bytes come"
 
 
-def _bitshuffle(chunk: bytes, size: int, values: Values, item: int) -> str:
+def _bitshuffle(chunk: memoryview, size: int, values: Values, item: int) -> str:
     """Version, size of an element, of a block, way of packing (bshuf_h5filter.c)."""
     if len(values) < 3 or values[2] != item:
         return f"its elements should have {item} bytes"
@@ -201,11 +239,11 @@ def _bitshuffle(chunk: bytes, size: int, values: Values, item: int) -> str:
     return _blocks(chunk, size, item)
 
 
-def _lz4(chunk: bytes, size: int, _: Values, _item: int) -> str:
+def _lz4(chunk: memoryview, size: int, _: Values, _item: int) -> str:
     return _blocks(chunk, size, 0)
 
 
-def _blocks(chunk: bytes, size: int, item: int) -> str:
+def _blocks(chunk: memoryview, size: int, item: int) -> str:
     told, block = int.from_bytes(chunk[:8], "big"), int.from_bytes(chunk[8:12], "big")
     if len(chunk) < 12 or told != size:
         return f"it tells of {told}"
@@ -214,7 +252,7 @@ def _blocks(chunk: bytes, size: int, item: int) -> str:
     return count_blocks(chunk, size, block, item)
 
 
-def _zstd(chunk: bytes, size: int, _: Values, _item: int) -> str:
+def _zstd(chunk: memoryview, size: int, _: Values, _item: int) -> str:
     """One frame, with its size (RFC 8878, section 3.1.1.1)."""
     if chunk[:4] != _ZSTD_MAGIC or len(chunk) < 14:
         return "no Zstandard frame"
@@ -227,7 +265,7 @@ def _zstd(chunk: bytes, size: int, _: Values, _item: int) -> str:
     return "" if width and told == size else f"it tells of {told}"
 
 
-def _blosc(chunk: bytes, size: int, _: Values, _item: int) -> str:
+def _blosc(chunk: memoryview, size: int, _: Values, _item: int) -> str:
     """Header of 16 bytes: sizes unpacked, of a block and packed (c-blosc's README)."""
     told, block, packed = (
         int.from_bytes(chunk[n : n + 4], "little") for n in (4, 8, 12)
@@ -237,7 +275,7 @@ def _blosc(chunk: bytes, size: int, _: Values, _item: int) -> str:
     return "" if packed <= len(chunk) else "it is cut off"
 
 
-_CHECKS: dict[int, Callable[[bytes, int, Values, int], str]] = {
+_CHECKS: dict[int, Callable[[memoryview, int, Values, int], str]] = {
     DEFLATE: _deflate,
     BLOSC: _blosc,
     LZ4: _lz4,

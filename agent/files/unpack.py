@@ -22,7 +22,7 @@ from ringwatch.agent.files.chunk_bounds import BITSHUFFLE, filters_of
 
 __all__ = ["Unpack", "unpacker_of"]
 
-Unpack = Callable[[bytes], NDArray[np.generic]]
+Unpack = Callable[[bytes | memoryview], NDArray[np.generic]]
 """From the bytes of a chunk to the frame (y, x) that it holds."""
 
 _LZ4 = 2  # way of packing, fifth parameter of the filter (bshuf_h5filter.c)
@@ -71,7 +71,7 @@ def unpacker_of(dataset: h5py.Dataset) -> Unpack | None:
         return None
     path = dataset.file.filename
 
-    def unpack(chunk: bytes) -> NDArray[np.generic]:
+    def unpack(chunk: bytes | memoryview) -> NDArray[np.generic]:
         frame = np.empty(shape, dtype)
         packed = np.frombuffer(chunk, np.uint8)
         block = int.from_bytes(chunk[_HEADER - 4 : _HEADER], "big") // dtype.itemsize

@@ -178,6 +178,27 @@ def test_page_json_and_readme_are_written_and_nothing_else(tmp_path: Path) -> No
         assert f"{name} {told['versions'][name]}" in page
 
 
+def test_the_readme_has_what_is_held_against_something_and_the_page_has_all(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "README.md").write_text(README)
+    bare = SpeedLine(what="alone", unit="", ours=0.98)
+    publish(tmp_path, [LINE, bare], measured(), {})
+    readme = (tmp_path / "README.md").read_text()
+    assert table([LINE]) in readme
+    assert "alone" not in readme
+    assert "All 2 lines: [docs/speed.md](docs/speed.md)." in readme
+    assert table([LINE, bare]) in (tmp_path / "docs" / "speed.md").read_text()
+
+
+def test_sound_frames_are_asked_what_their_flags_cost() -> None:
+    row = {"pixels": 2**20, "dtype": "uint16", "moved_px": 0.0, "reduction_ms": 2.0}
+    row |= {"second_look_ms": 0.1, "judging_ms": 1.1, "flags_over_reduction": 0.6}
+    sound, off = LINES_OF["flags"]([row, row | {"moved_px": 0.4}])
+    assert (sound.asked, sound.met) == ("ratio >= 2", False)
+    assert (off.asked, off.met) == ("", None)
+
+
 def test_files_stay_as_they_were_where_one_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(README)
     publish(tmp_path, [LINE], measured(), {})
