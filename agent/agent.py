@@ -239,6 +239,11 @@ class Agent:
         return self._worker.counters
 
     @property
+    def alive(self) -> bool:
+        """Whether verdicts may be expected: not closed, and the worker runs."""
+        return self._worker.alive and not self._inbox.closed
+
+    @property
     def open_runs(self) -> tuple[str, ...]:
         """Uids of raw runs that came, or were told of, and are not through yet."""
         waiting = self._inbox.runs  # first: what goes over to the worker is in both

@@ -176,8 +176,8 @@ def publish(
 
 
 def _first_lines(lines: list[SpeedLine]) -> str:
-    """Those that are held against something, and where the others are."""
-    asked = [line for line in lines if line.asked]
+    """Those that are held against something, if any are, and where the others are."""
+    asked = [line for line in lines if line.asked] or lines
     if len(asked) == len(lines):
         return table(lines)
     return f"{table(asked)}\nAll {len(lines)} lines: [docs/speed.md](docs/speed.md).\n"

@@ -116,7 +116,7 @@ def test_a_chunk_that_becomes_too_short_or_too_long(
 
 
 def test_a_late_chunk_costs_no_more_than_an_early_one(tmp_path: Path) -> None:
-    """To be told of a chunk HDF5 goes through all before it: a hundred times as long."""
+    """To be told of a chunk HDF5 goes through all before it: a hundred times that."""
     number = 8000
     with h5py.File(tmp_path / "long.h5", "w", libver="latest") as file:
         frames = file.create_dataset(
