@@ -11,15 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ringwatch.agent.cell_passes import CellPasses
 from ringwatch.agent.geometry import MASKED_CELL, Binning
 from ringwatch.agent.integer_kernel import (
     MOST_COUNTS,
-    RECORD,
     SPARE_BITS,
-    add_cells,
     add_rings,
     settle,
-    unpack_cells,
     unpack_rings,
 )
 from ringwatch.agent.kernel import COUNTS, one_pass
@@ -80,20 +78,9 @@ class Summation:
     def __init__(self, binning: Binning, saturation: float | None) -> None:
         self._binning = binning
         self._saturation = saturation
+        self._passes = CellPasses(binning)
         self._odd = np.empty(binning.cell.size, np.int32)  # all pixels may be
         self._none = np.zeros(binning.pixels.shape, np.int64)
-
-    @cached_property
-    def _place(self) -> NDArray[np.uint16]:
-        """Record of each pixel: sector by sector, that of the mask behind all."""
-        bins, cell = self._binning.q.size, self._binning.cell
-        place = (cell % SECTORS).astype(np.int64) * bins + cell // SECTORS
-        place[cell == MASKED_CELL] = bins * SECTORS
-        return place.astype(np.uint16)
-
-    @cached_property
-    def _records(self) -> NDArray[np.uint64]:
-        return np.zeros((self._binning.q.size * SECTORS + 1) * RECORD, np.uint64)
 
     @cached_property
     def _ring(self) -> NDArray[np.uint16]:
@@ -111,12 +98,11 @@ class Summation:
         if flat.dtype.kind == "f":
             return self._of_floats(flat)
         shape = self._binning.pixels.shape
-        total, squares, maximum = np.empty(shape), np.empty(shape), np.empty(shape)
+        moments = np.empty(shape), np.empty(shape), np.empty(shape)
         zeros = np.empty(shape, np.int64)
-        limit = np.uint64(self.odd_from(flat.dtype))
-        odd = self._odd[: add_cells(flat, self._place, limit, self._records, self._odd)]
-        masked = unpack_cells(self._records, total, squares, maximum, zeros)
-        return self.with_odd(flat, odd, (total, squares, maximum), zeros, masked)
+        limit = self.odd_from(flat.dtype)
+        found, masked = self._passes.add(flat, limit, self._odd, moments, zeros)
+        return self.with_odd(flat, self._odd[:found], moments, zeros, masked)
 
     def with_odd(
         self,

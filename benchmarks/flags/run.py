@@ -15,6 +15,7 @@ from typing import Any
 from ringwatch import simulated_beamline
 from ringwatch.agent import (
     cakes,
+    cell_passes,
     flags,
     geometry,
     integer_kernel,
@@ -22,6 +23,7 @@ from ringwatch.agent import (
     list_kernels,
     nouns,
     outlier_kernel,
+    packed_kernel,
     pixel_lists,
     pixel_values,
     quality,
@@ -120,7 +122,7 @@ def _decisive() -> Iterator[Path]:
     modules += [sample_cases, scores, tally, whole_frames]
     modules += [cakes, flags, geometry, kernel, list_kernels, nouns, outlier_kernel]
     modules += [pixel_lists, plan, reduction, second_look, stretch_kernel]
-    modules += [integer_kernel, pixel_values, sums]
+    modules += [integer_kernel, packed_kernel, cell_passes, pixel_values, sums]
     for module in modules:
         yield Path(str(module.__file__))
     for package in (quality, simulated_beamline):

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from ringwatch.agent.errors import GeometryError
 from ringwatch.agent.geometry import MASKED_CELL, Binning, load_geometry
 from ringwatch.agent.nouns import SECTORS, Cake
+from ringwatch.agent.packed_kernel import Packing
 from ringwatch.agent.reduction import Reduction
+from ringwatch.agent.sums import Summation, Sums
 
 SHAPE = (192, 176)
 INTEGERS = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]
@@ -155,3 +157,43 @@ def test_what_frames_share_is_not_what_they_found(binning: Binning) -> None:
         assert cake.pixels.sum() == binning.pixels.sum()
         assert cake.saturated.sum() == 0
         assert np.array_equal(cake.norm, binning.norm)
+
+
+@pytest.mark.parametrize("level", [0.3, 200.0, 5_000.0, 60_000.0])
+@pytest.mark.parametrize("dtype", ["u2", "u4", "i4"])
+def test_a_frame_has_the_same_sums_whatever_came_before(
+    dtype: str, level: float, binning: Binning
+) -> None:
+    """Dim and bright frames have passes of their own, and odd ones are in both."""
+    rng = np.random.default_rng(7)
+    frame = strange_frame(dtype, 3)
+    even = rng.poisson(level, SHAPE).clip(0, np.iinfo(frame.dtype).max)
+    frame = np.where(rng.random(SHAPE) < 0.5, even, frame).astype(dtype)
+    bright = np.full(SHAPE, 50_000 if dtype == "u2" else 900_000, dtype)
+    dim = np.ones(SHAPE, dtype)
+    found = []
+    for before in (bright, dim):
+        summation = Summation(binning, None)
+        for earlier in (before, before):
+            summation.by_cell(earlier.ravel())
+        found.append(summation.by_cell(frame.ravel()))
+    for name in Sums.__slots__:
+        one, other = (getattr(sums, name) for sums in found)
+        assert np.array_equal(one, other), name
+
+
+@pytest.mark.parametrize("most", [1, 45, 137, 550, 11_000, 10**6])
+@pytest.mark.parametrize("limit", [65_534, 2**20, 51, 1])
+def test_a_full_cell_fits_its_packing(most: int, limit: int) -> None:
+    packing = Packing.of(most, limit)
+    if packing is None:
+        assert most > 1000
+        return
+    top = packing.table.size - 1
+    assert top < limit
+    full = int(packing.table[top]) * most if top else most << int(packing.zeros)
+    assert full < 2**64
+    assert full & (1 << int(packing.squares)) - 1 == most * top
+    zeros = int(packing.table[0]) * most
+    assert zeros >> int(packing.zeros) == most
+    assert zeros < 2**64
