@@ -2,8 +2,9 @@
 
 Four questions, each answered by itself with `--only`:
 
-- pixels: exponent of the time from frame to pattern over 1 to 16 Mpx, 2000 bins; 1 is
-  linear. Beside it the read floor and pyFAI's `integrate1d_ng` (no-csc), in turns;
+- pixels: exponent of the time from frame to pattern over 1 to 16 Mpx, with as many bins
+  as the agent takes by itself (one a pixel of radius, 2047 at most); 1 is linear.
+  Beside it the read floor and pyFAI's `integrate1d_ng` (no-csc), in turns;
 - bins: the same over 250 to 2000 bins, frames of 1 Mpx; 0 is no growth;
 - frames: time a frame of one long run through the whole agent (cake, flags, network),
   the last tenth of the run beside the first. The first 20 frames are left out: there
@@ -23,6 +24,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 # After the environment is set, which numpy and pyFAI read once.
+import math
 import statistics
 import tempfile
 import threading
@@ -38,6 +40,7 @@ import numpy as np
 from rich.console import Console
 
 from ringwatch.agent import Agent
+from ringwatch.agent.geometry import MAX_Q_BINS
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.benchmarks.frame_file import DATA_KEY, FrameFile
 from ringwatch.benchmarks.peers import (
@@ -66,7 +69,7 @@ _ASKED = {
 
 
 def measure_pixels(
-    edges: Sequence[int], *, repeats: int = 5, bins: int = BINS
+    edges: Sequence[int], *, repeats: int = 5, bins: int | None = None
 ) -> list[dict[str, Any]]:
     """Exponent of the cost in pixels, of each way; frames of all sizes in turns.
 
@@ -76,15 +79,19 @@ def measure_pixels(
         Of square frames, pixels.
     repeats : int
         Rounds.
-    bins : int
-        Of q.
+    bins : int, optional
+        Of q; by default as many as the agent takes, about one a pixel of radius.
 
     Returns
     -------
     list of dict
         One row a way: milliseconds at each size, exponent.
     """
-    return _grown("Mpx", {edge**2 / 2**20: (edge, bins) for edge in edges}, repeats)
+    sizes = {
+        edge**2 / 2**20: (edge, bins or min(int(edge / math.sqrt(2)), MAX_Q_BINS))
+        for edge in edges
+    }
+    return _grown("Mpx", sizes, repeats)
 
 
 def measure_bins(
