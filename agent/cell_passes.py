@@ -37,12 +37,17 @@ class CellPasses:
     Parameters
     ----------
     binning : Binning
+
+    Attributes
+    ----------
+    bright : bool
+        Whether too many counts of the last frame could not be packed.
     """
 
     def __init__(self, binning: Binning) -> None:
         self._binning = binning
         self._packings: dict[int, Packing | None] = {}
-        self._bright = False  # too many counts of the last frame did not fit
+        self.bright = False
 
     def add(
         self,
@@ -74,18 +79,19 @@ class CellPasses:
             Sum of the others under the mask.
         """
         packing = self._packing(limit)
-        if packing is None or self._bright:
+        if packing is None or self.bright:
             found = add_cells(flat, self._place, np.uint64(limit), self._records, odd)
             masked = unpack_cells(self._records, *moments, zeros)
-            self._bright = packing is None or _is_bright(moments[2], packing)
+            self.bright = packing is None or _is_bright(moments[2], packing)
             return found, masked
         found = add_packed(flat, self._place, packing.table, self._packed, odd)
         unpack_packed(self._packed, packing.squares, packing.zeros, *moments, zeros)
-        self._bright = found > flat.size >> _FEW
-        masked = sum_some(flat, self._under_mask, limit)
+        masked, listed = sum_some(flat, self._under_mask, limit), found
         if found:
             cell = self._binning.cell
             found = add_some(flat, cell, MASKED_CELL, odd[:found], limit, *moments)
+        # Markers and other odd pixels are listed by either pass.
+        self.bright = listed - found > flat.size >> _FEW
         return found, masked
 
     def _packing(self, limit: int) -> Packing | None:

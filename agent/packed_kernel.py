@@ -81,10 +81,10 @@ def add_packed(
     the mask means nothing: it may overflow.
     """
     found = 0
-    limit = np.uint64(table.size)
+    reach = np.uint64(table.size)
     for i in range(frame.size):
         value = np.uint64(frame[i])
-        if value >= limit:
+        if value >= reach:
             odd[found] = i
             found += 1
             continue

@@ -2,9 +2,8 @@
 
 Four questions, each answered by itself with `--only`:
 
-- pixels: exponent of the time from frame to pattern over 1 to 16 Mpx, with as many bins
-  as the agent takes by itself (one a pixel of radius, 2047 at most); 1 is linear.
-  Beside it the read floor and pyFAI's `integrate1d_ng` (no-csc), in turns;
+- pixels: exponent of the time from frame to pattern over 1 to 16 Mpx, the agent's own
+  number of bins; 1 is linear. Beside it the read floor and pyFAI's no-csc, in turns;
 - bins: the same over 250 to 2000 bins, frames of 1 Mpx; 0 is no growth;
 - frames: time a frame of one long run through the whole agent (cake, flags, network),
   the last tenth of the run beside the first. The first 20 frames are left out: there
@@ -58,7 +57,6 @@ from ringwatch.benchmarks.reduction import Contest
 
 WARM = 20
 """First frames of a run, which the figures leave out."""
-
 _PATIENCE_S = 120.0
 _ASKED = {
     "pixels": "Asked of ours: an exponent of 0.9 to 1.1.",
@@ -87,10 +85,8 @@ def measure_pixels(
     list of dict
         One row a way: milliseconds at each size, exponent.
     """
-    sizes = {
-        edge**2 / 2**20: (edge, bins or min(int(edge / math.sqrt(2)), MAX_Q_BINS))
-        for edge in edges
-    }
+    own = [min(int(edge / math.sqrt(2)), MAX_Q_BINS) for edge in edges]
+    sizes = {e**2 / 2**20: (e, bins or n) for e, n in zip(edges, own, strict=True)}
     return _grown("Mpx", sizes, repeats)
 
 
@@ -129,13 +125,11 @@ def measure_frames(edge: int, frames: int, folder: Path) -> list[dict[str, Any]]
     frames : int
         Of the run; ``WARM`` and ten more at least.
     folder : Path
-        For the file.
 
     Returns
     -------
     list of dict
-        Rows of the first and of the last tenth: median and mean milliseconds a frame,
-        and the ratio of each to that of the first tenth.
+        Rows of the first and last tenth: median and mean, and these over the first.
     """
     store = FrameFile.write(folder, edge, frames)
     moments = np.diff(_verdict_times(store))[WARM:] * 1e3  # (frames - 1 - WARM,) ms

@@ -92,7 +92,7 @@ class Heard:
 
         Raises
         ------
-        LookupError, TypeError, ValueError
+        LookupError, TypeError, ValueError, ArithmeticError
             Where it is no such event.
         """
         numbers = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import Any
 
 import msgpack
 import zmq
@@ -28,9 +29,9 @@ _EVENTS = zmq.Event.HANDSHAKE_SUCCEEDED | _DROPS
 class RemoteVerdicts:
     """Subscribes to what an agent publishes and puts it into ``Verdicts``.
 
-    A connection that is lost is known at once and made again when the agent is back; an
-    agent that hangs is known by its frames without a verdict. What was published while
-    nobody was connected is not sent again.
+    A connection that is closed is known at once, one that was cut within half a minute;
+    it is made again when the agent is back. An agent that hangs is known by its frames
+    without a verdict. What was published while nobody was connected is not sent again.
 
     Parameters
     ----------
@@ -80,6 +81,8 @@ class RemoteVerdicts:
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
         socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
         socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 10)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_INTVL, 5)
+        socket.setsockopt(zmq.TCP_KEEPALIVE_CNT, 3)
         self._take_down = None if curve is None else curve.secure(socket)
         self._monitor = socket.get_monitor_socket(int(_EVENTS))
         self._socket = socket
@@ -116,16 +119,20 @@ class RemoteVerdicts:
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
-        while not self._ended.is_set():
-            ready = dict(poller.poll(_POLL_MS))
-            # What was sent before a connection was lost comes before its loss.
-            if self._socket in ready:
-                self._take(self._socket.recv())
-            elif self._monitor in ready:
-                event = parse_monitor_message(self._monitor.recv_multipart())["event"]
-                self.verdicts.note_link(self._away if event & _DROPS else "")
-        self.verdicts.close()
-        self._release()
+        try:
+            while not self._ended.is_set():
+                self._look(dict(poller.poll(_POLL_MS)))
+        finally:  # whatever ends this thread: who does not listen must not look well
+            self.verdicts.close()
+            self._release()
+
+    def _look(self, ready: dict[Any, int]) -> None:
+        # What was sent before a connection was lost comes before its loss.
+        if self._socket in ready:
+            self._take(self._socket.recv())
+        elif self._monitor in ready:
+            event = parse_monitor_message(self._monitor.recv_multipart())["event"]
+            self.verdicts.note_link(self._away if event & _DROPS else "")
 
     def _take(self, message: bytes) -> None:
         try:

@@ -34,9 +34,9 @@ class AgentSignals(Device):
     """The newest verdict, and whether there is an agent to give one.
 
     A thread of its own sets the signals, so that neither agent nor RunEngine waits for
-    who watches them; where verdicts come faster some are skipped, never the last.
-    ``index`` is set after all else of its verdict. To act on every single verdict ask
-    ``verdicts``.
+    who watches them; where verdicts come faster some are skipped, never the last. Nor
+    do they go back to later revisions of earlier frames. ``index`` is set after all
+    else of its verdict, each time. To act on every single verdict ask ``verdicts``.
 
     Parameters
     ----------
@@ -82,6 +82,7 @@ class AgentSignals(Device):
         self.verdicts = verdicts
         self._news = threading.Event()
         self._ended = False
+        self._shown: Heard | None = None
         self._stop_listening = verdicts.listen(self._wake)
         self._show_health()
         self._thread = threading.Thread(
@@ -100,17 +101,23 @@ class AgentSignals(Device):
         self._news.set()
 
     def _work(self) -> None:
-        shown: Heard | None = None
-        while not self._ended:
-            self._news.wait(_LOOK_S)
-            self._news.clear()
-            newest = self.verdicts.latest
-            if newest is not None and newest is not shown:
-                shown = newest
-                self._show(newest)
-            self._show_health()
-        _set(self.why_not, "its signals were closed")
-        _set(self.agent_ok, False)
+        try:
+            while not self._ended:
+                self._news.wait(_LOOK_S)
+                self._news.clear()
+                self._look()
+            self._look()
+        finally:  # whatever ends this thread
+            _set(self.why_not, "its signals were closed")
+            _set(self.agent_ok, False)
+
+    def _look(self) -> None:
+        newest = self.verdicts.latest
+        new = newest is not None and newest is not self._shown
+        if newest is not None and new and not _is_older(newest, self._shown):
+            self._show(newest)
+            self._shown = newest
+        self._show_health()
 
     def _show_health(self) -> None:
         trouble = self.verdicts.trouble
@@ -133,9 +140,16 @@ class AgentSignals(Device):
             (self.unsure, heard.unsure),
             (self.novelty, heard.novelty),
             (self.latency_ms, heard.latency_ms),
-            (self.index, heard.index),
         ):
             _set(signal, value)
+        self.index.put(heard.index)
+
+
+def _is_older(heard: Heard, shown: Heard | None) -> bool:
+    """Whether it is a later revision of a frame before the one that is shown."""
+    if shown is None or not heard.revision:
+        return False
+    return heard.run_uid == shown.run_uid and heard.index < shown.index
 
 
 def _set(signal: Signal, value: Any) -> None:

@@ -17,8 +17,9 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from ringwatch.plans.expected import Expected
 from ringwatch.plans.heard import Heard
 
 __all__ = ["Verdicts", "Watched"]
@@ -26,8 +27,8 @@ __all__ = ["Verdicts", "Watched"]
 logger = logging.getLogger(__name__)
 
 _KEPT = 10_000
-_MOST_RUNS = 64  # whose documents are remembered
-_MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
+_MOST_KNOWN = 64  # runs, and streams of them
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _NEVER = "no agent was heard yet"
 
 
@@ -37,15 +38,6 @@ class Watched(Protocol):
     @property
     def alive(self) -> bool:
         """Whether verdicts may be expected of it."""
-
-
-class _Announced(NamedTuple):
-    """A frame that the RunEngine told of, and when (``time.monotonic``)."""
-
-    run_uid: str
-    stream: str
-    seq_num: int
-    told_at: float
 
 
 class Verdicts:
@@ -59,11 +51,19 @@ class Verdicts:
     patience_s : float
         Seconds after which a frame should have its verdict: an agent that lets one wait
         longer is in trouble.
+    detector : str, optional
+        As the agent's: whose images get verdicts, where a run has several.
     keep : int
         Verdicts remembered.
     """
 
-    def __init__(self, *, patience_s: float = 10.0, keep: int = _KEPT) -> None:
+    def __init__(
+        self,
+        *,
+        patience_s: float = 10.0,
+        detector: str | None = None,
+        keep: int = _KEPT,
+    ) -> None:
         if not patience_s > 0.0:
             raise ValueError(f"patience_s is {patience_s}: give seconds above 0")
         self.patience_s = patience_s
@@ -72,8 +72,7 @@ class Verdicts:
         self._lock = threading.Lock()
         self._raw: OrderedDict[str, str] = OrderedDict()  # derived run: raw run
         self._streams: OrderedDict[str, tuple[str, str]] = OrderedDict()
-        self._imaged: OrderedDict[str, tuple[str, str]] = OrderedDict()
-        self._open: deque[_Announced] = deque(maxlen=keep)
+        self._expected = Expected(detector)
         self._agent: Watched | None = None
         self._link: str | None = None  # trouble of the way here; None: never heard
         self._closed = False
@@ -101,15 +100,14 @@ class Verdicts:
         """
         with self._lock:
             away = self._why_away()
-            oldest = self._open[0] if self._open else None
+        oldest = self._expected.oldest
         if away or oldest is None:
             return away
         waited = time.monotonic() - oldest.told_at
         if waited <= self.patience_s:
             return ""
-        return (
-            f"no verdict of point {oldest.seq_num} ({oldest.stream}) for {waited:.1f} s"
-        )
+        _, stream, number = oldest.point
+        return f"no verdict of point {number} ({stream}) for {waited:.1f} s"
 
     def _why_away(self) -> str:
         if self._closed:
@@ -165,8 +163,8 @@ class Verdicts:
             return
         with self._lock:
             self._heard.append(heard)
-            self._settle(heard)
             listeners = tuple(self._listeners)
+        self._expected.settle(heard)
         for listener in listeners:
             listener(heard)
 
@@ -198,32 +196,9 @@ class Verdicts:
         Frames are those of streams with images. Never raises.
         """
         try:
-            if name == "descriptor" and _has_images(doc):
-                with self._lock:
-                    _remember(self._imaged, doc["uid"], (doc["run_start"], doc["name"]))
-            elif name == "event" and doc["descriptor"] in self._imaged:
-                self._expect(doc["descriptor"], doc["seq_num"])
-            elif name == "stream_datum" and doc["descriptor"] in self._imaged:
-                self._expect(doc["descriptor"], doc["seq_nums"]["stop"] - 1)
+            self._expected.announce(name, doc)
         except _MALFORMED as error:
             logger.error("a %s document cannot be read: %r", name, error)
-
-    def _expect(self, descriptor: str, seq_num: int) -> None:
-        run_uid, stream = self._imaged[descriptor]
-        frame = _Announced(run_uid, stream, int(seq_num), time.monotonic())
-        with self._lock:
-            # A frame that is streamed is told of by its datum and by its event.
-            if not self._open or self._open[-1][:3] != frame[:3]:
-                self._open.append(frame)
-
-    def _settle(self, heard: Heard) -> None:
-        """Take a frame, and those announced before it, off what is expected."""
-        for place, frame in enumerate(self._open):
-            same = not heard.run_uid or frame.run_uid == heard.run_uid
-            if same and frame[1:3] == (heard.stream, heard.seq_num):
-                for _ in range(place + 1):
-                    self._open.popleft()
-                return
 
     def _read(self, name: str, doc: dict[str, Any]) -> Heard | None:
         with self._lock:
@@ -239,12 +214,7 @@ class Verdicts:
         return None
 
 
-def _has_images(descriptor: dict[str, Any]) -> bool:
-    """Whether a stream has arrays of two dimensions or more."""
-    return any(len(key["shape"]) >= 2 for key in descriptor["data_keys"].values())
-
-
 def _remember(known: OrderedDict[str, Any], uid: str, what: Any) -> None:
     known[uid] = what
-    while len(known) > _MOST_RUNS:
+    while len(known) > _MOST_KNOWN:
         known.popitem(last=False)

@@ -17,6 +17,8 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
 from ringwatch.agent.errors import ForbiddenFrameError, FrameReadError
 from ringwatch.agent.files.block_headers import count_blocks
@@ -80,13 +82,17 @@ def stored_chunks(dataset: h5py.Dataset) -> list[Place]:
 class _Room(threading.local):
     """Where a thread has packed chunks put; kept, for large memory is slow to get."""
 
-    _bytes = bytearray()
+    _bytes = np.empty(0, np.uint8)
 
-    def of(self, size: int) -> memoryview:
-        """So many bytes, written over by whoever asks next."""
-        if len(self._bytes) < size:
-            self._bytes = bytearray(size)
-        return memoryview(self._bytes)[:size]
+    def of(self, size: int) -> NDArray[np.uint8]:
+        """So many bytes, written over by whoever asks next.
+
+        What a file announces and does not fill is no memory: nothing touches it.
+        """
+        if self._bytes.size < size:
+            self._bytes = np.empty(0, np.uint8)  # first without the old ones
+            self._bytes = np.empty(size, np.uint8)
+        return self._bytes[:size]
 
 
 _ROOM = _Room()
@@ -108,7 +114,6 @@ class ChunkBounds:
         self._item = dataset.dtype.itemsize
         self._size = math.prod(dataset.chunks or (0,)) * self._item
         self._filters = filters_of(dataset)
-        self._packs = any(code not in _NO_PACKERS for code, _ in self._filters)
         self._sound: set[Place] = set()
 
     def check(self, place: Place, most_bytes: int) -> None:
@@ -144,13 +149,14 @@ class ChunkBounds:
                 f"{self._path}: a chunk of {size} bytes is more than the {most_bytes} "
                 "allowed: raise max_frame_bytes"
             )
-        stored = self._read(place) if self._packs else None
+        stored = self._read(place) if self._filters else None
         if stored is None:
             return None
         packed, unused = stored
         used = [f for n, f in enumerate(self._filters) if not unused >> n & 1]
         packer = self._packer_of(used)
         if packer is None:
+            self._measure(packed, used)
             return None
         self._compare(packed, packer, used)
         return packed if len(used) == len(self._filters) else None
@@ -178,6 +184,15 @@ class ChunkBounds:
                 ) from None
             raise
         return packed.toreadonly(), unused
+
+    def _measure(self, stored: memoryview, used: list[Filter]) -> None:
+        """See that a chunk that nothing packed has its size, checksums and all."""
+        due = self._size + 4 * sum(code == FLETCHER32 for code, _ in used)
+        if len(stored) != due:
+            raise FrameReadError(
+                f"{self._path}: a chunk of {due} bytes is stored in {len(stored)}: it "
+                "is damaged, or was made to do damage"
+            )
 
     def _packer_of(self, used: list[Filter]) -> Filter | None:
         """The one filter that decides how large a chunk gets."""

@@ -145,3 +145,30 @@ def test_a_late_chunk_costs_no_more_than_an_early_one(tmp_path: Path) -> None:
             return statistics.median(times)
 
         assert taken(number - 1) < 5 * taken(0)
+
+
+@pytest.mark.parametrize("filters", [{"shuffle": True}, {"fletcher32": True}])
+@pytest.mark.parametrize("mask", [0, 1])
+@pytest.mark.parametrize(
+    ("length", "error"),
+    [
+        (20, FrameReadError),
+        (127, FrameReadError),
+        (140, FrameReadError),
+        (1 << 20, ForbiddenFrameError),
+    ],
+)
+def test_a_chunk_that_nothing_packs_has_its_own_length(
+    tmp_path: Path,
+    filters: dict[str, bool],
+    mask: int,
+    length: int,
+    error: type[Exception],
+) -> None:
+    """Of 128 bytes: shorter ones would be filled with what was in memory before."""
+    path = tmp_path / "wrong.h5"
+    with h5py.File(path, "w") as file:
+        data = file.create_dataset("data", (1, 8, 8), "u2", chunks=(1, 8, 8), **filters)
+        data.id.write_direct_chunk((0, 0, 0), bytes(length), filter_mask=mask)
+    with pytest.raises(error):
+        FrameReader(roots=[tmp_path]).read(ref_to(path, 0))

@@ -191,3 +191,18 @@ def test_who_has_a_key_is_let_in(
             sink.put(name, doc)
         assert soon(lambda: len(list(remote.verdicts)) == FRAMES)
     assert sink.close(5)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_listener_that_fails_leaves_no_agent_that_looks_well(
+    sink: ZmqSink, derived: list[tuple[str, Any]]
+) -> None:
+    def fail(_: Any) -> None:
+        raise KeyError("a defect")
+
+    with RemoteVerdicts(sink.address) as remote:
+        remote.verdicts.listen(fail)
+        assert sink.wait_for_subscriber(10)
+        for name, doc in derived:
+            sink.put(name, doc)
+        assert soon(lambda: remote.verdicts.trouble == "the agent was closed")

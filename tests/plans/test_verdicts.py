@@ -22,6 +22,13 @@ from ringwatch.simulated_beamline.scenarios import powder_beamline
 
 FRAMES = 8
 LOST = 5
+EVENT: dict[str, Any] = dict.fromkeys(
+    ("verdict", "reason", "primary_flag", "alarm", "label"), ""
+)
+EVENT |= {"verdict": "good", "label_set": "", "raw_data_key": "a", "final": True}
+EVENT |= dict.fromkeys(("raw_index", "raw_seq_num", "raw_time", "revision"), 0)
+EVENT |= {"unsure": True, "label_prob": math.nan, "novelty": math.nan}
+EVENT |= {"latency_ms": 5.0}
 
 
 @pytest.fixture(scope="module", params=["stream", "inline"])
@@ -138,6 +145,7 @@ def test_streams_without_images_are_not_waited_for(verdicts: Verdicts) -> None:
         ("descriptor", {"uid": "a"}),
         ("start", {"uid": "a"}),
         ("event", None),
+        ("event", {"descriptor": 1, "data": EVENT | {"raw_index": math.inf}}),
     ],
 )
 def test_what_cannot_be_read_is_left(
@@ -152,3 +160,82 @@ def test_what_cannot_be_read_is_left(
 def test_patience_must_be_some() -> None:
     with pytest.raises(ValueError, match="patience_s is 0"):
         Verdicts(patience_s=0)
+
+
+def stream(shape: list[int | None], name: str = "primary") -> Any:
+    """Descriptor of a stream with one array, and the events of it."""
+    run = compose_run()
+    keys = {"cam": {"source": "s", "dtype": "array", "shape": shape}}
+    return run, run.compose_descriptor(
+        name=name, data_keys=keys, object_keys={"camera": ["cam"]}, validate=False
+    )
+
+
+def told(verdicts: Verdicts, descriptor: str, raw_uid: str, seq_num: int) -> None:
+    verdicts.put("start", {"uid": "d", "raw_uid": raw_uid})
+    verdicts.put("descriptor", {"uid": "s", "run_start": "d", "name": descriptor})
+    verdicts.put("event", {"descriptor": "s", "data": EVENT | {"raw_seq_num": seq_num}})
+
+
+def test_a_verdict_may_be_sooner_than_its_announcement(verdicts: Verdicts) -> None:
+    verdicts.patience_s = 1e-6
+    run, bundle = stream([4, 4])
+    verdicts.announce("descriptor", bundle.descriptor_doc)
+    told(verdicts, "primary", run.start_doc["uid"], 1)
+    event = {"descriptor": bundle.descriptor_doc["uid"], "seq_num": 1}
+    verdicts.announce("event", event)
+    assert verdicts.trouble == ""
+    verdicts.announce("event", event | {"seq_num": 2})
+    assert "point 2" in verdicts.trouble
+
+
+def test_a_frame_told_by_its_datum_is_not_told_again_by_its_event(
+    verdicts: Verdicts,
+) -> None:
+    verdicts.patience_s = 1e-6
+    run, bundle = stream([4, 4])
+    uid = bundle.descriptor_doc["uid"]
+    verdicts.announce("descriptor", bundle.descriptor_doc)
+    datum = {"descriptor": uid, "seq_nums": {"start": 1, "stop": 2}}
+    verdicts.announce("stream_datum", datum)
+    told(verdicts, "primary", run.start_doc["uid"], 1)
+    verdicts.announce("stream_datum", datum)  # of a second camera
+    verdicts.announce("event", {"descriptor": uid, "seq_num": 1})
+    assert verdicts.trouble == ""
+
+
+@pytest.mark.parametrize(
+    ("shape", "detector", "expected"),
+    [
+        ([4, 4], None, True),
+        ([None, 4, 4], None, True),
+        ([1, 2048], None, False),
+        ([4, 4], "cam", True),
+        ([4, 4], "camera", True),
+        ([4, 4], "pilatus_image", False),
+    ],
+)
+def test_what_the_agent_judges_is_expected(
+    shape: list[int | None], detector: str | None, expected: bool
+) -> None:
+    verdicts = Verdicts(patience_s=1e-6, detector=detector)
+    verdicts.note_link("")
+    _, bundle = stream(shape)
+    verdicts.announce("descriptor", bundle.descriptor_doc)
+    event = {"descriptor": bundle.descriptor_doc["uid"], "seq_num": 1}
+    verdicts.announce("event", event)
+    assert bool(verdicts.trouble) == expected
+
+
+def test_signals_say_each_verdict_and_do_not_go_back(verdicts: Verdicts) -> None:
+    signals, said = AgentSignals(verdicts), list[int]()
+    signals.index.subscribe(lambda value, **_: said.append(value), run=False)
+    for raw_uid, revision in (("a", 0), ("b", 0), ("b", 1)):
+        verdicts.put("start", {"uid": raw_uid, "raw_uid": raw_uid})
+        descriptor = {"uid": raw_uid + "s", "run_start": raw_uid, "name": "primary"}
+        verdicts.put("descriptor", descriptor)
+        data = EVENT | {"revision": revision, "raw_index": 3 - 3 * revision}
+        verdicts.put("event", {"descriptor": raw_uid + "s", "data": data})
+        time.sleep(0.3)
+    assert said == [3, 3]
+    signals.close()
