@@ -20,8 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -89,16 +89,19 @@ def run_one(name: str, options: Sequence[str] | None = None) -> Any:
         command = [sys.executable, "-c", ask, "bench", "flags-cost"]
     command += [*(SHORT[name] if options is None else options), "--json"]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        # In a session of its own: Ctrl-C reaches it from us, once, and it cleans up.
-        process = subprocess.Popen(
-            command, stdout=out, stderr=err, start_new_session=True
-        )
+        process = None
         try:
+            with _ctrl_c_held_back():  # until it is known which process to end
+                # In a session of its own: it gets Ctrl-C from us, once, and cleans up.
+                process = subprocess.Popen(
+                    command, stdout=out, stderr=err, start_new_session=True
+                )
             code = process.wait(_SECONDS)
         except subprocess.TimeoutExpired:
             raise BenchmarkError(f"{name}: no end after {_SECONDS:.0f} s") from None
         finally:
-            _end(process)
+            if process is not None:
+                _end(process)
         for stream in (out, err):
             stream.seek(0)
         told, complaint = out.read(), err.read()
@@ -110,6 +113,19 @@ def run_one(name: str, options: Sequence[str] | None = None) -> Any:
     except ValueError as error:
         raise BenchmarkError(f"{name} printed no JSON: {error}") from error
     return found if isinstance(found, list) else found["rows"]
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Have Ctrl-C interrupt what follows, not what is within."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
