@@ -42,6 +42,9 @@ class AreaDetector(Device):
         Where files go; unused by the inline style.
     exposure_time : float
         Seconds.
+    pace : float
+        Seconds of the wall that a second of exposure takes; 0: frames come as soon as
+        they are drawn, in simulated time alone.
     """
 
     exposure_time = Component(Signal, value=0.05, kind=Kind.normal)
@@ -57,11 +60,13 @@ class AreaDetector(Device):
         source: FrameSource,
         folder: Path = Path(),
         exposure_time: float = 0.05,
+        pace: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(prefix, name=name, **kwargs)
         self.source = source
         self.folder = Path(folder)
+        self.pace = pace
         self.exposure_time.put(exposure_time)
         self._electronics: ThreadPoolExecutor | None = None
         self._exposing: Future[None] | None = None
@@ -129,7 +134,8 @@ class AreaDetector(Device):
         started = time.monotonic()
         exposure_time = float(self.exposure_time.get())
         readout = self.source.read_out(exposure_time)
-        time.sleep(max(0.0, started + exposure_time - time.monotonic()))
+        lasts = exposure_time * self.pace
+        time.sleep(max(0.0, started + lasts - time.monotonic()))
         self._keep(readout)
         self.frame_number.put(readout.frame_number)
         self.timestamp.put(readout.timestamp)

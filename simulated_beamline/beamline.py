@@ -49,13 +49,15 @@ class Beamline:
         The frames' data key is ``<detector_name>_image``.
     exposure_time : float
         Seconds, on the wall too.
+    pace : float
+        See ``AreaDetector``.
 
     Attributes
     ----------
     detector : AreaDetector
-    i0, furnace, sample_y, detector_x, shutter : devices
+    i0, furnace, sample_y, detector_x, shutter, source : devices
         Keys ``i0``, ``furnace_temperature`` (K), ``sample_y``, ``detector_x`` (mm),
-        ``shutter`` (1 open).
+        ``shutter`` and, where a film grows, ``source`` (1 open).
     truth : TruthRecorder
     poni_path, mask_path : Path
         Geometry as calibrated, for pyFAI; mask as .npy, True where masked.
@@ -71,6 +73,7 @@ class Beamline:
     style: str = "stream"
     detector_name: str = "detector"
     exposure_time: float = 0.05
+    pace: float = 1.0
     detector: AreaDetector = field(init=False)
     poni_path: Path = field(init=False)
     mask_path: Path = field(init=False)
@@ -89,17 +92,19 @@ class Beamline:
             source=experiment,
             folder=folder / "frames",
             exposure_time=self.exposure_time,
+            pace=self.pace,
         )
         self.i0 = Monitor(name="i0", experiment=experiment)
         self.furnace = FurnaceController(
             name="furnace_temperature", experiment=experiment
         )
-        self.sample_y, self.detector_x, self.shutter = (
+        self.sample_y, self.detector_x, self.shutter, self.source = (
             Stage(name=name, experiment=experiment, attribute=attribute, egu=egu)
             for name, attribute, egu in (
                 ("sample_y", "sample_y", "mm"),
                 ("detector_x", "detector_x", "mm"),
                 ("shutter", "shutter_open", ""),
+                ("source", "source_open", ""),
             )
         )
         self.truth = TruthRecorder(experiment=experiment)

@@ -20,6 +20,7 @@ from ringwatch.simulated_beamline.counting import frame_key
 from ringwatch.simulated_beamline.detector_image import Beamstop, dark_pattern
 from ringwatch.simulated_beamline.furnace import Furnace
 from ringwatch.simulated_beamline.geometry import Geometry
+from ringwatch.simulated_beamline.growth import Growth
 from ringwatch.simulated_beamline.illumination import Illumination
 from ringwatch.simulated_beamline.microstructure import Microstructure
 from ringwatch.simulated_beamline.powder import Instrument
@@ -99,12 +100,18 @@ class Experiment:
         None: an ideal powder.
     amorphous : float
         Share of the sample that scatters as a halo, 0 to 1.
+    growth : (start, rate), optional
+        The sample is a glass that crystallizes: see ``Growth``. Then ``amorphous`` is
+        what is left of it.
 
     Attributes
     ----------
     microstructure : Microstructure or None
         May be changed from frame to frame: other grains in the beam.
+    growth : Growth or None
     shutter_open : bool
+    source_open : bool
+        Whether the film grows.
     sample_y, detector_x : float
         mm; 0 is in the beam, and where the calibration was made.
     i0 : float
@@ -128,6 +135,7 @@ class Experiment:
         temperature: float = 298.0,
         microstructure: Microstructure | None = None,
         amorphous: float = 0.0,
+        growth: tuple[float, float] | None = None,
     ) -> None:
         self.geometry = geometry
         self.sample = sample
@@ -141,6 +149,9 @@ class Experiment:
         self.clock = Clock()
         self.ring = StorageRing()
         self.furnace = Furnace(self.clock, temperature=temperature)
+        self.growth: Growth | None = None
+        if growth is not None:
+            self.growth = Growth(self.clock, start=growth[0], rate=growth[1])
         self.shutter_open = True
         self.sample_y = self.detector_x = 0.0
         self.i0 = 0.0
@@ -157,6 +168,19 @@ class Experiment:
             background=background,
             temperature=self.furnace.sample,
         )
+
+    @property
+    def source_open(self) -> bool:
+        """Whether the film grows; False without one."""
+        return self.growth is not None and self.growth.source_open
+
+    @source_open.setter
+    def source_open(self, position: bool) -> None:
+        if self.growth is not None:
+            self.growth.source_open = position
+        elif position:
+            msg = "There is no film to grow; give the experiment growth=(start, rate)."
+            raise ValueError(msg)
 
     # -- a frame ------------------------------------------------------------------
     @property
@@ -176,6 +200,8 @@ class Experiment:
     def read_out(self, exposure_time: float) -> Readout:
         """Expose for so many seconds of simulated time and give the frame."""
         index, shot = self._index, len(self.truths)
+        if self.growth is not None:
+            self.amorphous = 1.0 - self.growth.mean_share(exposure_time)
         faults = [f for f in self.faults if self.shutter_open and f.in_force(index)]
         conditions = self.conditions(faults)
         noise = np.random.default_rng([self.seed, shot])

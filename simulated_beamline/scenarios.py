@@ -39,6 +39,7 @@ def powder_beamline(
     faults: Sequence[Fault] = (),
     seed: int = 0,
     exposure_time: float = 0.02,
+    pace: float = 1.0,
     tilt: tuple[float, float] = (0.0, 0.0),
     **experiment: Any,
 ) -> Beamline:
@@ -52,7 +53,7 @@ def powder_beamline(
         A str is the name of a phase.
     detector : DetectorModel or int
         An int is the edge of a flat panel in pixels.
-    style, exposure_time
+    style, exposure_time, pace
         See ``Beamline``.
     tilt : (rot1, rot2)
         Of the detector, rad.
@@ -72,6 +73,7 @@ def powder_beamline(
         folder=folder,
         style=style,
         exposure_time=exposure_time,
+        pace=pace,
     )
 
 

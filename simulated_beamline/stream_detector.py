@@ -126,6 +126,13 @@ class StreamDetector(AreaDetector):
             raise RuntimeError(msg)
         return self._landed
 
+    def stop(self, *, success: bool = False) -> None:
+        """End a flight after its running frame; what was taken stays."""
+        self._stopping.set()
+        self._may_run.set()
+        if self._flying and self._exposing is not None:
+            self._exposing.exception(self.exposure_time.get() + GRACE_S)
+
     def pause(self) -> None:
         """Hold a flight after its running frame, or finish a step's exposure.
 

@@ -1,0 +1,315 @@
+"""On what plans act: words, labels, flags and physical values of the verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ringwatch.agent.nouns import Flag, Word
+from ringwatch.plans.heard import Heard
+from ringwatch.plans.trend import Course, Estimate, Trend, fit_trend
+
+__all__ = [
+    "Condition",
+    "Crossing",
+    "Reaching",
+    "Streak",
+    "flag_is",
+    "label_is",
+    "reaches",
+    "verdict_is",
+]
+
+USABLE = frozenset({Word.GOOD, Word.SUSPECT})
+"""Words of frames whose physical values count."""
+
+UNKNOWN = Estimate(math.nan, math.nan, math.nan)
+
+Frame = tuple[str, str, str, int]
+"""Run, stream, data key, index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """That a condition is met, or when it will be.
+
+    Attributes
+    ----------
+    time : float
+        Of the plan's clock; not after now where it is met already.
+    because : str
+        One sentence.
+    heard : Heard
+        The latest verdict that it rests on.
+    expected : Estimate
+        The value at that time; NaN where the condition is not on a value.
+    """
+
+    time: float
+    because: str
+    heard: Heard
+    expected: Estimate = UNKNOWN
+
+
+class Condition(Protocol):
+    """What a plan may wait for. It starts anew with each plan that it is given to."""
+
+    def begin(self) -> None:
+        """Forget all frames."""
+
+    def take(self, heard: Heard, time: float) -> None:
+        """Take a verdict, and when its frame was taken (NaN: nobody knows)."""
+
+    def crossing(self, now: float) -> Crossing | None:
+        """Whether it is met, or when it will be; None where that cannot be said."""
+
+
+class Streak:
+    """Met by so many frames one after another.
+
+    Parameters
+    ----------
+    test : callable
+        What a frame must meet: True or False; None for a frame that says nothing of it
+        and is passed over.
+    words : str
+        What is tested, such as ``the verdict is bad``.
+    frames : int
+
+    Raises
+    ------
+    ValueError
+        If ``frames`` is below 1.
+    """
+
+    def __init__(
+        self, test: Callable[[Heard], bool | None], words: str, frames: int = 1
+    ) -> None:
+        if frames < 1:
+            raise ValueError(f"frames is {frames}: give 1 or more, one after another")
+        self._test, self._words, self._frames = test, words, frames
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget all frames."""
+        self._seen: dict[Frame, tuple[Heard, float]] = {}
+        self._runs: list[str] = []
+
+    def take(self, heard: Heard, time: float) -> None:
+        """Take a verdict, or a later revision of one."""
+        frame = _frame(heard)
+        if frame[0] not in self._runs:
+            self._runs.append(frame[0])
+        self._seen.pop(frame, None)
+        if self._test(heard) is not None:
+            self._seen[frame] = heard, time
+        if len(self._seen) > self._frames:
+            del self._seen[min(self._seen, key=self._age)]
+
+    def _age(self, frame: Frame) -> tuple[int, int]:
+        """Runs in the order in which they came, frames in that of their index."""
+        return self._runs.index(frame[0]), frame[-1]
+
+    def crossing(self, now: float) -> Crossing | None:
+        """Met now, or None."""
+        if len(self._seen) < self._frames:
+            return None
+        if not all(self._test(heard) for heard, _ in self._seen.values()):
+            return None
+        last, time = self._seen[max(self._seen, key=self._age)]
+        times = f" {self._frames} times in a row" if self._frames > 1 else ""
+        return Crossing(
+            time=min(time, now) if time == time else now,  # noqa: PLR0124 (NaN)
+            because=f"{self._words}{times}: {last.reason}",
+            heard=last,
+        )
+
+
+class Reaching:
+    """A value that goes towards a target: met when a forecast says that it is there.
+
+    The value is followed over the frames, extrapolated by ``fit_trend`` over what the
+    analysis is behind, and met at the time at which the line through it crosses. A
+    line may be drawn out by as much as half of the past that it describes.
+
+    Parameters
+    ----------
+    value : str or callable
+        Key of a physical value, or a function of a verdict that gives a number (NaN or
+        None for a frame without).
+    target : float
+    course : str
+        How it goes there: ``linear`` or ``exponential``.
+    frames : int
+        At most so many of the latest are looked at.
+    exposure_s : float
+        Of a frame: a value stands for its middle, seconds.
+
+    Raises
+    ------
+    ValueError
+        If the target is not finite, or not positive on an exponential course.
+    """
+
+    def __init__(
+        self,
+        value: str | Callable[[Heard], float | None],
+        target: float,
+        *,
+        course: Course = "linear",
+        frames: int = 120,
+        exposure_s: float = 0.0,
+    ) -> None:
+        if not math.isfinite(target) or (course == "exponential" and target <= 0.0):
+            kind = "a positive number" if course == "exponential" else "a number"
+            raise ValueError(f"the target is {target}: give {kind}")
+        self.target = target
+        self._name = value if isinstance(value, str) else "the value"
+        self._value = value
+        self._course, self._frames, self._exposure = course, frames, exposure_s
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget all frames."""
+        self._points: dict[Frame, tuple[float, float, Heard]] = {}
+        self._trend: Trend | None = None
+        self._side = 0.0  # of the target on which the values began
+
+    def take(self, heard: Heard, time: float) -> None:
+        """Take a verdict; of bad and misaligned frames the value is not believed."""
+        self._trend = None
+        value = self._read(heard)
+        if heard.word not in USABLE or value is None or not math.isfinite(value + time):
+            self._points.pop(_frame(heard), None)
+            return
+        self._side = self._side or math.copysign(1.0, self.target - value)
+        self._points[_frame(heard)] = time - 0.5 * self._exposure, value, heard
+        if len(self._points) > self._frames:
+            del self._points[min(self._points, key=lambda f: self._points[f][0])]
+
+    def _read(self, heard: Heard) -> float | None:
+        if isinstance(self._value, str):
+            return heard.values.get(self._value)
+        return self._value(heard)
+
+    @property
+    def trend(self) -> Trend | None:
+        """The line through the latest values; None where there are too few."""
+        if self._trend is None and self._points:
+            points = sorted(point[:2] for point in self._points.values())
+            times, values = np.array(points).T
+            self._trend = fit_trend(times, values, self._course)
+        return self._trend
+
+    def crossing(self, now: float) -> Crossing | None:
+        """When the value is there; None where it goes elsewhere or nobody can say."""
+        trend = self.trend
+        if trend is None:
+            return None
+        met = trend.crossing(self.target)
+        if met is None or trend.slope * self._side <= 0.0:
+            return None
+        reach = trend.last + 0.5 * (trend.last - trend.first)
+        if met.value > reach or now > reach:
+            return None  # the past says nothing of so far a future
+        time = max(met.value, now)
+        expected = trend.at(time)
+        newest = max(self._points.values(), key=lambda point: point[0])[2]
+        return Crossing(
+            time=time,
+            because=(
+                f"{self._name} is expected to be {expected.value:.5g} "
+                f"({expected.low:.5g} to {expected.high:.5g}, 95 %), target "
+                f"{self.target:.5g}, {time - trend.last:.2f} s after frame "
+                f"{newest.index}, by the last {trend.points} frames"
+            ),
+            heard=newest,
+            expected=expected,
+        )
+
+
+def verdict_is(*words: str | Word, frames: int = 3) -> Streak:
+    """So many frames in a row have one of these verdicts, such as ``"bad"``.
+
+    Frames that are ``unknown`` are passed over, unless asked for.
+
+    Raises
+    ------
+    ValueError
+        If a word is none of the five.
+    """
+    wanted = frozenset(Word(word) for word in words)
+    if not wanted:
+        raise ValueError("name at least one verdict, such as 'bad'")
+
+    def test(heard: Heard) -> bool | None:
+        if heard.word is Word.UNKNOWN and Word.UNKNOWN not in wanted:
+            return None
+        return heard.word in wanted
+
+    return Streak(test, f"the verdict is {_either(wanted)}", frames)
+
+
+def flag_is(*names: str, frames: int = 1) -> Streak:
+    """The root cause of so many frames in a row is one of these flags.
+
+    Raises
+    ------
+    ValueError
+        If there is no such flag.
+    """
+    known = {flag.label for flag in Flag}
+    unknown = sorted(set(names) - known)
+    if unknown or not names:
+        raise ValueError(f"no flag {_either(unknown)}: there are {', '.join(known)}")
+
+    def test(heard: Heard) -> bool | None:
+        return None if heard.word is Word.UNKNOWN else heard.primary_flag in names
+
+    return Streak(test, f"the flag is {_either(names)}", frames)
+
+
+def label_is(label: str, *, prob: float = 0.5, frames: int = 3) -> Streak:
+    """So many classified frames in a row are of this class, with this probability.
+
+    Parameters
+    ----------
+    label : str
+        Extinction symbol, such as ``F---``.
+    prob : float
+        0 to 1.
+    frames : int
+    """
+    if not 0.0 <= prob <= 1.0:
+        raise ValueError(f"prob is {prob}: give a probability, 0 to 1")
+
+    def test(heard: Heard) -> bool | None:
+        if not heard.label or heard.word not in USABLE:
+            return None
+        return heard.label == label and heard.label_prob >= prob
+
+    return Streak(test, f"the label is {label}", frames)
+
+
+def reaches(
+    value: str | Callable[[Heard], float | None],
+    target: float,
+    *,
+    course: Course = "linear",
+    frames: int = 120,
+    exposure_s: float = 0.0,
+) -> Reaching:
+    """A physical value is there, by a forecast: see ``Reaching``."""
+    return Reaching(value, target, course=course, frames=frames, exposure_s=exposure_s)
+
+
+def _frame(heard: Heard) -> Frame:
+    return heard.run_uid, heard.stream, heard.data_key, heard.index
+
+
+def _either(words: Collection[str]) -> str:
+    return " or ".join(repr(str(word)) for word in sorted(words))

@@ -1,0 +1,83 @@
+"""When frames were taken, by the clock of the plan that takes them."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from ringwatch.plans.heard import Heard
+
+__all__ = ["FrameTimes"]
+
+_KEPT = 4096  # announcements of a stream
+_MOST_STREAMS = 16
+
+Stream = tuple[str, str]
+"""Run and name."""
+
+
+class FrameTimes:
+    """Follows the documents of a RunEngine and knows the end of each exposure.
+
+    Frames that are announced several at once are spread evenly since the last
+    announcement.
+
+    Parameters
+    ----------
+    now : callable
+        Time of the plan, seconds.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._runs: set[str] = set()
+        self._descriptors: dict[str, Stream] = {}
+        self._told: OrderedDict[Stream, list[tuple[int, float]]] = OrderedDict()
+        self._streamed: set[str] = set()
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        """Take a document; those of streams without images matter nothing."""
+        if name == "start":
+            self._runs.add(doc["uid"])
+        elif name == "descriptor":
+            self._descriptors[doc["uid"]] = (doc["run_start"], doc["name"])
+        elif name == "stream_datum":
+            self._streamed.add(doc["descriptor"])
+            self._note(doc["descriptor"], int(doc["indices"]["stop"]))
+        elif name == "event" and doc["descriptor"] not in self._streamed:
+            self._note(doc["descriptor"], None)
+
+    def _note(self, descriptor: str, stop: int | None) -> None:
+        stream = self._descriptors[descriptor]
+        told = self._told.setdefault(stream, [])
+        number = stop if stop is not None else (told[-1][0] if told else 0) + 1
+        if told and number <= told[-1][0]:
+            return  # another image of the same event
+        told.append((number, self._now()))
+        del told[:-_KEPT]
+        while len(self._told) > _MOST_STREAMS:
+            self._told.popitem(last=False)
+
+    def knows(self, run_uid: str) -> bool:
+        """Whether it followed this run."""
+        return run_uid in self._runs
+
+    def frames(self, heard: Heard) -> int:
+        """How many frames of the stream of a verdict were announced so far."""
+        told = self._told.get((heard.run_uid, heard.stream))
+        return told[-1][0] if told else 0
+
+    def of(self, heard: Heard) -> float:
+        """When the exposure of a frame ended; NaN where that is not known."""
+        told = self._told.get((heard.run_uid, heard.stream))
+        if not told or not told[0][0] <= heard.index + 1 <= told[-1][0]:
+            return math.nan
+        place = bisect_left(told, (heard.index + 1,))
+        number, time = told[place]
+        if number == heard.index + 1:
+            return time
+        before, since = told[place - 1]
+        return since + (time - since) * (heard.index + 1 - before) / (number - before)

@@ -1,0 +1,271 @@
+"""``stop_when``: end a scan early, for a reason that is written into it."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import bluesky.plan_stubs as bps
+from bluesky.preprocessors import plan_mutator
+from bluesky.utils import Msg, MsgGenerator, RequestStop, ensure_generator
+
+from ringwatch.plans.actions import Action, ActionLog
+from ringwatch.plans.clock import Clock, WallClock
+from ringwatch.plans.conditions import Condition, Crossing
+from ringwatch.plans.frame_times import FrameTimes
+from ringwatch.plans.heard import Heard
+from ringwatch.plans.verdicts import Verdicts
+from ringwatch.plans.waiting import wait_until
+
+__all__ = ["stop_when"]
+
+_INTERVALS = 15  # between moments to decide, of which the median is expected next
+_STEPS = 10  # in which the time to a crossing is waited for, looking again
+
+
+def stop_when(
+    plan: MsgGenerator[Any],
+    condition: Condition,
+    verdicts: Verdicts,
+    *,
+    act: bool = False,
+    then: Callable[[], MsgGenerator[Any]] | None = None,
+    log: ActionLog | None = None,
+    clock: Clock | None = None,
+    max_behind: int | None = None,
+    patience_s: float = 10.0,
+) -> MsgGenerator[Any]:
+    """Run a plan until the agent sees what was asked for.
+
+    By default it only says so: an event of the stream ``ringwatch`` of the run tells
+    that the scan would have been stopped, at which frame and because of what, once.
+    With ``act`` the plan is ended there in good order - its clean-up runs, the stop
+    document says ``success`` with the reason - and what follows in the queue goes on.
+
+    Moments to decide are the plan's checkpoints (between the points of a step scan)
+    and collections (of a fly scan). A forecast that falls between two of them is waited
+    for. Without an agent, or after its death, the plan runs to its own end; that, too,
+    is written into the run.
+
+    Parameters
+    ----------
+    plan : generator
+        Any plan.
+    condition : Condition
+        ``reaches``, ``verdict_is``, ``label_is``, ``flag_is`` or one of your own.
+    verdicts : Verdicts
+    act : bool
+        Whether to stop, instead of saying that it would have been.
+    then : callable, optional
+        Plan that is run first of all when stopping, inside the run: close the source.
+    log : ActionLog, optional
+        By default a new one.
+    clock : Clock, optional
+        By default the wall's.
+    max_behind : int, optional
+        Hold the scan where more frames than this wait for their verdicts, for up to
+        ``patience_s``. By default it is never held.
+    patience_s : float
+
+    Returns
+    -------
+    object
+        What the plan returns; None where it was stopped.
+    """
+    stop = _Stop(
+        condition,
+        verdicts,
+        act=act,
+        then=then,
+        log=log or ActionLog(),
+        clock=clock or WallClock(),
+        max_behind=max_behind,
+        patience_s=patience_s,
+    )
+    return (yield from stop.run(plan))
+
+
+class _Reached(RequestStop):
+    """Thrown into the plan; bluesky's own ``RequestStop`` would end the queue too."""
+
+
+class _Stop:
+    """One use of ``stop_when``."""
+
+    def __init__(
+        self,
+        condition: Condition,
+        verdicts: Verdicts,
+        *,
+        act: bool,
+        then: Callable[[], MsgGenerator[Any]] | None,
+        log: ActionLog,
+        clock: Clock,
+        max_behind: int | None,
+        patience_s: float,
+    ) -> None:
+        self._condition, self._verdicts = condition, verdicts
+        self._act, self._then, self._log, self._clock = act, then, log, clock
+        self._max_behind, self._patience = max_behind, patience_s
+        self._times = FrameTimes(clock.time)
+        self._new: deque[Heard] = deque()
+        self._furthest: dict[tuple[str, str], Heard] = {}
+        self._bundling = False
+        self._open: set[Any] = set()
+        self._flying: list[Any] = []
+        self._moments: deque[float] = deque(maxlen=_INTERVALS)
+        self._reason = ""
+        self._trouble = ""
+
+    def run(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
+        self._condition.begin()
+        end_listening = self._verdicts.listen(self._new.append)
+        token = yield Msg("subscribe", None, self._times, "all")
+        try:
+            result = yield from plan_mutator(plan, self._process)
+        except _Reached:
+            result = None
+        finally:
+            end_listening()
+        yield Msg("unsubscribe", None, token=token)
+        return result
+
+    def _process(self, msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:
+        if msg.command == "create":
+            self._bundling = True
+        elif msg.command in ("save", "drop"):
+            self._bundling = False
+        elif msg.command == "kickoff":
+            self._flying.append(msg.obj)
+        elif msg.command == "open_run":
+            self._open.add(msg.run)
+        elif msg.command == "close_run":
+            self._open.discard(msg.run)
+            if self._act and self._reason and not msg.kwargs.get("reason"):
+                return self._close(msg), None
+        elif msg.command in ("checkpoint", "collect") and not self._bundling:
+            return self._decide(msg), None
+        return None, None
+
+    def _close(self, msg: Msg) -> MsgGenerator[Any]:
+        return (yield msg._replace(kwargs={**msg.kwargs, "reason": self._reason}))
+
+    def _decide(self, msg: Msg) -> MsgGenerator[Any]:
+        result = None
+        if msg.command == "collect":  # its frames are announced by it
+            result = yield msg
+        if not self._reason:
+            yield from self._look(msg)
+        if msg.command != "collect":
+            result = yield msg
+        return result
+
+    def _look(self, msg: Msg) -> MsgGenerator[None]:
+        yield from self._keep_up()
+        yield from self._tell_trouble(msg.run)
+        self._moments.append(self._clock.time())
+        crossing = self._crossing()
+        if crossing is None or crossing.time > self._clock.time() + self._period:
+            return
+        if self._act:
+            crossing = yield from self._approach(crossing)
+            if crossing is None:
+                return
+            if self._then is not None:
+                yield from ensure_generator(self._then())
+        yield from self._say(crossing, msg.run)
+        if self._act:
+            yield from self._land(msg)
+            raise _Reached
+
+    def _crossing(self) -> Crossing | None:
+        self._hear()
+        return self._condition.crossing(self._clock.time())
+
+    def _hear(self) -> None:
+        """Take the verdicts that came, of the runs of this plan."""
+        while self._new:
+            heard = self._new.popleft()
+            if not self._times.knows(heard.run_uid):
+                continue
+            self._condition.take(heard, self._times.of(heard))
+            before = self._furthest.get((heard.run_uid, heard.stream))
+            if before is None or heard.index > before.index:
+                self._furthest[heard.run_uid, heard.stream] = heard
+
+    @property
+    def _period(self) -> float:
+        """Until the next moment to decide, as far as one can say."""
+        steps = [after - before for before, after in itertools.pairwise(self._moments)]
+        return statistics.median(steps) if steps else 0.0
+
+    def _approach(self, crossing: Crossing) -> MsgGenerator[Crossing | None]:
+        """Let the time to a crossing pass; None if it turns out to be further away."""
+        step, until = self._period / _STEPS, crossing.time + self._period
+        while (left := crossing.time - self._clock.time()) > 0.0:
+            if self._clock.time() > until:
+                return None
+            yield from wait_until(lambda: not self._behind, min(left, self._patience))
+            left = (self._crossing() or crossing).time - self._clock.time()
+            if left > 0.0:
+                yield from self._clock.sleep(min(left, step))
+            crossing = self._crossing() or crossing
+        return crossing
+
+    def _land(self, msg: Msg) -> MsgGenerator[None]:
+        """End flights in good order: what they took so far is announced."""
+        for flyer in self._flying:
+            if hasattr(flyer, "stop"):
+                yield Msg("stop", flyer)
+        if msg.command == "collect":
+            yield msg
+
+    @property
+    def _behind(self) -> int:
+        """Frames that were announced and have no verdict yet."""
+        self._hear()
+        return max(
+            (self._times.frames(h) - h.index - 1 for h in self._furthest.values()),
+            default=0,
+        )
+
+    def _keep_up(self) -> MsgGenerator[None]:
+        most = self._max_behind
+        if most is not None and not self._verdicts.trouble:
+            yield from wait_until(
+                lambda: self._behind <= most or bool(self._verdicts.trouble),
+                self._patience,
+            )
+
+    def _tell_trouble(self, run: Any) -> MsgGenerator[None]:
+        trouble = self._verdicts.trouble
+        if trouble and not self._trouble:
+            because = f"goes on without verdicts: {trouble}"
+            action = Action(plan="stop_when", what="wait", acted=False, because=because)
+            yield from self._write(action, run)
+        self._trouble = trouble
+
+    def _say(self, crossing: Crossing, run: Any) -> MsgGenerator[None]:
+        verb = "stopped" if self._act else "would have stopped"
+        self._reason = f"{verb} at frame {crossing.heard.index}: {crossing.because}"
+        action = Action(
+            plan="stop_when",
+            what="stop",
+            acted=self._act,
+            because=self._reason,
+            heard=crossing.heard,
+            value=crossing.expected.value,
+            low=crossing.expected.low,
+            high=crossing.expected.high,
+        )
+        yield from self._write(action, run)
+
+    def _write(self, action: Action, run: Any) -> MsgGenerator[None]:
+        self._log.note(action)
+        if run in self._open:
+            yield from self._log.write(run=run)
+        else:
+            yield from bps.null()

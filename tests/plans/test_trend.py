@@ -1,0 +1,92 @@
+"""A line through recent values: where it meets a target, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ringwatch.plans.trend import Course, fit_trend
+
+
+def noisy(course: Course, size: int, seed: int, sigma: float) -> tuple:
+    times = np.arange(size) * 0.5 + 1e9  # seconds of the epoch keep their precision
+    eta = -1.0 + 0.04 * (times - 1e9)
+    truth = eta if course == "linear" else np.exp(eta)
+    return times, truth + np.random.default_rng(seed).normal(0.0, sigma, size)
+
+
+@pytest.mark.parametrize("course", ["linear", "exponential"])
+def test_intervals_hold_what_they_say(course: Course) -> None:
+    inside = met = 0
+    trials = 400
+    for seed in range(trials):
+        times, values = noisy(course, 25, seed, 0.02)
+        trend = fit_trend(times, values, course)
+        assert trend is not None
+        at = times[-1] + 2.0
+        eta = -1.0 + 0.04 * (at - 1e9)
+        truth = eta if course == "linear" else math.exp(eta)
+        expected = trend.at(at)
+        inside += expected.low <= truth <= expected.high
+        crossing = trend.crossing(truth)
+        assert crossing is not None
+        met += crossing.low <= at <= crossing.high
+    # Binomial, 95 %: 18 of 400 either way is three standard deviations and a half; a
+    # stretch that was chosen for its straightness costs some.
+    assert 0.90 <= inside / trials <= 0.99
+    assert 0.90 <= met / trials <= 0.995
+
+
+def test_a_bend_shortens_the_past() -> None:
+    times = np.arange(60.0)
+    values = 1.0 / (1.0 + np.exp(-(times - 30.0) / 6.0))  # it slows down in the end
+    values += np.random.default_rng(1).normal(0.0, 2e-3, times.size)
+    trend = fit_trend(times, values, "exponential")
+    assert trend is not None
+    assert trend.points < 30
+    ahead = 1.0 / (1.0 + math.exp(-(61.0 - 30.0) / 6.0))
+    expected = trend.at(61.0)
+    assert expected.low - 0.01 < ahead < expected.high + 0.01
+
+
+def test_a_flat_line_meets_nothing() -> None:
+    times = np.arange(10.0)
+    trend = fit_trend(times, np.full(10, 2.0))
+    assert trend is not None
+    never = trend.crossing(3.0)
+    assert never is None or math.isinf(never.high - never.low)
+    noise = np.random.default_rng(0).normal(0.0, 1.0, 10)
+    trend = fit_trend(times, noise)
+    assert trend is not None
+    unsure = trend.crossing(50.0)
+    assert unsure is not None
+    assert unsure.low == -math.inf
+    assert unsure.high == math.inf
+
+
+@pytest.mark.parametrize(
+    ("times", "values", "course"),
+    [
+        ([0.0, 1.0], [1.0, 2.0], "linear"),
+        ([], [], "linear"),
+        ([1.0] * 8, [1.0, 2.0] * 4, "linear"),
+        (
+            [0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
+            [1.0, 2.0, -1.0, 3.0, 4.0, 5.0],
+            "exponential",
+        ),
+    ],
+)
+def test_too_little_to_go_by(
+    times: list[float], values: list[float], course: Course
+) -> None:
+    assert fit_trend(np.array(times), np.array(values), course) is None
+
+
+def test_an_exponential_never_meets_zero() -> None:
+    times, values = noisy("exponential", 20, 3, 1e-3)
+    trend = fit_trend(times, values, "exponential")
+    assert trend is not None
+    assert trend.crossing(0.0) is None
