@@ -44,8 +44,9 @@ from numpy.typing import NDArray
 from ringwatch.agent import Agent
 from ringwatch.benchmarks.peers import show_json, show_table
 from ringwatch.plans.actions import Action, ActionLog
-from ringwatch.plans.conditions import Condition, Streak, reaches
+from ringwatch.plans.conditions import Condition, Streak
 from ringwatch.plans.publisher import DocumentPublisher
+from ringwatch.plans.reaching import reaches
 from ringwatch.plans.remote_verdicts import RemoteVerdicts
 from ringwatch.plans.stop_when import stop_when
 from ringwatch.plans.verdicts import Verdicts

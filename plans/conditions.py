@@ -1,4 +1,4 @@
-"""On what plans act: words, labels, flags and physical values of the verdicts."""
+"""On what plans act: words, labels and flags of verdicts, frame by frame."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from ringwatch.agent.nouns import Flag, Word
 from ringwatch.plans.heard import Heard
-from ringwatch.plans.trend import Course, Estimate, Trend, fit_trend
+from ringwatch.plans.trend import Estimate
 
 __all__ = [
+    "USABLE",
     "Condition",
     "Crossing",
-    "Reaching",
+    "Frame",
     "Streak",
     "flag_is",
+    "frame_of",
     "label_is",
-    "reaches",
     "verdict_is",
 ]
 
@@ -101,7 +100,7 @@ class Streak:
 
     def take(self, heard: Heard, time: float) -> None:
         """Take a verdict, or a later revision of one."""
-        frame = _frame(heard)
+        frame = frame_of(heard)
         if frame[0] not in self._runs:
             self._runs.append(frame[0])
         self._seen.pop(frame, None)
@@ -126,109 +125,6 @@ class Streak:
             time=min(time, now) if time == time else now,  # noqa: PLR0124 (NaN)
             because=f"{self._words}{times}: {last.reason}",
             heard=last,
-        )
-
-
-class Reaching:
-    """A value that goes towards a target: met when a forecast says that it is there.
-
-    The value is followed over the frames, extrapolated by ``fit_trend`` over what the
-    analysis is behind, and met at the time at which the line through it crosses. A
-    line may be drawn out by as much as half of the past that it describes.
-
-    Parameters
-    ----------
-    value : str or callable
-        Key of a physical value, or a function of a verdict that gives a number (NaN or
-        None for a frame without).
-    target : float
-    course : str
-        How it goes there: ``linear`` or ``exponential``.
-    frames : int
-        At most so many of the latest are looked at.
-    exposure_s : float
-        Of a frame: a value stands for its middle, seconds.
-
-    Raises
-    ------
-    ValueError
-        If the target is not finite, or not positive on an exponential course.
-    """
-
-    def __init__(
-        self,
-        value: str | Callable[[Heard], float | None],
-        target: float,
-        *,
-        course: Course = "linear",
-        frames: int = 120,
-        exposure_s: float = 0.0,
-    ) -> None:
-        if not math.isfinite(target) or (course == "exponential" and target <= 0.0):
-            kind = "a positive number" if course == "exponential" else "a number"
-            raise ValueError(f"the target is {target}: give {kind}")
-        self.target = target
-        self._name = value if isinstance(value, str) else "the value"
-        self._value = value
-        self._course, self._frames, self._exposure = course, frames, exposure_s
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget all frames."""
-        self._points: dict[Frame, tuple[float, float, Heard]] = {}
-        self._trend: Trend | None = None
-        self._side = 0.0  # of the target on which the values began
-
-    def take(self, heard: Heard, time: float) -> None:
-        """Take a verdict; of bad and misaligned frames the value is not believed."""
-        self._trend = None
-        value = self._read(heard)
-        if heard.word not in USABLE or value is None or not math.isfinite(value + time):
-            self._points.pop(_frame(heard), None)
-            return
-        self._side = self._side or math.copysign(1.0, self.target - value)
-        self._points[_frame(heard)] = time - 0.5 * self._exposure, value, heard
-        if len(self._points) > self._frames:
-            del self._points[min(self._points, key=lambda f: self._points[f][0])]
-
-    def _read(self, heard: Heard) -> float | None:
-        if isinstance(self._value, str):
-            return heard.values.get(self._value)
-        return self._value(heard)
-
-    @property
-    def trend(self) -> Trend | None:
-        """The line through the latest values; None where there are too few."""
-        if self._trend is None and self._points:
-            points = sorted(point[:2] for point in self._points.values())
-            times, values = np.array(points).T
-            self._trend = fit_trend(times, values, self._course)
-        return self._trend
-
-    def crossing(self, now: float) -> Crossing | None:
-        """When the value is there; None where it goes elsewhere or nobody can say."""
-        trend = self.trend
-        if trend is None:
-            return None
-        met = trend.crossing(self.target)
-        if met is None or trend.slope * self._side <= 0.0:
-            return None
-        reach = trend.last + 0.5 * (trend.last - trend.first)
-        if met.value > reach or now > reach:
-            return None  # the past says nothing of so far a future
-        time = max(met.value, now)
-        expected = trend.at(time)
-        newest = max(self._points.values(), key=lambda point: point[0])[2]
-        return Crossing(
-            time=time,
-            because=(
-                f"{self._name} is expected to be {expected.value:.5g} "
-                f"({expected.low:.5g} to {expected.high:.5g}, 95 %), target "
-                f"{self.target:.5g}, {time - trend.last:.2f} s after frame "
-                f"{newest.index}, by the last {trend.points} frames"
-            ),
-            heard=newest,
-            expected=expected,
         )
 
 
@@ -295,19 +191,8 @@ def label_is(label: str, *, prob: float = 0.5, frames: int = 3) -> Streak:
     return Streak(test, f"the label is {label}", frames)
 
 
-def reaches(
-    value: str | Callable[[Heard], float | None],
-    target: float,
-    *,
-    course: Course = "linear",
-    frames: int = 120,
-    exposure_s: float = 0.0,
-) -> Reaching:
-    """A physical value is there, by a forecast: see ``Reaching``."""
-    return Reaching(value, target, course=course, frames=frames, exposure_s=exposure_s)
-
-
-def _frame(heard: Heard) -> Frame:
+def frame_of(heard: Heard) -> Frame:
+    """Identity of the frame of a verdict."""
     return heard.run_uid, heard.stream, heard.data_key, heard.index
 
 

@@ -47,6 +47,9 @@ class Heard:
         One sentence.
     primary_flag, alarm : str
         Root cause, and the one whose alarm is in force; empty without.
+    alarm_since, alarm_episode : int
+        Index of the first frame of the alarm in force, and how many times its cause
+        came in the run so far, from 1; -1 and 0 without.
     label : str
         Extinction symbol; empty where nothing was classified.
     label_prob : float
@@ -76,6 +79,8 @@ class Heard:
     reason: str
     primary_flag: str = ""
     alarm: str = ""
+    alarm_since: int = -1
+    alarm_episode: int = 0
     label: str = ""
     label_prob: float = math.nan
     label_set: tuple[str, ...] = ()
@@ -113,6 +118,8 @@ class Heard:
             reason=str(data["reason"]),
             primary_flag=str(data["primary_flag"]),
             alarm=str(data["alarm"]),
+            alarm_since=int(data.get("alarm_since", -1)),
+            alarm_episode=int(data.get("alarm_episode", 0)),
             label=str(data["label"]),
             label_prob=float(data["label_prob"]),
             label_set=tuple(filter(None, str(data["label_set"]).split(","))),

@@ -37,6 +37,7 @@ def stop_when(
     clock: Clock | None = None,
     max_behind: int | None = None,
     patience_s: float = 10.0,
+    name: str = "stop_when",
 ) -> MsgGenerator[Any]:
     """Run a plan until the agent sees what was asked for.
 
@@ -69,6 +70,8 @@ def stop_when(
         Hold the scan where more frames than this wait for their verdicts, for up to
         ``patience_s``. By default it is never held.
     patience_s : float
+    name : str
+        By which what it does is written down.
 
     Returns
     -------
@@ -84,6 +87,7 @@ def stop_when(
         clock=clock or WallClock(),
         max_behind=max_behind,
         patience_s=patience_s,
+        name=name,
     )
     return (yield from stop.run(plan))
 
@@ -106,7 +110,9 @@ class _Stop:
         clock: Clock,
         max_behind: int | None,
         patience_s: float,
+        name: str,
     ) -> None:
+        self._name = name
         self._condition, self._verdicts = condition, verdicts
         self._act, self._then, self._log, self._clock = act, then, log, clock
         self._max_behind, self._patience = max_behind, patience_s
@@ -244,7 +250,7 @@ class _Stop:
         trouble = self._verdicts.trouble
         if trouble and not self._trouble:
             because = f"goes on without verdicts: {trouble}"
-            action = Action(plan="stop_when", what="wait", acted=False, because=because)
+            action = Action(plan=self._name, what="wait", acted=False, because=because)
             yield from self._write(action, run)
         self._trouble = trouble
 
@@ -252,7 +258,7 @@ class _Stop:
         verb = "stopped" if self._act else "would have stopped"
         self._reason = f"{verb} at frame {crossing.heard.index}: {crossing.because}"
         action = Action(
-            plan="stop_when",
+            plan=self._name,
             what="stop",
             acted=self._act,
             because=self._reason,

@@ -12,10 +12,10 @@ from ringwatch.plans.conditions import (
     Streak,
     flag_is,
     label_is,
-    reaches,
     verdict_is,
 )
 from ringwatch.plans.heard import Heard
+from ringwatch.plans.reaching import reaches
 
 
 def heard(index: int, word: str = "good", **given: Any) -> Heard:

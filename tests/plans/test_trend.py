@@ -19,7 +19,7 @@ def noisy(course: Course, size: int, seed: int, sigma: float) -> tuple:
 
 @pytest.mark.parametrize("course", ["linear", "exponential"])
 def test_intervals_hold_what_they_say(course: Course) -> None:
-    inside = met = 0
+    inside = 0
     trials = 400
     for seed in range(trials):
         times, values = noisy(course, 25, seed, 0.02)
@@ -30,13 +30,9 @@ def test_intervals_hold_what_they_say(course: Course) -> None:
         truth = eta if course == "linear" else math.exp(eta)
         expected = trend.at(at)
         inside += expected.low <= truth <= expected.high
-        crossing = trend.crossing(truth)
-        assert crossing is not None
-        met += crossing.low <= at <= crossing.high
     # Binomial, 95 %: 18 of 400 either way is three standard deviations and a half; a
     # stretch that was chosen for its straightness costs some.
     assert 0.90 <= inside / trials <= 0.99
-    assert 0.90 <= met / trials <= 0.995
 
 
 def test_a_bend_shortens_the_past() -> None:
@@ -51,19 +47,22 @@ def test_a_bend_shortens_the_past() -> None:
     assert expected.low - 0.01 < ahead < expected.high + 0.01
 
 
-def test_a_flat_line_meets_nothing() -> None:
-    times = np.arange(10.0)
-    trend = fit_trend(times, np.full(10, 2.0))
+def test_it_meets_a_target_where_it_is_heading() -> None:
+    for course in ("linear", "exponential"):
+        times, values = noisy(course, 30, 2, 1e-3)
+        trend = fit_trend(times, values, course)
+        assert trend is not None
+        eta = -1.0 + 0.04 * 17.0
+        met = trend.crossing(eta if course == "linear" else math.exp(eta))
+        assert met == pytest.approx(1e9 + 17.0, abs=0.3)
+        assert trend.slope(times[-1]) == pytest.approx(0.04, rel=0.1)
+
+
+def test_a_curve_that_turns_meets_nothing_beyond() -> None:
+    times = np.arange(20.0)
+    trend = fit_trend(times, 10.0 - 0.02 * (times - 19.0) ** 2)
     assert trend is not None
-    never = trend.crossing(3.0)
-    assert never is None or math.isinf(never.high - never.low)
-    noise = np.random.default_rng(0).normal(0.0, 1.0, 10)
-    trend = fit_trend(times, noise)
-    assert trend is not None
-    unsure = trend.crossing(50.0)
-    assert unsure is not None
-    assert unsure.low == -math.inf
-    assert unsure.high == math.inf
+    assert trend.crossing(10.5) is None
 
 
 @pytest.mark.parametrize(
