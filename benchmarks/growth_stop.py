@@ -217,7 +217,13 @@ def look(beamline: Beamline, engine: Any, verdicts: Verdicts) -> NDArray[Any]:
 
 
 def measure(
-    folder: Path, attach: Attached, rate: float, targets: int, seed: int = SEED
+    folder: Path,
+    attach: Attached,
+    rate: float,
+    targets: int,
+    seed: int = SEED,
+    *,
+    beside: bool = True,
 ) -> list[Stopped]:
     """Stop so many growths at frames of one rate; see the module.
 
@@ -230,6 +236,8 @@ def measure(
         Frames a second of simulated time.
     targets : int
     seed : int
+    beside : bool
+        Whether to stop each without a forecast, too.
 
     Returns
     -------
@@ -267,7 +275,9 @@ def measure(
                 _VALUE, target, course="exponential", exposure_s=exposure
             )
             action, frames, after = stopped(forecast)
-            *_, without = stopped(_over(target))
+            without = np.array([math.nan])
+            if beside:
+                *_, without = stopped(_over(target))
             found.append(
                 Stopped(
                     target=target,

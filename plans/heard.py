@@ -52,6 +52,8 @@ class Heard:
         came in the run so far, from 1; -1 and 0 without.
     label : str
         Extinction symbol; empty where nothing was classified.
+    class_number : int
+        Smallest space-group number of the powder class that ``label`` names; 0 without.
     label_prob : float
         0..1; NaN without a label.
     label_set : tuple of str
@@ -82,6 +84,7 @@ class Heard:
     alarm_since: int = -1
     alarm_episode: int = 0
     label: str = ""
+    class_number: int = 0
     label_prob: float = math.nan
     label_set: tuple[str, ...] = ()
     unsure: bool = True
@@ -90,6 +93,11 @@ class Heard:
     values: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     z: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     heard_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Later frames of a point count more, and later revisions of a frame."""
+        return self.index, self.revision
 
     @classmethod
     def of_event(cls, data: Mapping[str, Any], run_uid: str, stream: str) -> Heard:
@@ -121,6 +129,7 @@ class Heard:
             alarm_since=int(data.get("alarm_since", -1)),
             alarm_episode=int(data.get("alarm_episode", 0)),
             label=str(data["label"]),
+            class_number=int(data["class_numbers"][0]) if data["label"] else 0,
             label_prob=float(data["label_prob"]),
             label_set=tuple(filter(None, str(data["label_set"]).split(","))),
             unsure=bool(data["unsure"]),

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bluesky.plan_stubs as bps
-import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator
 
 from ringwatch.plans.actions import Action, ActionLog
 from ringwatch.plans.retake_list import BadPoint, RetakeList
+from ringwatch.plans.runs import in_a_run
 from ringwatch.plans.waiting import wait_until
 
 __all__ = ["retake"]
@@ -90,7 +90,7 @@ def retake(
         **(md or {}),
     }
 
-    def taken() -> MsgGenerator[None]:
+    def taken(_: str) -> MsgGenerator[None]:
         yield from log.write()
         for place in places:
             yield from bps.checkpoint()
@@ -98,8 +98,7 @@ def retake(
                 yield from bps.mv(motor, position)
             yield from bps.trigger_and_read([*detectors, *motors])
 
-    inside: Any = bpp.stage_wrapper(taken(), [*detectors, *motors])
-    return (yield from bpp.run_wrapper(inside, md=header))
+    return (yield from in_a_run(taken, header, staged=[*detectors, *motors]))
 
 
 def _place(point: BadPoint, motor: Any) -> Any:

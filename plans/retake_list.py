@@ -143,7 +143,7 @@ class RetakeList:
         with self._lock:
             point = self._point(heard.run_uid, heard.stream, heard.seq_num)
             known = point.heard
-            if known is None or _order(heard) >= _order(known):
+            if known is None or heard.order >= known.order:
                 point.heard = heard
 
     def _run(self, uid: str) -> dict[tuple[str, int], _Point]:
@@ -154,8 +154,3 @@ class RetakeList:
 
     def _point(self, uid: str, stream: str, number: int) -> _Point:
         return self._run(uid).setdefault((stream, number), _Point())
-
-
-def _order(heard: Heard) -> tuple[int, int]:
-    """Later frames of a point count more than earlier ones, later revisions too."""
-    return heard.index, heard.revision

@@ -15,9 +15,8 @@ __all__ = ["Course", "Estimate", "Trend", "fit_trend"]
 Floats = NDArray[np.float64]
 Course = Literal["linear", "exponential"]
 
-_DEGREE = 2
 _LEAST = 6  # points: a parabola, and three to tell their noise by
-_BENT = 2.0  # standard deviations of the next power that cut the past shorter
+_BENT = 1.5  # standard deviations of the next power that cut the past shorter
 _ROUNDS = 12  # of Fisher's scoring; three or four do
 _LEVEL = 0.975  # of Student's distribution: both sides make 95 %
 _FLOOR, _CEILING = -700.0, 700.0  # exponents that float64 can have
@@ -31,25 +30,38 @@ class Estimate(NamedTuple):
     high: float
 
 
+class _Curve(NamedTuple):
+    """A polynomial in ``t - middle`` on the scale of the link, and how sure it is."""
+
+    middle: float
+    coefficients: Floats
+    covariance: Floats
+    quantile: float  # of Student's distribution, for both sides of 95 %
+
+    def at(self, time: float) -> tuple[float, float]:
+        """Height and half the interval at a time."""
+        powers = (time - self.middle) ** np.arange(self.coefficients.size)
+        variance = float(powers @ self.covariance @ powers)
+        half = self.quantile * math.sqrt(max(variance, 0.0))
+        return float(powers @ self.coefficients), half
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
     """A parabola through values, or through their logarithm.
 
-    ``value(t) = link(c0 + c1 x + c2 x^2)`` with ``x = t - middle``; the link is the
-    identity or the exponential function. A parabola, though the course is known: what
-    is measured is seldom quite what grows, and a line would be sure of what it misses.
+    A parabola, though the course is known: what is measured is seldom quite what
+    grows, and a line would be sure of what it misses. So would a parabola be: its
+    interval is stretched to hold that of a cubic through the same values.
 
     Attributes
     ----------
     course : str
         ``linear`` or ``exponential``.
-    middle : float
-        Weighted mean of the times, seconds.
-    coefficients : (3,) float64
-    covariance : (3, 3) float64
-        Of the coefficients, from the scatter about the curve.
-    quantile : float
-        Of Student's distribution: intervals are so many standard deviations wide.
+    parabola : polynomial
+        Of the value, or of its logarithm.
+    cubic : polynomial or None
+        None where the points do not give one.
     first, last : float
         Range of the times that the curve goes through.
     points : int
@@ -57,26 +69,25 @@ class Trend:
     """
 
     course: Course
-    middle: float
-    coefficients: Floats
-    covariance: Floats
-    quantile: float
+    parabola: _Curve
+    cubic: _Curve | None
     first: float
     last: float
     points: int
 
     def at(self, time: float) -> Estimate:
         """What the mean value is at a time, with its interval."""
-        powers = (time - self.middle) ** np.arange(_DEGREE + 1)
-        eta = float(powers @ self.coefficients)
-        variance = float(powers @ self.covariance @ powers)
-        half = self.quantile * math.sqrt(max(variance, 0.0))
-        return Estimate(*(self._value(x) for x in (eta, eta - half, eta + half)))
+        eta, half = self.parabola.at(time)
+        low, high = eta - half, eta + half
+        if self.cubic is not None:
+            other, wider = self.cubic.at(time)
+            low, high = min(low, other - wider), max(high, other + wider)
+        return Estimate(*(self._value(x) for x in (eta, low, high)))
 
     def slope(self, time: float) -> float:
         """Rise per second at a time, of the logarithm on an exponential course."""
-        _, c1, c2 = self.coefficients
-        return float(c1 + 2.0 * c2 * (time - self.middle))
+        _, c1, c2 = self.parabola.coefficients
+        return float(c1 + 2.0 * c2 * (time - self.parabola.middle))
 
     def crossing(self, target: float) -> float | None:
         """When the curve meets a target, next to its newest point.
@@ -87,13 +98,13 @@ class Trend:
             if target <= 0.0:
                 return None
             target = math.log(target)
-        c0, c1, c2 = self.coefficients
+        c0, c1, c2 = self.parabola.coefficients
         roots = np.roots([c2, c1, c0 - target])
         met = roots.real[np.abs(roots.imag) < 1e-9 * (1.0 + np.abs(roots.real))]
         if not met.size:
             return None
-        nearest = met[np.argmin(np.abs(met - (self.last - self.middle)))]
-        return float(nearest) + self.middle
+        newest = self.last - self.parabola.middle
+        return float(met[np.argmin(np.abs(met - newest))]) + self.parabola.middle
 
     def _value(self, eta: float) -> float:
         if self.course == "linear":
@@ -107,7 +118,7 @@ def fit_trend(times: Floats, values: Floats, course: Course = "linear") -> Trend
     The scatter of the values about the curve is taken as the same for all (counting
     noise on a steady amount of light), and the curve is fitted to the values
     themselves, not to their logarithms. A stretch is taken where the next power is no
-    better by two standard deviations; stretches shrink by a third.
+    better by a standard deviation and a half; stretches shrink by a third.
 
     Parameters
     ----------
@@ -136,38 +147,30 @@ def _fit(times: Floats, values: Floats, course: Course) -> tuple[Trend | None, b
     """The curve, and whether the next power says more."""
     if course == "exponential" and not (values > 0.0).all():
         return None, False
-    found = _score(times, values, course, _DEGREE)
-    if found is None:
+    parabola = _score(times, values, course, 2)
+    if parabola is None:
         return None, False
-    middle, coefficients, covariance = found
-    free = times.size - _DEGREE - 1
+    cubic = _score(times, values, course, 3)
     trend = Trend(
         course=course,
-        middle=middle,
-        coefficients=coefficients,
-        covariance=covariance,
-        quantile=float(stdtrit(free, _LEVEL)),
+        parabola=parabola,
+        cubic=cubic,
         first=float(times[0]),
         last=float(times[-1]),
         points=int(times.size),
     )
-    if free < 2:
+    if cubic is None:
         return trend, False
-    more = _score(times, values, course, _DEGREE + 1)
-    if more is None:
-        return trend, False
-    _, powers, errors = more
-    return trend, bool(abs(powers[-1]) > _BENT * math.sqrt(errors[-1, -1]))
+    sigma = math.sqrt(cubic.covariance[-1, -1])
+    return trend, bool(abs(cubic.coefficients[-1]) > _BENT * sigma)
 
 
-def _score(
-    times: Floats, values: Floats, course: Course, degree: int
-) -> tuple[float, Floats, Floats] | None:
-    """Middle, coefficients and their covariance, by Fisher's scoring.
+def _score(times: Floats, values: Floats, course: Course, degree: int) -> _Curve | None:
+    """A polynomial of a degree, by Fisher's scoring.
 
     (P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., ch. 2.5.)
     """
-    linear = course == "linear"
+    linear, free = course == "linear", values.size - degree - 1
     eta, mean = (values if linear else np.log(values)), values
     scale = max(float(times[-1] - times[0]), 1e-9)
     for _ in range(_ROUNDS):
@@ -178,15 +181,15 @@ def _score(
         design = powers * steep[:, None]  # (n, degree + 1)
         working = (eta + (values - mean) / steep) * steep
         solved, _, rank, _ = np.linalg.lstsq(design, working, rcond=None)
-        if rank <= degree:
+        if rank <= degree or free < 1:
             return None
         before, eta = eta, powers @ solved
         mean = eta if linear else np.exp(np.clip(eta, _FLOOR, _CEILING))
         if linear or np.abs(eta - before).max() < 1e-9:
             break
-    spread = float(((values - mean) ** 2).sum()) / (values.size - degree - 1)
+    spread = float(((values - mean) ** 2).sum()) / free
     units = scale ** -np.arange(degree + 1.0)
-    covariance = spread * np.linalg.inv(design.T @ design)
+    covariance = spread * np.linalg.inv(design.T @ design) * np.outer(units, units)
     if not np.isfinite(covariance).all():
         return None
-    return middle, solved * units, covariance * np.outer(units, units)
+    return _Curve(middle, solved * units, covariance, float(stdtrit(free, _LEVEL)))

@@ -68,6 +68,8 @@ class Verdicts:
             raise ValueError(f"patience_s is {patience_s}: give seconds above 0")
         self.patience_s = patience_s
         self._heard: deque[Heard] = deque(maxlen=keep)
+        self._points: OrderedDict[tuple[str, str, int], Heard] = OrderedDict()
+        self._keep = keep
         self._listeners: list[Callable[[Heard], None]] = []
         self._lock = threading.Lock()
         self._raw: OrderedDict[str, str] = OrderedDict()  # derived run: raw run
@@ -85,6 +87,11 @@ class Verdicts:
         """The newest verdict; None before the first."""
         with self._lock:
             return self._heard[-1] if self._heard else None
+
+    def of(self, run_uid: str, stream: str, seq_num: int) -> Heard | None:
+        """What holds of a point: the verdict of its latest frame; None without one."""
+        with self._lock:
+            return self._points.get((run_uid, stream, seq_num))
 
     def __iter__(self) -> Iterator[Heard]:
         """All revisions that are remembered, in the order in which they came."""
@@ -163,6 +170,7 @@ class Verdicts:
             return
         with self._lock:
             self._heard.append(heard)
+            self._place(heard)
             listeners = tuple(self._listeners)
         self._expected.settle(heard)
         for listener in listeners:
@@ -199,6 +207,14 @@ class Verdicts:
             self._expected.announce(name, doc)
         except _MALFORMED as error:
             logger.error("a %s document cannot be read: %r", name, error)
+
+    def _place(self, heard: Heard) -> None:
+        point = heard.run_uid, heard.stream, heard.seq_num
+        known = self._points.get(point)
+        if known is None or heard.order >= known.order:
+            self._points[point] = heard
+            if len(self._points) > self._keep:
+                self._points.popitem(last=False)
 
     def _read(self, name: str, doc: dict[str, Any]) -> Heard | None:
         with self._lock:

@@ -8,7 +8,10 @@ from collections.abc import Callable
 
 from bluesky.utils import Msg, MsgGenerator
 
-__all__ = ["wait_until"]
+from ringwatch.plans.heard import Heard
+from ringwatch.plans.verdicts import Verdicts
+
+__all__ = ["await_verdict", "wait_until"]
 
 _LOOK_S = 0.003
 
@@ -35,3 +38,31 @@ def wait_until(ready: Callable[[], bool], timeout: float) -> MsgGenerator[bool]:
     if not ready():
         yield Msg("wait_for", None, [look])
     return ready()
+
+
+def await_verdict(
+    verdicts: Verdicts,
+    run_uid: str,
+    seq_num: int,
+    patience_s: float,
+    *,
+    stream: str = "primary",
+) -> MsgGenerator[Heard | None]:
+    """Wait for what the agent says of a point.
+
+    Parameters
+    ----------
+    verdicts : Verdicts
+    run_uid : str
+    seq_num : int
+        Number of the point, from 1.
+    patience_s : float
+        None comes back after so many seconds, and at once where there is no agent.
+    stream : str
+    """
+
+    def there() -> bool:
+        return verdicts.of(run_uid, stream, seq_num) is not None
+
+    yield from wait_until(lambda: there() or bool(verdicts.trouble), patience_s)
+    return verdicts.of(run_uid, stream, seq_num)

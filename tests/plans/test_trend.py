@@ -32,7 +32,7 @@ def test_intervals_hold_what_they_say(course: Course) -> None:
         inside += expected.low <= truth <= expected.high
     # Binomial, 95 %: 18 of 400 either way is three standard deviations and a half; a
     # stretch that was chosen for its straightness costs some.
-    assert 0.90 <= inside / trials <= 0.99
+    assert 0.92 <= inside / trials <= 0.995
 
 
 def test_a_bend_shortens_the_past() -> None:
