@@ -1,0 +1,68 @@
+"""The demo's beamline over Channel Access, and what the soft devices say beside it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ringwatch.agent.cli.compare import BOOKKEEPING, Difference, differences
+from ringwatch.agent.errors import RingwatchError, SettingsError
+from ringwatch.simulated_beamline.epics.ioc_process import IocProcess, missing_packages
+
+__all__ = ["epics_beamline", "unlike_soft_devices"]
+
+Documents = Iterable[tuple[str, dict[str, Any]]]
+
+_OF_THE_RUN = frozenset({"raw_time", "dark_age_s"})
+"""Fields that differ between two runs by nature: when frames were taken."""
+
+
+@contextlib.contextmanager
+def epics_beamline(scenario: Any, folder: Path) -> Iterator[Any]:
+    """A scenario's beamline in a process of its own, with EPICS devices before it.
+
+    Parameters
+    ----------
+    scenario : a scenario of ``simulated_beamline.scenarios``
+    folder : Path
+        Where the process writes.
+
+    Raises
+    ------
+    SettingsError
+        If the extra ``epics`` is not installed.
+    RingwatchError
+        If the process does not come up, or cannot be reached.
+    """
+    if missing := missing_packages():
+        raise SettingsError(
+            f"--epics needs {', '.join(missing)}: install them by "
+            "`pip install 'ringwatch[epics]'`, in a checkout by "
+            "`pip install -c constraints.txt -e '.[epics]'`"
+        )
+    # Not before: without the extra ophyd has no EPICS devices to make.
+    from ringwatch.simulated_beamline.epics.beamline import (  # noqa: PLC0415
+        EpicsBeamline,
+    )
+
+    try:
+        with IocProcess(scenario, folder) as ioc, EpicsBeamline(ioc) as beamline:
+            yield beamline
+    except RuntimeError as error:
+        raise RingwatchError(str(error)) from error
+
+
+def unlike_soft_devices(epics: Documents, soft: Documents) -> list[Difference]:
+    """What differs between the verdicts of the same scan over either kind of devices.
+
+    Two runs have their own uids and times; all else is compared, to the last bit.
+    """
+    epics = list(epics)
+    uid = next((doc["raw_uid"] for name, doc in epics if name == "start"), "")
+    renamed = (
+        (name, {**doc, "raw_uid": uid} if name == "start" else doc)
+        for name, doc in soft
+    )
+    return differences(epics, renamed, leaving_out=BOOKKEEPING | _OF_THE_RUN)
