@@ -22,7 +22,11 @@ from rich.markup import escape
 
 from ringwatch.agent.agent import Agent
 from ringwatch.agent.cli.compare import BOOKKEEPING, differences
-from ringwatch.agent.cli.demo_epics import epics_beamline, unlike_soft_devices
+from ringwatch.agent.cli.demo_epics import (
+    check_extra,
+    epics_beamline,
+    unlike_soft_devices,
+)
 from ringwatch.agent.cli.demo_summary import Outcome, summarize, tell
 from ringwatch.agent.cli.present import VerdictTape
 from ringwatch.agent.cli.stored import analyse_stored
@@ -73,6 +77,8 @@ def demo(
 
     For example: `ringwatch demo --style inline`.
     """
+    if epics:
+        check_extra()
     console = Console(stderr=as_json)
     scenario = FurnaceRamp(frames=frames, style=style, seed=seed)
     if folder is not None:

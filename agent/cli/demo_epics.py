@@ -11,12 +11,28 @@ from ringwatch.agent.cli.compare import BOOKKEEPING, Difference, differences
 from ringwatch.agent.errors import RingwatchError, SettingsError
 from ringwatch.simulated_beamline.epics.ioc_process import IocProcess, missing_packages
 
-__all__ = ["epics_beamline", "unlike_soft_devices"]
+__all__ = ["check_extra", "epics_beamline", "unlike_soft_devices"]
 
 Documents = Iterable[tuple[str, dict[str, Any]]]
 
 _OF_THE_RUN = frozenset({"raw_time", "dark_age_s"})
 """Fields that differ between two runs by nature: when frames were taken."""
+
+
+def check_extra() -> None:
+    """Make sure that Channel Access can be spoken.
+
+    Raises
+    ------
+    SettingsError
+        If the extra ``epics`` is not installed.
+    """
+    if missing := missing_packages():
+        raise SettingsError(
+            f"--epics needs {', '.join(missing)}: install them by "
+            "`pip install 'ringwatch[epics]'`, in a checkout by "
+            "`make demo EXTRAS=epics OPTIONS=--epics`"
+        )
 
 
 @contextlib.contextmanager
@@ -31,27 +47,21 @@ def epics_beamline(scenario: Any, folder: Path) -> Iterator[Any]:
 
     Raises
     ------
-    SettingsError
-        If the extra ``epics`` is not installed.
     RingwatchError
         If the process does not come up, or cannot be reached.
     """
-    if missing := missing_packages():
-        raise SettingsError(
-            f"--epics needs {', '.join(missing)}: install them by "
-            "`pip install 'ringwatch[epics]'`, in a checkout by "
-            "`pip install -c constraints.txt -e '.[epics]'`"
-        )
     # Not before: without the extra ophyd has no EPICS devices to make.
     from ringwatch.simulated_beamline.epics.beamline import (  # noqa: PLC0415
         EpicsBeamline,
     )
 
-    try:
-        with IocProcess(scenario, folder) as ioc, EpicsBeamline(ioc) as beamline:
-            yield beamline
-    except RuntimeError as error:
-        raise RingwatchError(str(error)) from error
+    with contextlib.ExitStack() as running:
+        try:
+            ioc = running.enter_context(IocProcess(scenario, folder))
+            beamline = running.enter_context(EpicsBeamline(ioc))
+        except RuntimeError as error:
+            raise RingwatchError(str(error)) from error
+        yield beamline
 
 
 def unlike_soft_devices(epics: Documents, soft: Documents) -> list[Difference]:

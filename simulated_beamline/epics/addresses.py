@@ -64,6 +64,8 @@ def release_port(port: int) -> None:
 def server_environment(port: int) -> Mapping[str, str]:
     """What the process of an IOC on this port must have in its environment."""
     return _environment | {
+        # It serves and asks nobody: libca would listen on all interfaces.
+        "OPHYD_CONTROL_LAYER": "dummy",
         "EPICS_CA_SERVER_PORT": str(port),
         "EPICS_CAS_SERVER_PORT": str(port),
         "EPICS_CAS_INTF_ADDR_LIST": _LOOPBACK,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Self
 
 from bluesky.utils import MsgGenerator
 from ophyd import EpicsMotor, EpicsSignal, EpicsSignalRO
+from ophyd.signal import EpicsSignalBase
 
 from ringwatch.simulated_beamline import scans
 from ringwatch.simulated_beamline.epics.devices import GRACE_S, Detector, Furnace
@@ -14,6 +16,8 @@ from ringwatch.simulated_beamline.epics.ioc_process import IocProcess
 __all__ = ["EpicsBeamline"]
 
 _CONNECT_S = 20.0
+_PATIENCE_S = 10.0
+"""How long one reading may take, seconds; ophyd's two are short for a busy machine."""
 
 
 class EpicsBeamline:
@@ -47,24 +51,32 @@ class EpicsBeamline:
     def __init__(self, ioc: IocProcess) -> None:
         prefix = ioc.prefix
         self.poni_path, self.mask_path = ioc.poni_path, ioc.mask_path
-        self.detector = Detector(
-            f"{prefix}DET:", name="detector", folder=ioc.folder / "frames"
-        )
-        self.i0 = EpicsSignalRO(f"{prefix}I0", name="i0")
-        self.furnace = Furnace(f"{prefix}FURNACE:", name="furnace_temperature")
-        self.sample_y, self.detector_x = (
-            EpicsMotor(prefix + name.upper(), name=name, timeout=GRACE_S)
-            for name in ("sample_y", "detector_x")
-        )
-        self.shutter = EpicsSignal(
-            f"{prefix}SHUTTER:POS",
-            write_pv=f"{prefix}SHUTTER:CMD",
-            name="shutter",
-            write_timeout=GRACE_S,
-        )
+        self._devices: list[Any] = []
+        with contextlib.suppress(RuntimeError):  # only before the first is made
+            EpicsSignalBase.set_defaults(
+                timeout=_PATIENCE_S, connection_timeout=_PATIENCE_S
+            )
         try:
-            for device in self._devices:
-                device.wait_for_connection(timeout=_CONNECT_S)
+            self.i0 = self._add(EpicsSignalRO(f"{prefix}I0", name="i0"))
+            self.furnace = self._add(
+                Furnace(f"{prefix}FURNACE:", name="furnace_temperature")
+            )
+            self.sample_y, self.detector_x = (
+                self._add(EpicsMotor(prefix + name.upper(), name=name, timeout=GRACE_S))
+                for name in ("sample_y", "detector_x")
+            )
+            self.shutter = self._add(
+                EpicsSignal(
+                    f"{prefix}SHUTTER:POS",
+                    write_pv=f"{prefix}SHUTTER:CMD",
+                    name="shutter",
+                    write_timeout=GRACE_S,
+                )
+            )
+            folder = ioc.folder / "frames"
+            self.detector = self._add(
+                Detector(f"{prefix}DET:", name="detector", folder=folder)
+            )
         except TimeoutError as error:
             self.close()
             msg = (
@@ -74,9 +86,10 @@ class EpicsBeamline:
             )
             raise RuntimeError(msg) from error
 
-    @property
-    def _devices(self) -> list[Any]:
-        return [self.detector, self.shutter, *self.readables]
+    def _add(self, device: Any) -> Any:
+        self._devices.append(device)
+        device.wait_for_connection(timeout=_CONNECT_S)
+        return device
 
     @property
     def readables(self) -> list[Any]:

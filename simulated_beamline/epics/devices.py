@@ -6,6 +6,7 @@ Stock ophyd classes, but where these fail: each exception says why.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from ophyd.utils.errors import InvalidState
 
 __all__ = ["GRACE_S", "Detector", "FrameWriter", "Furnace"]
 
+logger = logging.getLogger(__name__)
+
 GRACE_S = 20.0
 """How long a device may be late before its status fails, seconds."""
 
@@ -48,9 +51,30 @@ class Furnace(PVPositioner):
 class FrameWriter(HDF5Plugin, FileStoreHDF5IterativeWrite):
     """areaDetector's HDF5 plugin with files that are read while they are written."""
 
+    # Without a time a capture that fails is waited for without end.
+    capture = Component(EpicsSignalWithRBV, "Capture", write_timeout=GRACE_S)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.filestore_spec = "AD_HDF5_SWMR"
+
+    def stage(self) -> Any:
+        """Begin a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the IOC does not write there. ophyd looks too late: after ``capture``.
+        """
+        _, _, path = self.make_filename()
+        self.file_path.set(path).wait(GRACE_S)
+        if not self.file_path_exists.get():
+            msg = (
+                f"The IOC of {self.prefix} does not write to {path}; give a folder "
+                "that it has as write_path_template."
+            )
+            raise FileNotFoundError(msg)
+        return super().stage()
 
 
 class Detector(SingleTrigger, SimDetector):
@@ -108,9 +132,18 @@ class Detector(SingleTrigger, SimDetector):
         super().stage()
 
     def unstage(self) -> None:
-        """Close the file."""
-        super().unstage()
-        self._acquisition_signal.clear_sub(self._connected)
+        """Close the file, and set back what staging had set.
+
+        Where the IOC is gone that cannot be done, which must not hide why a plan ended.
+        """
+        acquire = self._acquisition_signal
+        acquire.clear_sub(self._connected)
+        try:
+            super().unstage()
+        except TimeoutError:
+            if acquire.connected:
+                raise
+            logger.warning("%s stays staged: its IOC is gone", self.name)
 
     def _connected(self, *, connected: bool = True, **kwargs: Any) -> None:
         """Fail at once where the IOC goes away: nobody will tell of the frame."""

@@ -41,6 +41,8 @@ class MotorRecord(PVGroup):
         await fields.velocity.write(self._velocity)
         await fields.user_low_limit.write(low)
         await fields.user_high_limit.write(high)
+        # Clients read the limits here, and what is beyond them is refused.
+        await instance.write_metadata(lower_ctrl_limit=low, upper_ctrl_limit=high)
         await instance.write(self._position)
         await self._show_position(fields)
 
