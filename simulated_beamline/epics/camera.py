@@ -35,6 +35,26 @@ DATA_TYPES = (
 _UNENDING = 1 << 31
 
 
+async def _acquire(pair: Any, instance: Any, value: str) -> str:
+    """Take frames; the put is complete when they are there, as with areaDetector."""
+    camera = pair.parent
+    if value != "Acquire":
+        camera.stopping = True
+        if not camera.running:
+            await pair.readback.write("Done")
+    elif not camera.running:
+        camera.running, camera.stopping = True, False
+        await camera.take_frames()
+    return "Acquire" if camera.running else "Done"
+
+
+async def _count_from(pair: Any, instance: Any, value: int) -> None:
+    """Set the counter of arrays; from 0 on counts a new series."""
+    if value == 0:
+        pair.parent.source.arm()
+    await pair.readback.write(value)
+
+
 class Camera(PVGroup):
     """A camera that exposes a source of frames, one or many per ``Acquire``.
 
@@ -50,23 +70,6 @@ class Camera(PVGroup):
     deliver : coroutine function
         Takes each frame; ``Acquire`` falls when it has taken the last.
     """
-
-    async def _acquire(pair: Any, instance: Any, value: str) -> str:  # noqa: N805
-        camera = pair.parent
-        if value != "Acquire":
-            camera.stopping = True
-            if not camera.running:
-                await pair.readback.write("Done")
-        elif not camera.running:
-            camera.running, camera.stopping = True, False
-            # The put is complete when the acquisition is, as with areaDetector.
-            await camera.take_frames()
-        return "Acquire" if camera.running else "Done"
-
-    async def _count_from(pair: Any, instance: Any, value: int) -> None:  # noqa: N805
-        if value == 0:
-            pair.parent.source.arm()
-        await pair.readback.write(value)
 
     acquire = choice("Acquire", ("Done", "Acquire"), "Done", put=_acquire)
     acquire_time = number("AcquireTime", 0.05, precision=4, units="s")

@@ -27,6 +27,26 @@ __all__ = ["HDF5Writer"]
 _NO_YES = ("No", "Yes")
 
 
+async def _choose_path(pair: Any, instance: Any, value: str) -> str:
+    """Take a folder, with the slash that areaDetector puts behind it."""
+    plugin, chosen = pair.parent, value.rstrip("/") + "/"
+    exists = Path(chosen).resolve().is_relative_to(plugin.folder)
+    await plugin.file_path_exists.write(_NO_YES[exists])
+    await pair.readback.write(chosen)
+    return chosen
+
+
+async def _capture(pair: Any, instance: Any, value: str) -> str:
+    """Begin a file, or end it."""
+    plugin = pair.parent
+    async with plugin.writing:
+        plugin.close()
+        if value == "Capture":
+            await plugin.open()
+    await pair.readback.write(value)
+    return value
+
+
 class HDF5Writer(PVGroup):
     """Writes what the camera delivers while ``Capture`` is on, one file a capture.
 
@@ -41,21 +61,6 @@ class HDF5Writer(PVGroup):
     folder : Path
         Files are written in it and below; another ``FilePath`` does not exist.
     """
-
-    async def _choose_path(pair: Any, instance: Any, value: str) -> str:  # noqa: N805
-        plugin, chosen = pair.parent, value.rstrip("/") + "/"
-        exists = Path(chosen).resolve().is_relative_to(plugin.folder)
-        await plugin.file_path_exists.write(_NO_YES[exists])
-        await pair.readback.write(chosen)
-        return chosen
-
-    async def _capture(pair: Any, instance: Any, value: str) -> str:  # noqa: N805
-        plugin = pair.parent
-        plugin.close()
-        if value == "Capture":
-            await plugin.open()
-        await pair.readback.write(value)
-        return value
 
     enable = choice("EnableCallbacks", OFF_ON, "Enable")
     blocking = choice("BlockingCallbacks", _NO_YES, "Yes")
@@ -93,6 +98,7 @@ class HDF5Writer(PVGroup):
         self.folder = folder.resolve()
         self._source = source
         self._file: FrameFile | None = None
+        self.writing = asyncio.Lock()  # no file is closed while a frame goes into it
 
     async def prepare(self) -> None:
         """Say what arrays will come; a plugin that never saw one cannot be staged."""
@@ -142,13 +148,19 @@ class HDF5Writer(PVGroup):
         await self.array_counter.readback.write(self.array_counter.readback.value + 1)
         await self.unique_id.write(readout.frame_number)
         await self.time_stamp.write(readout.timestamp)
+        async with self.writing:
+            written = await self._write(readout)
+        if written and written == self.num_capture.readback.value:
+            await self.capture.setpoint.write("Done")
+
+    async def _write(self, readout: Readout) -> int:
+        """Append to the file, if there is one; how many frames it has then."""
         if self._file is None:
-            return
+            return 0
         try:
             await asyncio.to_thread(self._file.append, readout)
         except OSError:
             await self.write_status.write("Write error")
             raise
         await self.num_captured.write(self._file.length)
-        if self._file.length == self.num_capture.readback.value:
-            await self.capture.setpoint.write("Done")
+        return self._file.length
