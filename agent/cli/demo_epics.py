@@ -48,7 +48,7 @@ def epics_beamline(scenario: Any, folder: Path) -> Iterator[Any]:
     Raises
     ------
     RingwatchError
-        If the process does not come up, or cannot be reached.
+        If the process does not come up, cannot be reached, or dies.
     """
     # Not before: without the extra ophyd has no EPICS devices to make.
     from ringwatch.simulated_beamline.epics.beamline import (  # noqa: PLC0415
@@ -61,7 +61,15 @@ def epics_beamline(scenario: Any, folder: Path) -> Iterator[Any]:
             beamline = running.enter_context(EpicsBeamline(ioc))
         except RuntimeError as error:
             raise RingwatchError(str(error)) from error
-        yield beamline
+        try:
+            yield beamline
+        except Exception as error:
+            if ioc.is_running:
+                raise
+            raise RingwatchError(
+                f"the simulated IOC died during the scan ({error}); its last words: "
+                f"{ioc.last_words}"
+            ) from error
 
 
 def unlike_soft_devices(epics: Documents, soft: Documents) -> list[Difference]:

@@ -96,15 +96,33 @@ class IocProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process; -1 where none runs."""
+        """Of the process; -1 where none was started."""
         return -1 if self._process is None else self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def last_words(self) -> str:
+        """Last line of its log."""
+        log = self.folder / "ioc.log"
+        lines = log.read_text().split("\n") if log.exists() else []
+        return next((line for line in reversed(lines) if line.strip()), "nothing")
 
     def start(self) -> None:
         """Start the IOC and wait until it serves."""
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        log = self.folder / "ioc.log"
         self._port = claim_port()
-        with log.open("a") as stream:
+        with (self.folder / "ioc.log").open("a") as stream:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "ringwatch.simulated_beamline.epics.ioc"],
                 stdin=subprocess.PIPE,
@@ -121,9 +139,11 @@ class IocProcess:
             self._process.stdin.flush()
         answer = self._first_line()
         if not answer.startswith("{"):
-            self.close()
-            told = log.read_text().strip().splitlines()[-1:] or ["it said nothing"]
-            msg = f"The simulated IOC did not start ({told[0]}); see {log}."
+            self.close()  # so that all it said is in the log
+            msg = (
+                f"The simulated IOC did not start; it said: {self.last_words}. All of "
+                f"that is in {self.folder / 'ioc.log'}."
+            )
             raise RuntimeError(msg)
         said = json.loads(answer)
         self.poni_path, self.mask_path = Path(said["poni"]), Path(said["mask"])

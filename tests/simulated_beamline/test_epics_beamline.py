@@ -6,6 +6,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,17 @@ def bps_run(plan: Any) -> Any:
 
 
 def test_a_motor_stops_where_it_is(line: Any) -> None:
+    velocity = line.sample_y.velocity.get()
+    line.sample_y.velocity.set(2.0).wait(10)
     status = line.sample_y.move(50.0, wait=False)
-    time.sleep(0.3)
+    while line.sample_y.position == 0.0:
+        time.sleep(0.01)
     line.sample_y.stop()
     status.exception(10)
     assert status.done
     assert 0.0 < line.sample_y.position < 40.0
     assert line.sample_y.user_setpoint.get() == line.sample_y.position
+    line.sample_y.velocity.set(velocity).wait(10)
     line.sample_y.move(0.0, timeout=20)
 
 
@@ -134,27 +139,34 @@ def test_the_shutter_closes_on_the_beam(line: Any, recorded: Any) -> None:
     assert line.shutter.get() == 1
 
 
+@contextmanager
+def paused_in_the_second_exposure(line: Any, engine: Any) -> Iterator[None]:
+    """Have the engine pause while the detector exposes, a second each time."""
+    acquire, exposure_time = line.detector.cam.acquire, line.detector.cam.acquire_time
+    exposure_time.set(1.0).wait(10)
+    begun: list[int] = []
+
+    def pause(value: int = 0, **kwargs: Any) -> None:
+        begun.append(value)
+        if begun.count(1) == 2 and value == 1:
+            threading.Thread(target=engine.request_pause).start()
+
+    acquire.subscribe(pause, run=False)
+    try:
+        yield
+    finally:
+        acquire.clear_sub(pause)
+        exposure_time.set(RAMP.exposure_time).wait(10)
+
+
 def test_a_pause_waits_for_the_exposure_and_the_step_is_repeated(
     line: Any, recorded: Any
 ) -> None:
-    line.detector.cam.acquire_time.set(0.3).wait(5)
-    begun: list[int] = []
-
-    def pause_at_the_second(value: int = 0, **kwargs: Any) -> None:
-        begun.append(value)
-        if begun.count(1) == 2 and value == 1:
-            threading.Thread(target=recorded.engine.request_pause).start()
-
-    acquire = line.detector.cam.acquire
-    acquire.subscribe(pause_at_the_second, run=False)
-    try:
+    with paused_in_the_second_exposure(line, recorded.engine):
         with pytest.raises(RunEngineInterrupted):
             recorded.engine(line.step_scan(3))
         assert recorded.engine.state == "paused"
         recorded.engine.resume()
-    finally:
-        acquire.clear_sub(pause_at_the_second)
-        line.detector.cam.acquire_time.set(RAMP.exposure_time).wait(5)
     (resource,) = recorded.all("resource")
     assert len(frames_of(resource)) == 4
     assert [event["seq_num"] for event in recorded.events("primary")] == [1, 2, 3]
@@ -167,13 +179,10 @@ def test_a_pause_waits_for_the_exposure_and_the_step_is_repeated(
 
 
 def test_after_an_abort_the_next_scan_is_whole(line: Any, recorded: Any) -> None:
-    line.detector.cam.acquire_time.set(0.3).wait(5)
-    timer = threading.Timer(1.0, recorded.engine.request_pause)
-    timer.start()
-    with pytest.raises(RunEngineInterrupted):
-        recorded.engine(line.step_scan(50))
-    recorded.engine.abort("enough")
-    line.detector.cam.acquire_time.set(RAMP.exposure_time).wait(5)
+    with paused_in_the_second_exposure(line, recorded.engine):
+        with pytest.raises(RunEngineInterrupted):
+            recorded.engine(line.step_scan(50))
+        recorded.engine.abort("enough")
     assert line.detector.hdf5.capture.get() == 0
     assert line.detector.cam.acquire.get() == 0
     recorded.documents.clear()
