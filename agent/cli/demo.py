@@ -150,6 +150,7 @@ def _set_up(
         ThreadPoolExecutor(1) as elsewhere,
     ):
         started = elsewhere.submit(tiled.start)
+        beamline: Any
         if epics:
             beamline = running.enter_context(epics_beamline(scenario, place))
         else:

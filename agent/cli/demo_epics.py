@@ -9,6 +9,7 @@ from typing import Any
 
 from ringwatch.agent.cli.compare import BOOKKEEPING, Difference, differences
 from ringwatch.agent.errors import RingwatchError, SettingsError
+from ringwatch.simulated_beamline.epics.beamline import EpicsBeamline
 from ringwatch.simulated_beamline.epics.ioc_process import IocProcess, missing_packages
 
 __all__ = ["check_extra", "epics_beamline", "unlike_soft_devices"]
@@ -36,7 +37,7 @@ def check_extra() -> None:
 
 
 @contextlib.contextmanager
-def epics_beamline(scenario: Any, folder: Path) -> Iterator[Any]:
+def epics_beamline(scenario: Any, folder: Path) -> Iterator[EpicsBeamline]:
     """A scenario's beamline in a process of its own, with EPICS devices before it.
 
     Parameters
@@ -50,11 +51,6 @@ def epics_beamline(scenario: Any, folder: Path) -> Iterator[Any]:
     RingwatchError
         If the process does not come up, cannot be reached, or dies.
     """
-    # Not before: without the extra ophyd has no EPICS devices to make.
-    from ringwatch.simulated_beamline.epics.beamline import (  # noqa: PLC0415
-        EpicsBeamline,
-    )
-
     with contextlib.ExitStack() as running:
         try:
             ioc = running.enter_context(IocProcess(scenario, folder))

@@ -100,7 +100,8 @@ class Detector(SingleTrigger, SimDetector):
         self, prefix: str = "", *, name: str, folder: Path, **kwargs: Any
     ) -> None:
         super().__init__(prefix, name=name, **kwargs)
-        self.hdf5.write_path_template = str(folder.resolve())
+        # A template: ophyd puts the date in place of what begins with %.
+        self.hdf5.write_path_template = str(folder.resolve()).replace("%", "%%")
         self.read_attrs = ["hdf5", "exposure_time", "frame_number", "timestamp"]
         self.hdf5.read_attrs = []
         self.stage_sigs.update({"cam.num_images": 1, "cam.array_counter": 0})

@@ -139,7 +139,11 @@ def _check_port(port: int) -> None:
     caproto shares it with whoever has it, and one of the two is not heard.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((LOOPBACK, port))
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            msg = f"UDP port {port} is taken ({error.strerror}); start another IOC."
+            raise RuntimeError(msg) from None
 
 
 if __name__ == "__main__":

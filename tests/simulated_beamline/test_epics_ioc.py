@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,22 @@ def test_a_scenario_that_it_does_not_know(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="it said: ValueError: A ramp of 3"):
         ioc.start()
     assert ioc.pid == -1
+
+
+def test_a_port_that_somebody_else_has_is_not_shared(tmp_path: Path) -> None:
+    """caproto would share it without a word, and one of the two would not be heard."""
+    port = addresses.claim_port()
+    addresses.release_port(port)  # comes last
+    with ExitStack() as taken:
+        for place in list(addresses._free):
+            holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            taken.enter_context(holder)
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            holder.bind(("127.0.0.1", place))
+        ioc = IocProcess(RAMP, tmp_path)
+        with pytest.raises(RuntimeError, match=r"UDP port \d+ is taken"):
+            ioc.start()
+    assert len(addresses._free) == addresses.MOST_IOCS
 
 
 def test_ports_run_out_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
