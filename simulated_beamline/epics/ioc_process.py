@@ -25,6 +25,7 @@ __all__ = ["IocProcess", "missing_packages"]
 
 _START_S = 90.0
 _STOP_S = 10.0
+_LONGEST_FOLDER = 400
 
 
 def missing_packages() -> list[str]:
@@ -59,7 +60,8 @@ class IocProcess:
     Raises
     ------
     RuntimeError
-        If the extra is not installed, or the IOC does not come up.
+        If the extra is not installed, no process variable can hold the folder, or the
+        IOC does not come up.
     """
 
     def __init__(self, scenario: Any, folder: Path) -> None:
@@ -69,6 +71,13 @@ class IocProcess:
                 "pip install 'ringwatch[epics]'."
             )
             raise RuntimeError(msg)
+        place = str(folder.resolve())
+        if not place.isascii() or len(place) > _LONGEST_FOLDER:
+            msg = (
+                f"{place!r:.300}: ophyd gives paths to an IOC in ASCII, and this one "
+                f"takes {_LONGEST_FOLDER} letters; choose another folder."
+            )
+            raise RuntimeError(msg)
         self.folder = folder
         self.prefix = f"RW{secrets.token_hex(3).upper()}:"
         self.poni_path = self.mask_path = Path()
@@ -76,7 +85,7 @@ class IocProcess:
         self._order = {
             "scenario": type(scenario).__name__,
             "options": dataclasses.asdict(scenario),
-            "folder": str(folder.resolve()),
+            "folder": place,
             "prefix": self.prefix,
         }
         self._port: int | None = None

@@ -52,7 +52,7 @@ def test_two_at_once_do_not_hear_each_other(
     ioc: IocProcess, tmp_path: Path, recorded: Any
 ) -> None:
     with (
-        IocProcess(RAMP, tmp_path / "two") as other,
+        IocProcess(RAMP, tmp_path / "twelve %d ") as other,
         EpicsBeamline(ioc) as here,
         EpicsBeamline(other) as there,
     ):
@@ -63,8 +63,11 @@ def test_two_at_once_do_not_hear_each_other(
         assert (here.furnace.position, there.furnace.position) == (370.0, 380.0)
         recorded.run(bp.count([here.detector], 2))
         assert there.detector.hdf5.num_captured.get() == 0
-        places = [Path(here.detector.hdf5.full_file_name.get()).parent.parent.name]
-        assert places == ["one"]
+        recorded.run(bp.count([there.detector], 1))
+        assert there.detector.hdf5.num_captured.get() == 1
+        names = [device.detector.hdf5.full_file_name.get() for device in (here, there)]
+        assert all(Path(name).is_file() for name in names)
+        assert [Path(n).parent.parent.name for n in names] == ["one", "twelve %d "]
 
 
 def test_an_ioc_that_is_killed_ends_the_scan_with_its_name(
@@ -167,6 +170,12 @@ def test_a_port_that_somebody_else_has_is_not_shared(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match=r"UDP port \d+ is taken"):
             ioc.start()
     assert len(addresses._free) == addresses.MOST_IOCS
+
+
+@pytest.mark.parametrize("name", ["Zwölf", "x" * 200 + "/" + "y" * 250])
+def test_a_folder_that_cannot_be_told(name: str, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="choose another folder"):
+        IocProcess(RAMP, tmp_path / name)
 
 
 def test_ports_run_out_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
