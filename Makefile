@@ -1,9 +1,11 @@
 # `make demo` and `make test` are all a newcomer needs: each sets up everything first.
-# PYTHON=python3.12 chooses the interpreter, EXTRAS=name further parts.
+# PYTHON=python3.12 chooses the interpreter, EXTRAS=name further parts (dask, epics).
+# `make demo EXTRAS=epics OPTIONS=--epics` scans through real Channel Access.
 SHELL  := bash
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?=
+OPTIONS ?=
 # Tests run in so many processes, each with one thread.
 PROCESSES ?= 2
 BIN    := $(VENV)/bin
@@ -17,7 +19,7 @@ export NUMBA_NUM_THREADS ?= 1
 .PHONY: demo test endure lint types imports kernels bench lock clean
 
 demo: $(STAMP)
-	$(BIN)/ringwatch demo
+	$(BIN)/ringwatch demo $(OPTIONS)
 
 test: $(STAMP)
 	$(MAKE) -j2 -O lint types imports kernels

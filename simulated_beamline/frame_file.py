@@ -32,11 +32,13 @@ class FrameFile:
     Parameters
     ----------
     folder : Path
-        Where the file goes, under a fresh name; made where it does not exist.
+        Where the file goes; made where it does not exist.
     shape : (y, x)
         Size of a frame, pixels.
     dtype : data type
         Type of a pixel.
+    name : str, optional
+        Of the file; by default a fresh one.
 
     Raises
     ------
@@ -44,9 +46,16 @@ class FrameFile:
         If the folder or the file cannot be made.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int], dtype: DTypeLike) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        shape: tuple[int, int],
+        dtype: DTypeLike,
+        *,
+        name: str | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder.resolve() / f"{uuid.uuid4().hex}.h5"
+        self.path = folder.resolve() / (name or f"{uuid.uuid4().hex}.h5")
         self.length = 0
         self._file = h5py.File(self.path, "w", libver="latest")
         self._frames = self._file.create_dataset(

@@ -9,7 +9,7 @@ import tempfile
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +22,11 @@ from rich.markup import escape
 
 from ringwatch.agent.agent import Agent
 from ringwatch.agent.cli.compare import BOOKKEEPING, differences
+from ringwatch.agent.cli.demo_epics import (
+    check_extra,
+    epics_beamline,
+    unlike_soft_devices,
+)
 from ringwatch.agent.cli.demo_summary import Outcome, summarize, tell
 from ringwatch.agent.cli.present import VerdictTape
 from ringwatch.agent.cli.stored import analyse_stored
@@ -29,7 +34,6 @@ from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.errors import RingwatchError, SettingsError
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.agent.sources.tiled import find_run, with_dark_run
-from ringwatch.simulated_beamline.beamline import Beamline
 from ringwatch.simulated_beamline.scenarios import FurnaceRamp
 
 # isort: split
@@ -50,6 +54,10 @@ def demo(
     folder: Annotated[
         Path | None, typer.Option(help="Keep data and archive here.")
     ] = None,
+    epics: Annotated[
+        bool,
+        typer.Option("--epics", help="Scan through Channel Access, then compare."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON.")
     ] = False,
@@ -62,8 +70,15 @@ def demo(
     Tiled, if live and replay agree to the last bit and if each injected fault was
     named. Labels are reported, not required.
 
+    With `--epics` the scan goes through real Channel Access: an IOC has the experiment,
+    stock ophyd classes stand before it and announce frames as areaDetector does. Then
+    the same scan runs on the soft devices, in the style asked for, and the demo exits 0
+    only if the verdicts of both agree to the last bit as well.
+
     For example: `ringwatch demo --style inline`.
     """
+    if epics:
+        check_extra()
     console = Console(stderr=as_json)
     scenario = FurnaceRamp(frames=frames, style=style, seed=seed)
     if folder is not None:
@@ -71,29 +86,39 @@ def demo(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(f"--folder {folder}: {error.strerror}") from error
-        summary = _play(scenario, folder.resolve(), console)
+        summary = _play(scenario, folder.resolve(), console, epics=epics)
         console.print(f"Run {summary['run']} and its archive are kept in {folder}.")
     else:
         with tempfile.TemporaryDirectory(prefix="ringwatch-demo-") as scratch:
-            summary = _play(scenario, Path(scratch), console)
+            summary = _play(scenario, Path(scratch), console, epics=epics)
     if as_json:
         sys.stdout.write(json.dumps(summary, indent=2) + "\n")
     if not summary["ok"]:
         raise typer.Exit(1)
 
 
-def _play(scenario: FurnaceRamp, folder: Path, console: Console) -> dict[str, Any]:
+def _play(
+    scenario: FurnaceRamp, folder: Path, console: Console, *, epics: bool
+) -> dict[str, Any]:
     began = time.monotonic()
     console.print(
         f"[bold]BaTiO3[/] from {scenario.start_k:.0f} K to {scenario.stop_k:.0f} K in "
         f"{scenario.frames} frames; tetragonal to cubic at 393 K."
     )
-    with closing(EmbeddedTiled(folder / "tiled", readable_storage=[folder])) as tiled:
-        beamline = _set_up(scenario, folder, tiled, console)
-        live, uid, drained = _run_live(scenario, beamline, tiled, console)
+    with ExitStack() as running:
+        tiled = EmbeddedTiled(folder / "tiled", readable_storage=[folder])
+        running.enter_context(closing(tiled))
+        beamline = _set_up(scenario, folder, tiled, console, running, epics=epics)
+        live, uid, drained = _run_live(scenario, beamline, console, tiled)
         console.print("Replaying the stored run from Tiled ...")
         replayed, complete = _run_replay(beamline, tiled, uid, console)
         stored = _stored_verdicts(tiled, uid)
+    unlike_soft = None
+    if epics:
+        console.print("The same scan on the soft devices ...")
+        soft, _, told = _run_live(scenario, scenario.beamline(folder / "soft"), console)
+        unlike_soft = unlike_soft_devices(live.documents, soft.documents)
+        complete = complete and told
     outcome = Outcome(
         events=live.events("primary"),
         all_events=live.events(),
@@ -101,6 +126,7 @@ def _play(scenario: FurnaceRamp, folder: Path, console: Console) -> dict[str, An
         stored=stored,
         # A machine under load leaves labels out at first, and gives them later.
         unlike=differences(live.documents, replayed.documents, leaving_out=BOOKKEEPING),
+        unlike_soft=unlike_soft,
         seconds=time.monotonic() - began,
     )
     summary = {"run": uid, **summarize(scenario, outcome)}
@@ -109,20 +135,31 @@ def _play(scenario: FurnaceRamp, folder: Path, console: Console) -> dict[str, An
 
 
 def _set_up(
-    scenario: FurnaceRamp, folder: Path, tiled: EmbeddedTiled, console: Console
-) -> Beamline:
+    scenario: FurnaceRamp,
+    folder: Path,
+    tiled: EmbeddedTiled,
+    console: Console,
+    running: ExitStack,
+    *,
+    epics: bool,
+) -> Any:
     """The beamline, while the server starts in a process of its own."""
+    place = folder / "beamline"
     with (
         console.status("Starting Tiled and the beamline ..."),
         ThreadPoolExecutor(1) as elsewhere,
     ):
         started = elsewhere.submit(tiled.start)
-        beamline = scenario.beamline(folder / "beamline")
+        beamline: Any
+        if epics:
+            beamline = running.enter_context(epics_beamline(scenario, place))
+        else:
+            beamline = scenario.beamline(place)
         started.result()
     return beamline
 
 
-def _agent(beamline: Beamline, sink: MemorySink, **options: Any) -> Agent:
+def _agent(beamline: Any, sink: MemorySink, **options: Any) -> Agent:
     return Agent(
         sinks=(sink,),
         poni=beamline.poni_path,
@@ -133,29 +170,35 @@ def _agent(beamline: Beamline, sink: MemorySink, **options: Any) -> Agent:
 
 
 def _run_live(
-    scenario: FurnaceRamp, beamline: Beamline, tiled: EmbeddedTiled, console: Console
+    scenario: FurnaceRamp,
+    beamline: Any,
+    console: Console,
+    tiled: EmbeddedTiled | None = None,
 ) -> tuple[MemorySink, str, bool]:
-    """What the agent said, the run's uid, and whether all verdicts went out."""
+    """What the agent said, the run's uid, and whether all verdicts went out.
+
+    Without a server nothing is published, and nothing is shown either.
+    """
     tape = VerdictTape(console)
-    sink = MemorySink(listener=tape)
+    sink = MemorySink(listener=None if tiled is None else tape)
+    published: dict[str, Any] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # bluesky's own, about the event loop
         engine: Any = RunEngine({}, call_returns_result=False)
-    agent = _agent(
-        beamline,
-        sink,
-        publish="tcp://127.0.0.1:*",
-        tiled=tiled.uri,
-        api_key=tiled.api_key,
-    )
+    if tiled is not None:
+        published["publish"] = "tcp://127.0.0.1:*"
+        published |= {"tiled": tiled.uri, "api_key": tiled.api_key}
+    agent = _agent(beamline, sink, **published)
     idle, patience_s = False, 30.0
     try:
-        console.print(f"Verdicts are published at [bold]{agent.address}[/].")
+        if tiled is not None:
+            console.print(f"Verdicts are published at [bold]{agent.address}[/].")
         with console.status("Loading compiled code (the first time compiles it) ..."):
             agent.wait_idle(120)
-        tape.heading()
         engine.subscribe(agent)
-        engine.subscribe(TiledWriter(tiled.catalog("raw"), batch_size=1000))
+        if tiled is not None:
+            tape.heading()
+            engine.subscribe(TiledWriter(tiled.catalog("raw"), batch_size=1000))
         (uid,) = engine(scenario.plan(beamline))
         idle = agent.wait_idle(60)
     except RunEngineInterrupted:
@@ -169,7 +212,7 @@ def _run_live(
 
 
 def _run_replay(
-    beamline: Beamline, tiled: EmbeddedTiled, uid: str, console: Console
+    beamline: Any, tiled: EmbeddedTiled, uid: str, console: Console
 ) -> tuple[MemorySink, bool]:
     """What the agent said of the stored run, and whether of all of it."""
     sink = MemorySink()

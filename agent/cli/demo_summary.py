@@ -32,6 +32,9 @@ class Outcome:
         Final verdicts found in Tiled.
     unlike : sequence of Difference
         Between the live pass and the replay.
+    unlike_soft : sequence of Difference or None
+        Between the scan through Channel Access and the same on the soft devices; None
+        where there was but one.
     seconds : float
         Of the whole demo.
     """
@@ -41,6 +44,7 @@ class Outcome:
     drained: bool
     stored: int
     unlike: Sequence[Difference]
+    unlike_soft: Sequence[Difference] | None = None
     seconds: float
 
 
@@ -63,6 +67,7 @@ def summarize(scenario: FurnaceRamp, outcome: Outcome) -> dict[str, Any]:
         and outcome.drained
         and outcome.stored == everything
         and not outcome.unlike
+        and not outcome.unlike_soft
         and all(fault["named"] == fault["frames"] for fault in faults),
         "frames": scenario.frames,
         "verdicts": len(verdicts),
@@ -74,6 +79,9 @@ def summarize(scenario: FurnaceRamp, outcome: Outcome) -> dict[str, Any]:
         "all_published": outcome.drained,
         "stored_in_tiled": outcome.stored,
         "replay_differences": [str(d) for d in outcome.unlike[:10]],
+        "soft_devices_differences": None
+        if outcome.unlike_soft is None
+        else [str(d) for d in outcome.unlike_soft[:10]],
         "seconds": round(outcome.seconds, 1),
     }
 
@@ -133,5 +141,13 @@ def tell(console: Console, summary: dict[str, Any]) -> None:
         console.print(f"[bold red]Replay differs:[/] {'; '.join(unlike)}")
     else:
         console.print("[green]Replay equals live to the last bit.[/]")
+    unlike_soft = summary["soft_devices_differences"]
+    if unlike_soft:
+        console.print(f"[bold red]Soft devices differ:[/] {'; '.join(unlike_soft)}")
+    elif unlike_soft is not None:
+        console.print(
+            "[green]Verdicts through Channel Access equal those on the soft devices to "
+            "the last bit.[/]"
+        )
     verdict = "[green]ok[/]" if summary["ok"] else "[bold red]not ok[/]"
     console.print(f"Demo {verdict} in {summary['seconds']} s.")

@@ -66,3 +66,22 @@ def test_nonsense_is_refused() -> None:
         Clock().advance(-1.0)
     with pytest.raises(ValueError, match="both must exceed 0"):
         Furnace(Clock(), rate=0.0)
+
+
+def test_asking_twice_at_a_time_changes_not_even_the_last_bit() -> None:
+    """An IOC asks more often than the soft devices, and must give the same frames."""
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        start, goal = rng.uniform(200.0, 900.0, 2).tolist()
+        clocks = Clock(), Clock()
+        rate, lag_s = rng.uniform(0.5, 5.0, 2).tolist()
+        once, often = (
+            Furnace(clock, temperature=start, rate=rate, lag_s=lag_s)
+            for clock in clocks
+        )
+        for furnace in (once, often):
+            furnace.ramp_to(goal)
+        for seconds in rng.uniform(0.0, 5.0, 30).tolist():
+            for clock in clocks:
+                clock.advance(seconds)
+            assert {often.sample, often.sample, often.sample} == {once.sample}
