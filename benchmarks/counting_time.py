@@ -7,8 +7,8 @@ background. Of each, `until_confident` in its shadow mode takes exposures from 0
 
 A fixed exposure is the same for all samples; adequate is the shortest whose share of
 right classes is within one point of the best of them. With that as the longest
-exposure, `until_confident` ends where the label is known: what it counts, all its
-exposures together, and how often it is right then.
+exposure, and a quarter of it as the first, `until_confident` ends where the label is
+known: what it counts, all its exposures together, and how often it is right then.
 
 For example: `python benchmarks/counting_time.py --samples 40 --json`.
 """
@@ -35,7 +35,7 @@ from ringwatch.agent import Agent
 from ringwatch.benchmarks.peers import show_json, show_table
 from ringwatch.models.symmetry import powder_class
 from ringwatch.plans.actions import ActionLog
-from ringwatch.plans.until_confident import Counted, Goal, Labelled, until_confident
+from ringwatch.plans.until_confident import Counted, Labelled, until_confident
 from ringwatch.plans.verdicts import Verdicts
 from ringwatch.simulated_beamline.phases import PHASES, Phase
 from ringwatch.simulated_beamline.scenarios import powder_beamline
@@ -152,15 +152,15 @@ class _Never:
         return 2.0 * counted[-1].seconds
 
 
-def compare(found: Sequence[Sampled], goal: Goal, first_s: float) -> dict[str, Any]:
+def compare(found: Sequence[Sampled], goal: Labelled) -> dict[str, Any]:
     """Fixed exposures, the adequate one, and what the goal makes of it.
 
     Parameters
     ----------
     found : sequence of Sampled
-    goal : Goal
-    first_s : float
-        First exposure with the goal, one of those that were taken.
+    goal : Labelled
+        With two exposures: the adequate one, and before it that which is ``longer``
+        times shorter.
     """
     seconds = [one.seconds for one in found[0].counted]
     right = [float(np.mean([s.right(k) for s in found])) for k in range(len(seconds))]
@@ -169,14 +169,10 @@ def compare(found: Sequence[Sampled], goal: Goal, first_s: float) -> dict[str, A
     )
     spent, named = [], []
     for sample in found:
-        begun = next(k for k, s in enumerate(seconds) if s >= first_s)
-        end = adequate
-        for place in range(begun, adequate):
-            if goal.reason(sample.counted[begun : place + 1]):
-                end = place
-                break
-        spent.append(sum(seconds[begun : end + 1]))
-        named.append(sample.right(end))
+        first = seconds.index(max(seconds[adequate] / goal.longer, seconds[0]))
+        enough = bool(goal.reason([sample.counted[first]]))
+        spent.append(seconds[first] + (0.0 if enough else seconds[adequate]))
+        named.append(sample.right(first if enough else adequate))
     fixed, mean = seconds[adequate], float(np.mean(spent))
     return {
         "samples": len(found),
@@ -196,12 +192,11 @@ def main() -> None:
     )
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--first", type=float, default=0.2, help="first exposure, s")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ringwatch-counting-") as scratch:
         found = count_samples(Path(scratch), given.samples, given.seed)
-    row = compare(found, Labelled(), given.first)
+    row = compare(found, Labelled())
     if given.json:
         show_json([row])
     else:

@@ -17,6 +17,7 @@ Course = Literal["linear", "exponential"]
 
 _LEAST = 6  # points: a parabola, and three to tell their noise by
 _BENT = 1.5  # standard deviations of the next power that cut the past shorter
+_SHORT = 4  # points of the line through the newest
 _ROUNDS = 12  # of Fisher's scoring; three or four do
 _LEVEL = 0.975  # of Student's distribution: both sides make 95 %
 _FLOOR, _CEILING = -700.0, 700.0  # exponents that float64 can have
@@ -52,7 +53,8 @@ class Trend:
 
     A parabola, though the course is known: what is measured is seldom quite what
     grows, and a line would be sure of what it misses. So would a parabola be: its
-    interval is stretched to hold that of a cubic through the same values.
+    interval is stretched to hold those of a cubic through the same values and of a
+    line through the newest third of them.
 
     Attributes
     ----------
@@ -60,8 +62,8 @@ class Trend:
         ``linear`` or ``exponential``.
     parabola : polynomial
         Of the value, or of its logarithm.
-    cubic : polynomial or None
-        None where the points do not give one.
+    others : tuple of polynomials
+        Cubic and line, as far as the points give them.
     first, last : float
         Range of the times that the curve goes through.
     points : int
@@ -70,7 +72,7 @@ class Trend:
 
     course: Course
     parabola: _Curve
-    cubic: _Curve | None
+    others: tuple[_Curve, ...]
     first: float
     last: float
     points: int
@@ -79,9 +81,9 @@ class Trend:
         """What the mean value is at a time, with its interval."""
         eta, half = self.parabola.at(time)
         low, high = eta - half, eta + half
-        if self.cubic is not None:
-            other, wider = self.cubic.at(time)
-            low, high = min(low, other - wider), max(high, other + wider)
+        for other in self.others:
+            away, half = other.at(time)
+            low, high = min(low, away - half), max(high, away + half)
         return Estimate(*(self._value(x) for x in (eta, low, high)))
 
     def slope(self, time: float) -> float:
@@ -151,10 +153,12 @@ def _fit(times: Floats, values: Floats, course: Course) -> tuple[Trend | None, b
     if parabola is None:
         return None, False
     cubic = _score(times, values, course, 3)
+    newest = max(times.size // 3, _SHORT)
+    line = _score(times[-newest:], values[-newest:], course, 1)
     trend = Trend(
         course=course,
         parabola=parabola,
-        cubic=cubic,
+        others=tuple(curve for curve in (cubic, line) if curve is not None),
         first=float(times[0]),
         last=float(times[-1]),
         points=int(times.size),

@@ -48,6 +48,11 @@ class Goal(Protocol):
 class Labelled:
     """The label is known, or longer exposures do not change it any more.
 
+    Probabilities are those of 97 classes before anything else is known of the sample;
+    the defaults were found on two sets of 200 simulated samples, beginning with a
+    quarter of the exposure that would do for all. Exposures that hardly show a ring
+    may be sure of a wrong class.
+
     Attributes
     ----------
     prob : float
@@ -64,11 +69,11 @@ class Labelled:
         Factor from each exposure to the next.
     """
 
-    prob: float = 0.8
+    prob: float = 0.4
     same: int = 3
     settled: float = 0.1
     least: float = 0.2
-    longer: float = 2.0
+    longer: float = 4.0
 
     def reason(self, counted: Sequence[Counted]) -> str:
         """Why that is enough; empty where it is not."""

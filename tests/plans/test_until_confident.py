@@ -34,7 +34,7 @@ def labelled(seconds: float, label: str, number: int, prob: float) -> Counted:
 
 
 def test_a_label_is_known_when_sure_or_settled() -> None:
-    goal = Labelled(prob=0.8, same=3, settled=0.1, least=0.2)
+    goal = Labelled(prob=0.8, same=3, settled=0.1, least=0.2, longer=2.0)
     assert goal.reason([labelled(1, "F---", 196, 0.9)]).startswith("F--- (class 196)")
     unsure = [labelled(2**k, "F---", 196, 0.3 + 0.02 * k) for k in range(3)]
     assert goal.reason(unsure[:2]) == ""
@@ -129,10 +129,10 @@ def test_the_comparison_counts_what_it_says() -> None:
 
     easy = sample(196, [0.9, 0.9, 0.9])
     hard = sample(196, [0.05, 0.05, 0.5])
-    row = compare([easy, hard], Labelled(), 1.0)
+    row = compare([easy, hard], Labelled())
     assert row["fixed_s"] == 4.0
     assert row["fixed_right"] == 1.0
-    assert row["until_confident_s"] == pytest.approx((1.0 + 7.0) / 2)
+    assert row["until_confident_s"] == pytest.approx((1.0 + 5.0) / 2)
     assert row["until_confident_right"] == 1.0
 
 
