@@ -24,7 +24,7 @@ _FLOOR, _CEILING = -700.0, 700.0  # exponents that float64 can have
 
 
 class Estimate(NamedTuple):
-    """A number and its interval of 95 %; infinite where nothing bounds it."""
+    """A number and an interval that holds the truth 95 times of 100, or oftener."""
 
     value: float
     low: float
