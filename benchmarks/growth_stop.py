@@ -53,7 +53,7 @@ from ringwatch.plans.verdicts import Verdicts
 from ringwatch.simulated_beamline.beamline import Beamline
 from ringwatch.simulated_beamline.growth import Growth
 from ringwatch.simulated_beamline.plan_clock import PlanClock
-from ringwatch.simulated_beamline.scenarios import powder_beamline
+from ringwatch.simulated_beamline.processes import FilmGrowth
 
 __all__ = [
     "Stopped",
@@ -67,9 +67,6 @@ __all__ = [
 
 RATES = (1.0, 5.0, 20.0)
 SEED = 20261122
-_EDGE = 256
-_COUNTS_PER_S = 2e7
-_READOUT_S = 0.002
 _START = 0.12  # crystalline share
 _SPEEDS = 0.04, 0.15  # 1/s
 _TARGETS = 0.12, 0.35  # crystalline fraction as the agent says it
@@ -243,16 +240,8 @@ def measure(
     -------
     list of Stopped
     """
-    exposure = 1.0 / rate - _READOUT_S
-    beamline = powder_beamline(
-        folder,
-        detector=_EDGE,
-        exposure_time=exposure,
-        pace=0.0,
-        counts=_COUNTS_PER_S * exposure,
-        growth=(1.0, 1.0),
-        seed=seed,
-    )
+    film = FilmGrowth(frame_rate=rate, start=_START, seed=seed)
+    beamline = film.beamline(folder)
     rng = np.random.default_rng([seed, round(rate * 1000)])
     engine: Any = RunEngine({})
     found = []
@@ -272,7 +261,7 @@ def measure(
                 return action, frames, look(beamline, engine, verdicts)
 
             forecast = reaches(
-                _VALUE, target, course="exponential", exposure_s=exposure
+                _VALUE, target, course="exponential", exposure_s=film.exposure_s
             )
             action, frames, after = stopped(forecast)
             without = np.array([math.nan])

@@ -169,13 +169,14 @@ def flag_is(*names: str, frames: int = 1) -> Streak:
     return Streak(test, f"the flag is {_either(names)}", frames)
 
 
-def label_is(label: str, *, prob: float = 0.5, frames: int = 3) -> Streak:
+def label_is(label: str | int, *, prob: float = 0.5, frames: int = 3) -> Streak:
     """So many classified frames in a row are of this class, with this probability.
 
     Parameters
     ----------
-    label : str
-        Extinction symbol, such as ``F---``.
+    label : str or int
+        Extinction symbol, such as ``F---``, or the number of the powder class
+        (smallest space-group number), as several lattices share a symbol.
     prob : float
         0 to 1.
     frames : int
@@ -186,7 +187,8 @@ def label_is(label: str, *, prob: float = 0.5, frames: int = 3) -> Streak:
     def test(heard: Heard) -> bool | None:
         if not heard.label or heard.word not in USABLE:
             return None
-        return heard.label == label and heard.label_prob >= prob
+        named = heard.label if isinstance(label, str) else heard.class_number
+        return named == label and heard.label_prob >= prob
 
     return Streak(test, f"the label is {label}", frames)
 

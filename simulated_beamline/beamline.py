@@ -20,6 +20,7 @@ from ringwatch.simulated_beamline.area_detector import (
 from ringwatch.simulated_beamline.experiment import Experiment, FrameTruth
 from ringwatch.simulated_beamline.readings import (
     FurnaceController,
+    FurnaceSetpoint,
     Monitor,
     Stage,
     TruthRecorder,
@@ -58,6 +59,8 @@ class Beamline:
     i0, furnace, sample_y, detector_x, shutter, source : devices
         Keys ``i0``, ``furnace_temperature`` (K), ``sample_y``, ``detector_x`` (mm),
         ``shutter`` and, where a film grows, ``source`` (1 open).
+    setpoint : positioner
+        Of the furnace (K), which ``furnace`` waits for and this does not.
     truth : TruthRecorder
     poni_path, mask_path : Path
         Geometry as calibrated, for pyFAI; mask as .npy, True where masked.
@@ -98,6 +101,7 @@ class Beamline:
         self.furnace = FurnaceController(
             name="furnace_temperature", experiment=experiment
         )
+        self.setpoint = FurnaceSetpoint(name="furnace_setpoint", experiment=experiment)
         self.sample_y, self.detector_x, self.shutter, self.source = (
             Stage(name=name, experiment=experiment, attribute=attribute, egu=egu)
             for name, attribute, egu in (

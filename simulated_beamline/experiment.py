@@ -27,11 +27,12 @@ from ringwatch.simulated_beamline.powder import Instrument
 from ringwatch.simulated_beamline.readout import Readout
 from ringwatch.simulated_beamline.sample import Sample
 
-__all__ = ["CAPILLARY_RADIUS_MM", "Experiment", "FrameTruth"]
+__all__ = ["CAPILLARY_RADIUS_MM", "READOUT_S", "Experiment", "FrameTruth"]
 
 CAPILLARY_RADIUS_MM = 0.5
 """Of the capillary that holds the sample; ``sample_y`` moves it across the beam."""
-_READOUT_S = 0.002
+READOUT_S = 0.002
+"""What a frame takes beside its exposure, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,8 @@ class Experiment:
         Share of the counts that is no ring, from 0 to below 1.
     temperature : float
         Of the furnace at the start, kelvin.
+    furnace_rate : float
+        At which it heats and cools, K/s.
     microstructure : Microstructure or None
         None: an ideal powder.
     amorphous : float
@@ -133,6 +136,7 @@ class Experiment:
         exposure_s: float = 0.05,
         background: float = 0.4,
         temperature: float = 298.0,
+        furnace_rate: float = 1.0,
         microstructure: Microstructure | None = None,
         amorphous: float = 0.0,
         growth: tuple[float, float] | None = None,
@@ -148,7 +152,7 @@ class Experiment:
         self.amorphous = amorphous
         self.clock = Clock()
         self.ring = StorageRing()
-        self.furnace = Furnace(self.clock, temperature=temperature)
+        self.furnace = Furnace(self.clock, temperature=temperature, rate=furnace_rate)
         self.growth: Growth | None = None
         if growth is not None:
             self.growth = Growth(self.clock, start=growth[0], rate=growth[1])
@@ -222,7 +226,7 @@ class Experiment:
         for fault in faults:
             number = fault.renumber(number, index)
         self._previous = pixels
-        self.clock.advance(exposure_time + _READOUT_S)
+        self.clock.advance(exposure_time + READOUT_S)
         return Readout(pixels=pixels, frame_number=number, timestamp=time.time())
 
     def conditions(self, faults: Sequence[Fault] = ()) -> Conditions:

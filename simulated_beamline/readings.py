@@ -11,7 +11,7 @@ from ophyd.utils import ReadOnlyError
 
 from ringwatch.simulated_beamline.experiment import Experiment, FrameTruth
 
-__all__ = ["FurnaceController", "Monitor", "Stage", "TruthRecorder"]
+__all__ = ["FurnaceController", "FurnaceSetpoint", "Monitor", "Stage", "TruthRecorder"]
 
 
 class Monitor(Signal):
@@ -100,6 +100,25 @@ class FurnaceController(SoftPositioner):
     def _setup_move(self, position: float, status: MoveStatus) -> None:
         seconds = self._experiment.furnace.ramp_to(position)
         self._experiment.clock.advance(seconds)
+        super()._setup_move(position, status)
+
+
+class FurnaceSetpoint(SoftPositioner):
+    """Where the furnace goes: a move is done at once, the furnace follows in time.
+
+    Parameters
+    ----------
+    name : str
+        Its data key.
+    experiment : Experiment
+    """
+
+    def __init__(self, *, name: str, experiment: Experiment) -> None:
+        self._experiment = experiment
+        super().__init__(name=name, egu="K", init_pos=experiment.furnace.thermocouple)
+
+    def _setup_move(self, position: float, status: MoveStatus) -> None:
+        self._experiment.furnace.ramp_to(position)
         super()._setup_move(position, status)
 
 

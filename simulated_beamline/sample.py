@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ringwatch.simulated_beamline.phases import PHASES, TRANSITION_K, Phase, phase
 
-__all__ = ["BariumTitanate", "Mixture", "Sample"]
+__all__ = ["BariumTitanate", "Mixture", "Sample", "Titania"]
 
 
 class Sample(Protocol):
@@ -64,6 +64,36 @@ class Mixture:
         """Volume fraction of each phase, whatever the ``temperature``."""
         whole = sum(self.parts.values())
         return tuple(part / whole for part in self.parts.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Titania:
+    """TiO2 that turns from anatase to rutile when it is heated.
+
+    In truth a matter of time as well (D. A. H. Hanaor and C. C. Sorrell, J. Mater. Sci.
+    46, 855 (2011)); here of temperature alone.
+
+    Attributes
+    ----------
+    transition_k : float
+        Half of it is rutile there, kelvin.
+    width : float
+        From 12 to 88 % rutile takes four times this, kelvin.
+    """
+
+    transition_k: float = 950.0
+    width: float = 1.5
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Anatase, rutile."""
+        return PHASES["anatase"], PHASES["rutile"]
+
+    def fractions(self, temperature: float) -> tuple[float, ...]:
+        """Volume fractions (anatase, rutile) at a temperature in kelvin."""
+        away = (temperature - self.transition_k) / (2 * self.width)
+        rutile = 0.5 * (1.0 + math.tanh(away))
+        return 1.0 - rutile, rutile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
