@@ -17,7 +17,6 @@ For example: `python benchmarks/growth_stop.py --targets 3 --json`.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
@@ -25,29 +24,29 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 # After the environment is set, which numpy and pyFAI read once.
 import math
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import bluesky.plan_stubs as bps
 import numpy as np
 from bluesky import RunEngine
 from numpy.typing import NDArray
 
-from ringwatch.agent import Agent
+from ringwatch.benchmarks.attached_agents import (
+    PATIENCE_S,
+    Attached,
+    agent_here,
+    agent_there,
+    await_until,
+)
 from ringwatch.benchmarks.peers import show_json, show_table
 from ringwatch.plans.actions import Action, ActionLog
 from ringwatch.plans.conditions import Condition, Streak
-from ringwatch.plans.publisher import DocumentPublisher
 from ringwatch.plans.reaching import reaches
-from ringwatch.plans.remote_verdicts import RemoteVerdicts
 from ringwatch.plans.stop_when import stop_when
 from ringwatch.plans.verdicts import Verdicts
 from ringwatch.simulated_beamline.beamline import Beamline
@@ -57,8 +56,6 @@ from ringwatch.simulated_beamline.processes import FilmGrowth
 
 __all__ = [
     "Stopped",
-    "agent_here",
-    "agent_there",
     "main",
     "measure",
     "row",
@@ -72,7 +69,6 @@ _SPEEDS = 0.04, 0.15  # 1/s
 _TARGETS = 0.12, 0.35  # crystalline fraction as the agent says it
 _AFTER = 100  # frames of the film as it stopped
 _MOST = 3000  # frames of a scan that is not stopped
-_PATIENCE_S = 120.0
 _VALUE = "crystalline_fraction"
 _ASKED = (
     "Asked: 54 of 60 errors inside the stated 95 % interval, its median half-width at "
@@ -112,62 +108,6 @@ class Stopped:
         return self.low <= self.reached <= self.high
 
 
-class Attached(Protocol):
-    """An agent that listens to a RunEngine, and what it says."""
-
-    def __call__(
-        self, beamline: Beamline, engine: RunEngine
-    ) -> contextlib.AbstractContextManager[Verdicts]:
-        """Attach it while the context lasts."""
-
-
-@contextlib.contextmanager
-def agent_here(beamline: Beamline, engine: RunEngine) -> Iterator[Verdicts]:
-    """An agent in this process."""
-    verdicts = Verdicts()
-    with Agent(
-        poni=beamline.poni_path,
-        mask=beamline.mask_path,
-        detector="detector_image",
-        classifier="none",
-        sinks=(verdicts,),
-    ) as agent:
-        verdicts.watch(agent)
-        agent.wait_idle(_PATIENCE_S)
-        token = engine.subscribe(agent)
-        yield verdicts
-        engine.unsubscribe(token)
-
-
-@contextlib.contextmanager
-def agent_there(beamline: Beamline, engine: RunEngine) -> Iterator[Verdicts]:
-    """`ringwatch serve` in another process, heard over 0MQ."""
-    documents, verdicts = (f"tcp://127.0.0.1:{port}" for port in _free_ports(2))
-    config = beamline.folder / "agent.toml"
-    config.write_text(
-        f'poni = "{beamline.poni_path}"\nmask = "{beamline.mask_path}"\n'
-        'detector = "detector_image"\nclassifier = "none"\n'
-        f'documents = ["{documents}"]\ndocuments_bind = true\npublish = "{verdicts}"\n'
-    )
-    command = Path(sys.executable).with_name("ringwatch")
-    service = subprocess.Popen(
-        [command, "serve", "--config", str(config)], stderr=subprocess.PIPE
-    )
-    publisher = DocumentPublisher(documents)
-    try:
-        with RemoteVerdicts(verdicts) as remote:
-            _await(lambda: not remote.verdicts.trouble, "the service does not answer")
-            if not publisher.wait_ready(_PATIENCE_S):
-                raise TimeoutError("the service does not listen")
-            token = engine.subscribe(publisher)
-            yield remote.verdicts
-            engine.unsubscribe(token)
-    finally:
-        publisher.close()
-        service.terminate()
-        service.communicate(timeout=_PATIENCE_S)
-
-
 def stop_growth(
     beamline: Beamline, engine: Any, verdicts: Verdicts, condition: Condition
 ) -> tuple[Action, int]:
@@ -192,7 +132,7 @@ def stop_growth(
             log=log,
             clock=PlanClock(beamline.experiment.clock),
             max_behind=4,
-            patience_s=_PATIENCE_S,
+            patience_s=PATIENCE_S,
         )
     )
     (action,) = (action for action in log.actions if action.what == "stop")
@@ -209,7 +149,7 @@ def look(beamline: Beamline, engine: Any, verdicts: Verdicts) -> NDArray[Any]:
         values.update({heard.index: heard.values[_VALUE] for heard in said})
         return len(values) == _AFTER
 
-    _await(all_there, "verdicts are missing")
+    await_until(all_there, "verdicts are missing")
     return np.array(list(values.values()))
 
 
@@ -302,22 +242,6 @@ def row(agent: str, rate: float, found: list[Stopped]) -> dict[str, Any]:
 
 def _median(values: Iterable[float]) -> float:
     return statistics.median(values)
-
-
-def _free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-
-
-def _await(ready: Callable[[], bool], otherwise: str) -> None:
-    until = time.monotonic() + _PATIENCE_S
-    while not ready():
-        if time.monotonic() > until:
-            raise TimeoutError(otherwise)
-        time.sleep(0.01)
 
 
 def main() -> None:

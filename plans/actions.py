@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import math
+import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 from bluesky.utils import Msg, MsgGenerator
-from ophyd import Component, Device, Signal
 
 from ringwatch.plans.heard import Heard
 
-__all__ = ["Action", "ActionLog"]
+__all__ = ["STREAM", "Action", "ActionLog"]
 
 logger = logging.getLogger(__name__)
 
 STREAM = "ringwatch"
 """Stream of a raw run that holds what was done in it, and why."""
+
+_KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +32,15 @@ class Action:
     plan : str
         Who acted, such as ``stop_when``.
     what : str
-        One word: ``stop``, ``move``, ``pause``, ``retake``, ...
+        One word: ``stop``, ``move``, ``pause``, ``retake``, ``choose``, ``wait``.
     acted : bool
-        False in shadow mode: it was only noted.
+        False in shadow mode, or where nothing could be done: it was only noted.
     because : str
         One sentence.
     heard : Heard or None
         The verdict that caused it; None where there was none.
     value, low, high : float
-        The number that decided, and its interval of 95 %; NaN without one.
+        The number that decided, and its interval; NaN without one.
     """
 
     plan: str
@@ -49,70 +52,80 @@ class Action:
     low: float = math.nan
     high: float = math.nan
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """What its event says, by data key."""
+        heard = self.heard
+        return {
+            "action_plan": self.plan,
+            "action_what": self.what,
+            "action_acted": self.acted,
+            "action_because": self.because,
+            "action_run_uid": "" if heard is None else heard.run_uid,
+            "action_stream": "" if heard is None else heard.stream,
+            "action_index": -1 if heard is None else heard.index,
+            "action_seq_num": -1 if heard is None else heard.seq_num,
+            "action_verdict": "" if heard is None else heard.word.value,
+            "action_reason": "" if heard is None else heard.reason,
+            "action_primary_flag": "" if heard is None else heard.primary_flag,
+            "action_label": "" if heard is None else heard.label,
+            "action_label_prob": math.nan if heard is None else heard.label_prob,
+            "action_value": self.value,
+            "action_low": self.low,
+            "action_high": self.high,
+        }
 
-class ActionLog(Device):
-    """Writes actions as events of the stream ``ringwatch`` of the open run.
 
-    Parameters
-    ----------
-    name : str
-        Prefix of the data keys.
+class _Writer:
+    """What is read into the stream: one for all, as a stream has the same devices."""
+
+    name = "action"
+    parent = None
+
+    def __init__(self) -> None:
+        self.action = Action(plan="", what="", acted=False, because="")
+
+    def read(self) -> dict[str, Any]:
+        now = time.time()
+        data = self.action.data
+        return {key: {"value": value, "timestamp": now} for key, value in data.items()}
+
+    def describe(self) -> dict[str, Any]:
+        types = {bool: "boolean", int: "integer", float: "number", str: "string"}
+        return {
+            key: {"source": "ringwatch", "dtype": types[type(value)], "shape": []}
+            for key, value in self.action.data.items()
+        }
+
+
+_WRITER = _Writer()
+
+
+class ActionLog:
+    """Remembers actions, tells people of them, and writes them into the open run.
 
     Attributes
     ----------
-    actions : list of Action
-        All so far, those outside of runs too.
-    plan, what, acted, because : Signal
-        See ``Action``.
-    index, seq_num, verdict, reason, primary_flag, label, label_prob : Signal
-        Of the verdict that caused it; -1, empty or NaN without one.
-    value, low, high : Signal
+    actions : deque of Action
+        The last thousand, those outside of runs too.
     """
 
-    plan = Component(Signal, value="")
-    what = Component(Signal, value="")
-    acted = Component(Signal, value=False)
-    because = Component(Signal, value="")
-    index = Component(Signal, value=-1)
-    seq_num = Component(Signal, value=-1)
-    verdict = Component(Signal, value="")
-    reason = Component(Signal, value="")
-    primary_flag = Component(Signal, value="")
-    label = Component(Signal, value="")
-    label_prob = Component(Signal, value=math.nan)
-    value = Component(Signal, value=math.nan)
-    low = Component(Signal, value=math.nan)
-    high = Component(Signal, value=math.nan)
-
-    def __init__(self, *, name: str = "action", **kwargs: Any) -> None:
-        super().__init__("", name=name, **kwargs)
-        self.actions: list[Action] = []
+    def __init__(self) -> None:
+        self.actions: deque[Action] = deque(maxlen=_KEPT)
 
     def note(self, action: Action) -> None:
-        """Keep an action and tell it to people; it is in no document yet."""
+        """Keep an action and tell it to people; any thread."""
         self.actions.append(action)
         logger.warning("%s: %s", action.plan, action.because)
-        heard = action.heard
-        for signal, value in (
-            (self.plan, action.plan),
-            (self.what, action.what),
-            (self.acted, action.acted),
-            (self.because, action.because),
-            (self.index, -1 if heard is None else heard.index),
-            (self.seq_num, -1 if heard is None else heard.seq_num),
-            (self.verdict, "" if heard is None else heard.word.value),
-            (self.reason, "" if heard is None else heard.reason),
-            (self.primary_flag, "" if heard is None else heard.primary_flag),
-            (self.label, "" if heard is None else heard.label),
-            (self.label_prob, math.nan if heard is None else heard.label_prob),
-            (self.value, action.value),
-            (self.low, action.low),
-            (self.high, action.high),
-        ):
-            signal.put(value)
 
-    def write(self, *, run: Any = None) -> MsgGenerator[None]:
-        """Write the latest action as an event of the open run (of this key)."""
+    def write(self, action: Action, *, run: Any = None) -> MsgGenerator[None]:
+        """Write an action as an event of the open run (of this key)."""
         yield Msg("create", None, name=STREAM, run=run)
-        yield Msg("read", self, run=run)
+        _WRITER.action = action
+        yield Msg("read", _WRITER, run=run)
         yield Msg("save", None, run=run)
+
+    def record(self, action: Action, *, run: Any = None) -> MsgGenerator[None]:
+        """Note an action and write it."""
+        self.note(action)
+        yield from self.write(action, run=run)

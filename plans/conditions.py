@@ -68,7 +68,7 @@ class Condition(Protocol):
 
 
 class Streak:
-    """Met by so many frames one after another.
+    """Met by so many frames of a run one after another.
 
     Parameters
     ----------
@@ -96,22 +96,21 @@ class Streak:
     def begin(self) -> None:
         """Forget all frames."""
         self._seen: dict[Frame, tuple[Heard, float]] = {}
-        self._runs: list[str] = []
+        self._runs: list[str] = []  # the last one counts
 
     def take(self, heard: Heard, time: float) -> None:
         """Take a verdict, or a later revision of one."""
         frame = frame_of(heard)
         if frame[0] not in self._runs:
             self._runs.append(frame[0])
+            self._seen.clear()
+        if frame[0] != self._runs[-1]:
+            return
         self._seen.pop(frame, None)
         if self._test(heard) is not None:
             self._seen[frame] = heard, time
         if len(self._seen) > self._frames:
-            del self._seen[min(self._seen, key=self._age)]
-
-    def _age(self, frame: Frame) -> tuple[int, int]:
-        """Runs in the order in which they came, frames in that of their index."""
-        return self._runs.index(frame[0]), frame[-1]
+            del self._seen[min(self._seen, key=_index)]
 
     def crossing(self, now: float) -> Crossing | None:
         """Met now, or None."""
@@ -119,7 +118,7 @@ class Streak:
             return None
         if not all(self._test(heard) for heard, _ in self._seen.values()):
             return None
-        last, time = self._seen[max(self._seen, key=self._age)]
+        last, time = self._seen[max(self._seen, key=_index)]
         times = f" {self._frames} times in a row" if self._frames > 1 else ""
         return Crossing(
             time=min(time, now) if time == time else now,  # noqa: PLR0124 (NaN)
@@ -196,6 +195,10 @@ def label_is(label: str | int, *, prob: float = 0.5, frames: int = 3) -> Streak:
 def frame_of(heard: Heard) -> Frame:
     """Identity of the frame of a verdict."""
     return heard.run_uid, heard.stream, heard.data_key, heard.index
+
+
+def _index(frame: Frame) -> int:
+    return frame[-1]
 
 
 def _either(words: Collection[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ringwatch.plans.heard import Heard
 
-__all__ = ["Announced", "Expected"]
+__all__ = ["Announced", "Expected", "images_of"]
 
 _KEPT = 10_000
 _MOST_STREAMS = 64
@@ -93,11 +93,7 @@ class Expected:
                 self._early.popitem(last=False)
 
     def _describe(self, descriptor: dict[str, Any]) -> None:
-        images = [
-            key
-            for key, value in descriptor["data_keys"].items()
-            if sum(n is None or n > 1 for n in value.get("shape") or ()) >= 2
-        ]
+        images = images_of(descriptor)
         wanted = self._detector
         owned = descriptor.get("object_keys", {}).get(wanted, ())
         if any(wanted in (None, key) or key in owned for key in images):
@@ -124,6 +120,15 @@ class Expected:
                 del self._early[known]
                 return
         self._open.append(Announced(point, time.monotonic()))
+
+
+def images_of(descriptor: dict[str, Any]) -> list[str]:
+    """Data keys of a descriptor that hold images: two dimensions or more."""
+    return [
+        key
+        for key, value in descriptor["data_keys"].items()
+        if sum(n is None or n > 1 for n in value.get("shape") or ()) >= 2
+    ]
 
 
 def _same(announced: Point, heard: Point) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from bisect import bisect_left
 from collections import OrderedDict
@@ -12,8 +13,11 @@ from ringwatch.plans.heard import Heard
 
 __all__ = ["FrameTimes"]
 
+logger = logging.getLogger(__name__)
+
 _KEPT = 4096  # announcements of a stream
-_MOST_STREAMS = 16
+_MOST = 64  # runs, and streams of them
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
 
 Stream = tuple[str, str]
 """Run and name."""
@@ -23,7 +27,7 @@ class FrameTimes:
     """Follows the documents of a RunEngine and knows the end of each exposure.
 
     Frames that are announced several at once are spread evenly since the last
-    announcement.
+    announcement. Never raises into the RunEngine.
 
     Parameters
     ----------
@@ -33,37 +37,52 @@ class FrameTimes:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._runs: set[str] = set()
-        self._descriptors: dict[str, Stream] = {}
+        self._runs: OrderedDict[str, bool] = OrderedDict()  # whether they are open
+        self._descriptors: OrderedDict[str, Stream] = OrderedDict()
+        self._streamed: OrderedDict[str, None] = OrderedDict()
         self._told: OrderedDict[Stream, list[tuple[int, float]]] = OrderedDict()
-        self._streamed: set[str] = set()
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
-        """Take a document; those of streams without images matter nothing."""
+        """Take a document; of streams that began before it listens nothing is known."""
+        try:
+            self._take(name, doc)
+        except _MALFORMED as error:
+            logger.error("a %s document cannot be read: %r", name, error)
+
+    def _take(self, name: str, doc: dict[str, Any]) -> None:
         if name == "start":
-            self._runs.add(doc["uid"])
+            _keep(self._runs, doc["uid"], True)
+        elif name == "stop":
+            self._runs[doc["run_start"]] = False
         elif name == "descriptor":
-            self._descriptors[doc["uid"]] = (doc["run_start"], doc["name"])
+            _keep(self._runs, doc["run_start"], True)
+            _keep(self._descriptors, doc["uid"], (doc["run_start"], doc["name"]))
         elif name == "stream_datum":
-            self._streamed.add(doc["descriptor"])
+            _keep(self._streamed, doc["descriptor"], None)
             self._note(doc["descriptor"], int(doc["indices"]["stop"]))
         elif name == "event" and doc["descriptor"] not in self._streamed:
             self._note(doc["descriptor"], None)
 
     def _note(self, descriptor: str, stop: int | None) -> None:
-        stream = self._descriptors[descriptor]
+        stream = self._descriptors.get(descriptor)
+        if stream is None:
+            return
         told = self._told.setdefault(stream, [])
         number = stop if stop is not None else (told[-1][0] if told else 0) + 1
         if told and number <= told[-1][0]:
             return  # another image of the same event
         told.append((number, self._now()))
         del told[:-_KEPT]
-        while len(self._told) > _MOST_STREAMS:
+        while len(self._told) > _MOST:
             self._told.popitem(last=False)
 
     def knows(self, run_uid: str) -> bool:
         """Whether it followed this run."""
         return run_uid in self._runs
+
+    def is_open(self, run_uid: str) -> bool:
+        """Whether this run goes on."""
+        return self._runs.get(run_uid, False)
 
     def frames(self, heard: Heard) -> int:
         """How many frames of the stream of a verdict were announced so far."""
@@ -81,3 +100,9 @@ class FrameTimes:
             return time
         before, since = told[place - 1]
         return since + (time - since) * (heard.index + 1 - before) / (number - before)
+
+
+def _keep(known: OrderedDict[str, Any], uid: str, what: Any) -> None:
+    known[uid] = what
+    while len(known) > _MOST:
+        known.popitem(last=False)

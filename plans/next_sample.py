@@ -11,15 +11,15 @@ import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator
 from ophyd import Signal
 
+from ringwatch.agent.nouns import Word
 from ringwatch.plans.actions import Action, ActionLog
+from ringwatch.plans.conditions import USABLE
 from ringwatch.plans.heard import Heard
 from ringwatch.plans.runs import in_a_run
 from ringwatch.plans.verdicts import Verdicts
 from ringwatch.plans.waiting import await_verdict
 
 __all__ = ["Progress", "neediest", "next_sample"]
-
-_UNUSABLE = frozenset({"bad", "unknown"})
 
 
 @dataclass(slots=True)
@@ -33,12 +33,15 @@ class Progress:
     weight : float
         Sum of ``1 / precision^2`` of its frames.
     useless : int
-        Frames that told nothing.
+        Frames that were judged and told nothing.
+    heard : Heard or None
+        The latest verdict of it.
     """
 
     frames: int = 0
     weight: float = 0.0
     useless: int = 0
+    heard: Heard | None = None
 
     @property
     def precision(self) -> float:
@@ -54,10 +57,11 @@ class Progress:
     def add(self, heard: Heard | None) -> None:
         """Take a frame, with what the agent says of it."""
         self.frames += 1
-        precision = math.nan
-        if heard is not None and heard.word.value not in _UNUSABLE:
-            precision = heard.values.get("precision", math.nan)
-        if precision > 0.0:
+        if heard is None or heard.word is Word.UNKNOWN:
+            return  # nobody looked
+        self.heard = heard
+        precision = heard.values.get("precision", math.nan)
+        if heard.word in USABLE and precision > 0.0:
             self.weight += precision**-2
         else:
             self.useless += 1
@@ -130,13 +134,14 @@ def next_sample(
     motors = list(dict.fromkeys(motor for place in samples.values() for motor in place))
     label = Signal(name="sample", value="")
     devices = [*detectors, *motors, label, *readables]
-    told = ""
+    told = "?"  # nothing yet
 
     def inside(uid: str) -> MsgGenerator[None]:
         here = ""
         for taken in range(frames):
             wanted = neediest(progress, precision, here, give_up, stay)
-            if wanted == "" and act:
+            if wanted == "" and act and not verdicts.trouble:
+                yield from tell("", taken)
                 return
             even = list(samples)[taken % len(samples)]
             first_round = taken < len(samples)
@@ -160,23 +165,26 @@ def next_sample(
         told = wanted
         verb = "goes" if act else "would go"
         state = progress.get(wanted)
-        because = (
-            f"every sample is known to {precision:.2%} after {taken} frames"
-            if state is None
-            else f"{verb} to {wanted}: known to {state.precision:.2%}, the least; "
-            f"{state.left(precision):.0f} frames to {precision:.2%}"
-        )
-        log.note(
-            Action(
-                plan="next_sample",
-                what="choose",
-                acted=act,
-                because=because,
-                heard=verdicts.latest,
-                value=math.nan if state is None else state.precision,
+        if verdicts.trouble:
+            because = f"goes round without verdicts: {verdicts.trouble}"
+        elif state is None:
+            empty = [name for name, one in progress.items() if not one.weight]
+            because = f"after {taken} frames each is known to {precision:.2%}"
+            because += f", but for {', '.join(empty)}: given up" if empty else ""
+        else:
+            because = (
+                f"{verb} to {wanted}: known to {state.precision:.2%}, the least; "
+                f"{state.left(precision):.0f} frames to {precision:.2%}"
             )
+        action = Action(
+            plan="next_sample",
+            what="choose",
+            acted=act and not verdicts.trouble,
+            because=because,
+            heard=None if state is None else state.heard,
+            value=math.nan if state is None else state.precision,
         )
-        yield from log.write()
+        yield from log.record(action)
 
     header = {"plan_name": "next_sample", "num_points": frames, **(md or {})}
     yield from in_a_run(inside, header, staged=[*detectors, *motors])

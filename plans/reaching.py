@@ -61,11 +61,18 @@ class Reaching:
     def begin(self) -> None:
         """Forget all frames."""
         self._points: dict[Frame, tuple[float, float, Heard]] = {}
+        self._runs: list[str] = []  # the last one counts
         self._trend: Trend | None = None
         self._side = 0.0  # of the target on which the values began
 
     def take(self, heard: Heard, time: float) -> None:
         """Take a verdict; of bad and misaligned frames the value is not believed."""
+        if heard.run_uid not in self._runs:
+            self._runs.append(heard.run_uid)
+            self._points.clear()
+            self._side = 0.0
+        if heard.run_uid != self._runs[-1]:
+            return
         self._trend = None
         value = self._read(heard)
         if heard.word not in USABLE or value is None or not math.isfinite(value + time):

@@ -29,8 +29,9 @@ def retake(
 ) -> MsgGenerator[str]:
     """Take the bad points of a run again, in a run of their own.
 
-    By default it only says which. With ``act`` it goes to where each of them was taken,
-    by the readings of the motors in its event, and takes one event there. The start
+    By default it only says which, in the log, as it has no run to write it into. With
+    ``act`` it goes to where each of them was taken, by the readings of the motors in
+    its event, and takes one event there. The start
     document says of which run (``retake_of``) and of which points (``retake_points``)
     the events are, in their order. Where no point is bad, no run is made.
 
@@ -62,22 +63,24 @@ def retake(
         If the events of the run have no reading of a motor.
     """
     uid = run_uid or retakes.latest_run
-    yield from wait_until(lambda: not retakes.unjudged(uid), patience_s)
+    yield from wait_until(lambda: retakes.is_judged(uid), patience_s)
+    missing = [number for _, number in retakes.unjudged(uid)]
     points = retakes.points(uid)
     numbers = [point.seq_num for point in points]
     verb = "takes" if act else "would take"
     named = ", ".join(map(str, numbers)) or "none"
     because = f"{verb} again of run {uid}: {named}" + _why(points)
+    if missing:
+        because += f"; no verdict of {', '.join(map(str, missing))}"
     log = log or ActionLog()
-    log.note(
-        Action(
-            plan="retake",
-            what="retake",
-            acted=act and bool(points),
-            because=because,
-            heard=points[0].heard if points else None,
-        )
+    action = Action(
+        plan="retake",
+        what="retake",
+        acted=act and bool(points),
+        because=because,
+        heard=points[0].heard if points else None,
     )
+    log.note(action)
     if not points or not act:
         return ""
     places = [[_place(point, motor) for motor in motors] for point in points]
@@ -91,7 +94,7 @@ def retake(
     }
 
     def taken(_: str) -> MsgGenerator[None]:
-        yield from log.write()
+        yield from log.write(action)
         for place in places:
             yield from bps.checkpoint()
             for motor, position in zip(motors, place, strict=True):

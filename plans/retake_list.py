@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringwatch.agent.nouns import Word
+from ringwatch.plans.expected import images_of
 from ringwatch.plans.heard import Heard
 from ringwatch.plans.verdicts import Verdicts
 
@@ -17,8 +18,14 @@ __all__ = ["BadPoint", "RetakeList"]
 
 logger = logging.getLogger(__name__)
 
-_MOST_RUNS = 16
+_MOST_RUNS = 4
+_MOST_POINTS = 20_000
+_MOST_STREAMS = 64
 _MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
+
+
+Place = tuple[str, int]
+"""Stream and number of a point."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +52,19 @@ class BadPoint:
 
 @dataclass(slots=True)
 class _Point:
+    events: int = 0
+    judged: set[int] = field(default_factory=set)  # indices of frames with a verdict
+    order: tuple[int, int] = (-1, -1)
     readings: dict[str, Any] = field(default_factory=dict)
-    heard: Heard | None = None
+    bad: Heard | None = None  # what holds of it now, if it is to be taken again
 
 
 class RetakeList:
     """Follows runs and verdicts, and knows the points that did not come out.
 
     A point that was taken twice, after a pause or a suspension, is as good as its
-    latest frame. Attach it where the agent is attached::
+    latest frame. The last four runs are remembered, of each the last 20,000 points.
+    Attach it where the agent is attached::
 
         retakes = RetakeList(verdicts)
         RE.subscribe(retakes)
@@ -70,32 +81,39 @@ class RetakeList:
     ) -> None:
         self._words = frozenset(Word(word) for word in words)
         self._lock = threading.Lock()
-        self._runs: OrderedDict[str, dict[tuple[str, int], _Point]] = OrderedDict()
-        self._streams: dict[str, tuple[str, str]] = {}
+        self._runs: OrderedDict[str, OrderedDict[Place, _Point]] = OrderedDict()
+        self._streams: OrderedDict[str, tuple[str, str]] = OrderedDict()
         self._verdicts = verdicts
-        verdicts.listen(self._hear)
-        for heard in verdicts:
-            self._hear(heard)
+        self.close = verdicts.listen(self._hear)
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Take a document of a RunEngine; never raises."""
         try:
             with self._lock:
-                if name == "start":
-                    self._run(doc["uid"])
-                elif name == "descriptor":
-                    self._streams[doc["uid"]] = doc["run_start"], doc["name"]
-                elif name == "event":
-                    uid, stream = self._streams[doc["descriptor"]]
-                    scalars = {
-                        key: value
-                        for key, value in doc["data"].items()
-                        if isinstance(value, (bool, int, float, str))
-                    }
-                    point = self._point(uid, stream, int(doc["seq_num"]))
-                    point.readings = scalars
+                self._take(name, doc)
         except _MALFORMED as error:
             logger.error("a %s document cannot be read: %r", name, error)
+
+    def _take(self, name: str, doc: dict[str, Any]) -> None:
+        if name == "start":
+            self._runs[doc["uid"]] = OrderedDict()
+            while len(self._runs) > _MOST_RUNS:
+                self._runs.popitem(last=False)
+        elif name == "descriptor" and images_of(doc):
+            self._streams[doc["uid"]] = doc["run_start"], doc["name"]
+            while len(self._streams) > _MOST_STREAMS:
+                self._streams.popitem(last=False)
+        elif name == "event" and doc["descriptor"] in self._streams:
+            uid, stream = self._streams[doc["descriptor"]]
+            point = self._point(uid, stream, int(doc["seq_num"]))
+            if point is None:
+                return
+            point.events += 1
+            point.readings = {
+                key: value
+                for key, value in doc["data"].items()
+                if isinstance(value, (bool, int, float, str))
+            }
 
     @property
     def latest_run(self) -> str:
@@ -103,18 +121,18 @@ class RetakeList:
         with self._lock:
             return next(reversed(self._runs), "")
 
-    def unjudged(self, run_uid: str = "") -> list[tuple[str, int]]:
-        """Stream and number of events with frames that have no verdict yet.
+    def is_judged(self, run_uid: str = "") -> bool:
+        """Whether all verdicts of a run are there, or there is no agent to wait for."""
+        return bool(self._verdicts.trouble) or not self.unjudged(run_uid)
 
-        Streams of which no frame has one count as having no frames.
-        """
+    def unjudged(self, run_uid: str = "") -> list[Place]:
+        """Stream and number of points with frames that have no verdict yet."""
+        uid = run_uid or self.latest_run
         with self._lock:
-            points = self._runs.get(run_uid or next(reversed(self._runs), ""), {})
-            judged = {stream for (stream, _), point in points.items() if point.heard}
             return [
                 place
-                for place, point in sorted(points.items())
-                if place[0] in judged and point.heard is None
+                for place, point in sorted(self._runs.get(uid, {}).items())
+                if len(point.judged) < point.events
             ]
 
     def points(self, run_uid: str = "") -> list[BadPoint]:
@@ -132,25 +150,28 @@ class RetakeList:
                     run_uid=uid,
                     stream=stream,
                     seq_num=number,
-                    heard=point.heard,
+                    heard=point.bad,
                     readings=dict(point.readings),
                 )
                 for (stream, number), point in sorted(self._runs.get(uid, {}).items())
-                if point.heard is not None and point.heard.word in self._words
+                if point.bad is not None
             ]
 
     def _hear(self, heard: Heard) -> None:
         with self._lock:
             point = self._point(heard.run_uid, heard.stream, heard.seq_num)
-            known = point.heard
-            if known is None or heard.order >= known.order:
-                point.heard = heard
+            if point is None:
+                return
+            point.judged.add(heard.index)
+            if heard.order >= point.order:
+                point.order = heard.order
+                point.bad = heard if heard.word in self._words else None
 
-    def _run(self, uid: str) -> dict[tuple[str, int], _Point]:
-        points = self._runs.setdefault(uid, {})
-        while len(self._runs) > _MOST_RUNS:
-            self._runs.popitem(last=False)
-        return points
-
-    def _point(self, uid: str, stream: str, number: int) -> _Point:
-        return self._run(uid).setdefault((stream, number), _Point())
+    def _point(self, uid: str, stream: str, number: int) -> _Point | None:
+        points = self._runs.get(uid)
+        if points is None:
+            return None  # of a run that began before it listened, or long ago
+        point = points.setdefault((stream, number), _Point())
+        while len(points) > _MOST_POINTS:
+            points.popitem(last=False)
+        return point

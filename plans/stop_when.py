@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import bluesky.plan_stubs as bps
 from bluesky.preprocessors import plan_mutator
 from bluesky.utils import Msg, MsgGenerator, RequestStop, ensure_generator
 
@@ -47,9 +46,9 @@ def stop_when(
     document says ``success`` with the reason - and what follows in the queue goes on.
 
     Moments to decide are the plan's checkpoints (between the points of a step scan)
-    and collections (of a fly scan). A forecast that falls between two of them is waited
-    for. Without an agent, or after its death, the plan runs to its own end; that, too,
-    is written into the run.
+    and collections (of a fly scan), in runs that begin in it. A forecast that falls
+    between two of them is waited for. Without an agent, or after its death, the plan
+    runs to its own end; that, too, is written into the run.
 
     Parameters
     ----------
@@ -95,6 +94,10 @@ def stop_when(
 class _Reached(RequestStop):
     """Thrown into the plan; bluesky's own ``RequestStop`` would end the queue too."""
 
+    def __init__(self, by: _Stop) -> None:
+        super().__init__()
+        self.by = by
+
 
 class _Stop:
     """One use of ``stop_when``."""
@@ -123,23 +126,27 @@ class _Stop:
         self._open: set[Any] = set()
         self._flying: list[Any] = []
         self._moments: deque[float] = deque(maxlen=_INTERVALS)
+        self._looking = False
         self._reason = ""
         self._trouble = ""
+        self._blind = False
 
     def run(self, plan: MsgGenerator[Any]) -> MsgGenerator[Any]:
         self._condition.begin()
-        end_listening = self._verdicts.listen(self._new.append)
         token = yield Msg("subscribe", None, self._times, "all")
+        end_listening = self._verdicts.listen(self._new.append)
         try:
             result = yield from plan_mutator(plan, self._process)
-        except _Reached:
+        except _Reached as reached:
+            if reached.by is not self:
+                raise  # a stop_when around this one
             result = None
         finally:
             end_listening()
         yield Msg("unsubscribe", None, token=token)
         return result
 
-    def _process(self, msg: Msg) -> tuple[MsgGenerator[Any] | None, None]:
+    def _process(self, msg: Msg) -> tuple[Any, Any]:
         if msg.command == "create":
             self._bundling = True
         elif msg.command in ("save", "drop"):
@@ -150,26 +157,26 @@ class _Stop:
             self._open.add(msg.run)
         elif msg.command == "close_run":
             self._open.discard(msg.run)
+            self._flying.clear()
             if self._act and self._reason and not msg.kwargs.get("reason"):
                 return self._close(msg), None
-        elif msg.command in ("checkpoint", "collect") and not self._bundling:
-            return self._decide(msg), None
+        elif msg.command in ("checkpoint", "collect") and self._may_look:
+            return None, self._look(msg)
         return None, None
+
+    @property
+    def _may_look(self) -> bool:
+        return not (self._bundling or self._looking or self._reason)
 
     def _close(self, msg: Msg) -> MsgGenerator[Any]:
         return (yield msg._replace(kwargs={**msg.kwargs, "reason": self._reason}))
 
-    def _decide(self, msg: Msg) -> MsgGenerator[Any]:
-        result = None
-        if msg.command == "collect":  # its frames are announced by it
-            result = yield msg
-        if not self._reason:
-            yield from self._look(msg)
-        if msg.command != "collect":
-            result = yield msg
-        return result
-
     def _look(self, msg: Msg) -> MsgGenerator[None]:
+        self._looking = True  # what is done here may have checkpoints of its own
+        yield from self._decide(msg)
+        self._looking = False
+
+    def _decide(self, msg: Msg) -> MsgGenerator[None]:
         yield from self._keep_up()
         yield from self._tell_trouble(msg.run)
         self._moments.append(self._clock.time())
@@ -185,7 +192,7 @@ class _Stop:
         yield from self._say(crossing, msg.run)
         if self._act:
             yield from self._land(msg)
-            raise _Reached
+            raise _Reached(self)
 
     def _crossing(self) -> Crossing | None:
         self._hear()
@@ -196,6 +203,7 @@ class _Stop:
         while self._new:
             heard = self._new.popleft()
             if not self._times.knows(heard.run_uid):
+                self._blind |= not heard.run_uid
                 continue
             self._condition.take(heard, self._times.of(heard))
             before = self._furthest.get((heard.run_uid, heard.stream))
@@ -233,10 +241,12 @@ class _Stop:
     def _behind(self) -> int:
         """Frames that were announced and have no verdict yet."""
         self._hear()
-        return max(
-            (self._times.frames(h) - h.index - 1 for h in self._furthest.values()),
-            default=0,
+        furthest = (
+            heard
+            for (run_uid, _), heard in self._furthest.items()
+            if self._times.is_open(run_uid)
         )
+        return max((self._times.frames(h) - h.index - 1 for h in furthest), default=0)
 
     def _keep_up(self) -> MsgGenerator[None]:
         most = self._max_behind
@@ -248,6 +258,8 @@ class _Stop:
 
     def _tell_trouble(self, run: Any) -> MsgGenerator[None]:
         trouble = self._verdicts.trouble
+        if self._blind:
+            trouble = trouble or "their run is not known, as its start was missed"
         if trouble and not self._trouble:
             because = f"goes on without verdicts: {trouble}"
             action = Action(plan=self._name, what="wait", acted=False, because=because)
@@ -271,7 +283,6 @@ class _Stop:
 
     def _write(self, action: Action, run: Any) -> MsgGenerator[None]:
         self._log.note(action)
-        if run in self._open:
-            yield from self._log.write(run=run)
-        else:
-            yield from bps.null()
+        if self._open:
+            key = run if run in self._open else next(iter(self._open))
+            yield from self._log.write(action, run=key)

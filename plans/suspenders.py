@@ -4,139 +4,39 @@ They are for ``RE.install_suspender``. A suspension ends the running step and ta
 anew from its checkpoint: what was taken of it stays in the run, superseded by the frame
 with the same number that comes later. A suspended beamline takes no frames, so no
 verdict can end a suspension: a signal of the beamline does, or time.
+
+Where the RunEngine cannot rewind - after ``clear_checkpoint``, with a device that must
+not be, while another suspender holds the scan - they wait until it can. As with all
+suspenders a fly scan is safe only with a flyer that can be paused.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
+import logging
+from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Any
 
 from bluesky import RunEngine
-from bluesky.utils import IllegalMessageSequence, MsgGenerator
 from ophyd import Signal
 
 from ringwatch.agent.nouns import Flag
-from ringwatch.plans.actions import Action, ActionLog
+from ringwatch.plans.actions import ActionLog
 from ringwatch.plans.frame_times import FrameTimes
 from ringwatch.plans.heard import Heard
+from ringwatch.plans.pausing import Pausing
 from ringwatch.plans.signals import AgentSignals
 from ringwatch.plans.verdicts import Verdicts
 
 __all__ = ["SuspendOnAlarm", "SuspendWithoutAgent"]
 
-_LOOK_S = 0.02
-_AGAIN_S = 0.05
+logger = logging.getLogger(__name__)
+
 _LIGHT = ("no_beam",)
+_MOST = 256  # causes, and streams, that are remembered
 
 
-class _Suspender:
-    """What RunEngines ask of a suspender, so that no scan is aborted by it.
-
-    Bluesky's own aborts a scan that cannot rewind (before its first checkpoint): this
-    one waits until it can, or until the cause has gone.
-
-    Parameters
-    ----------
-    act : bool
-        Whether to pause, instead of noting that it would.
-    timeout_s : float
-        After so long a scan goes on, and is not paused again for the same cause.
-    log : ActionLog or None
-    """
-
-    def __init__(self, *, act: bool, timeout_s: float, log: ActionLog | None) -> None:
-        if not timeout_s > 0.0:
-            raise ValueError(f"timeout_s is {timeout_s}: give seconds above 0")
-        self.act, self.timeout_s = act, timeout_s
-        self.log = log or ActionLog()
-        self.RE: RunEngine | None = None
-        self._lock = threading.RLock()
-        self._because = ""
-        self._heard: Heard | None = None
-        self._timer: threading.Timer | None = None
-
-    # What a RunEngine asks.
-
-    def install(self, RE: RunEngine, **_: Any) -> None:
-        """Begin to watch for this RunEngine."""
-        self.RE = RE
-
-    def remove(self) -> None:
-        """End watching; a scan that is paused goes on."""
-        self._release()
-        self.RE = None
-
-    @property
-    def tripped(self) -> bool:
-        """Whether a scan is paused by it, or would be."""
-        return bool(self._because)
-
-    def get_futures(self) -> tuple[list[Callable[[], Any]], str]:
-        """What a plan that is about to begin must wait for, and why."""
-        return ([self._released], self._because) if self.tripped else ([], "")
-
-    # What it does.
-
-    def _pause(self, because: str, heard: Heard | None = None) -> None:
-        """Pause for a cause that is new; any thread."""
-        with self._lock:
-            engine = self.RE
-            if engine is None or self.tripped:
-                return
-            if not self.act:
-                self.log.note(self._action(f"would have paused: {because}", heard))
-                return
-            self._because, self._heard = because, heard
-            self._timer = threading.Timer(self.timeout_s, self._release)
-            self._timer.daemon = True
-            self._timer.start()
-        self.log.note(self._action(f"paused: {because}", heard))
-        engine.loop.call_soon_threadsafe(self._suspend, because)
-
-    def _release(self) -> None:
-        """Let a paused scan go on; any thread."""
-        with self._lock:
-            self._because = ""
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-
-    def _suspend(self, because: str) -> None:
-        """Ask the RunEngine, in the thread of its loop."""
-        engine = self.RE
-        if engine is None or self._because != because:
-            return
-        if engine.state.is_running and engine.resumable:
-            engine.request_suspend(
-                self._released, pre_plan=self._write, justification=because
-            )
-        elif not engine.state.is_idle:
-            engine.loop.call_later(_AGAIN_S, self._suspend, because)
-
-    async def _released(self) -> None:
-        while self.tripped:
-            await asyncio.sleep(_LOOK_S)
-
-    def _write(self) -> MsgGenerator[None]:
-        # Between runs, or with runs that have keys, there is no event to put it into.
-        try:
-            yield from self.log.write()
-        except IllegalMessageSequence:
-            return
-
-    def _action(self, because: str, heard: Heard | None) -> Action:
-        return Action(
-            plan=type(self).__name__,
-            what="pause",
-            acted=self.act,
-            because=because,
-            heard=heard,
-        )
-
-
-class SuspendWithoutAgent(_Suspender):
+class SuspendWithoutAgent(Pausing):
     """Pauses while there is no agent to give verdicts: ``agent_ok`` is false.
 
     Goes on when the agent is back, or without it after ``timeout_s``: then only the
@@ -183,12 +83,13 @@ class SuspendWithoutAgent(_Suspender):
             self._release()
 
 
-class SuspendOnAlarm(_Suspender):
+class SuspendOnAlarm(Pausing):
     """Pauses when the agent raises an alarm, such as a lost beam.
 
-    Once for each cause: an alarm that stays in force after the scan went on does not
-    pause again, nor does one that began in frames from before it went on, which are
-    superseded. Goes on when a signal of the beamline says that it may, or after
+    Once for each cause: an alarm that stays in force in a run after the scan went on
+    does not pause again, nor does one that began in frames from before it went on,
+    which are superseded, nor one of a run that has ended or began before it was
+    installed. Goes on when a signal of the beamline says that it may, or after
     ``timeout_s``.
 
     Parameters
@@ -197,7 +98,7 @@ class SuspendOnAlarm(_Suspender):
     flags : collection of str
         Root causes that pause.
     clears : Signal, optional
-        Of the beamline, such as I0.
+        Of the beamline, such as I0; heard by its monitor.
     when : callable, optional
         Of the value of ``clears``: whether the scan may go on. By default where it is
         true.
@@ -231,8 +132,10 @@ class SuspendOnAlarm(_Suspender):
             )
         self._verdicts, self._flags = verdicts, frozenset(flags)
         self._clears, self._when = clears, when
-        self._seen: set[tuple[str, str, str, int]] = set()
-        self._taken: dict[tuple[str, str], int] = {}  # frames before the scan went on
+        self._monitored: Any = None
+        self._seen: OrderedDict[tuple[str, str, str, int], None] = OrderedDict()
+        # Frames before the scan went on, by run and stream.
+        self._taken: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._frames = FrameTimes(lambda: 0.0)
         self._end: Callable[[], None] | None = None
         self._token: int | None = None
@@ -243,7 +146,7 @@ class SuspendOnAlarm(_Suspender):
         self._token = RE.subscribe(self._frames)
         self._end = self._verdicts.listen(self._hear)
         if self._clears is not None:
-            self._clears.subscribe(self._watch, run=False)
+            self._clears.subscribe(self._watch, run=True)
 
     def remove(self) -> None:
         """End watching; a scan that is paused goes on."""
@@ -258,28 +161,39 @@ class SuspendOnAlarm(_Suspender):
         if heard.alarm not in self._flags:
             return
         cause = heard.run_uid, heard.stream, heard.alarm, heard.alarm_episode
-        before = self._taken.get((heard.run_uid, heard.stream), 0)
-        if cause in self._seen:
+        if cause in self._seen or not self._frames.is_open(heard.run_uid):
             return
-        self._seen.add(cause)
-        if heard.alarm_since >= before:
-            self._pause(
-                f"{heard.alarm} since frame {heard.alarm_since}: {heard.reason}", heard
-            )
-            self._look_at_signal()
+        _keep(self._seen, cause, None)
+        before = self._taken.get((heard.run_uid, heard.stream), 0)
+        # A beam that is back already, when the alarm comes late, pauses nothing.
+        if heard.alarm_since >= before and not self._is_clear:
+            since = f"{heard.alarm} since frame {heard.alarm_since}"
+            self._pause(f"{since}: {heard.reason}", heard)
 
     def _watch(self, *, value: Any, **_: Any) -> None:
-        if self.tripped and self._when(value):
+        self._monitored = value
+        if self.tripped and self._is_clear:
             self._release()
 
-    def _look_at_signal(self) -> None:
-        """A beam that is back already, when the alarm comes late, pauses nothing."""
-        if self._clears is not None:
-            self._watch(value=self._clears.get())
+    @property
+    def _is_clear(self) -> bool:
+        if self._monitored is None:
+            return False
+        try:
+            return bool(self._when(self._monitored))
+        except Exception as error:  # noqa: BLE001 (what users give must not end threads)
+            logger.error("%r cannot be judged: %r", self._monitored, error)
+            return False
 
     def _release(self) -> None:
         heard = self._heard
         if self.tripped and heard is not None:
-            point = heard.run_uid, heard.stream
-            self._taken[point] = self._frames.frames(heard)
+            stream = heard.run_uid, heard.stream
+            _keep(self._taken, stream, self._frames.frames(heard))
         super()._release()
+
+
+def _keep(known: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    known[key] = value
+    while len(known) > _MOST:
+        known.popitem(last=False)

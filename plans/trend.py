@@ -20,7 +20,7 @@ _BENT = 1.5  # standard deviations of the next power that cut the past shorter
 _SHORT = 4  # points of the line through the newest
 _ROUNDS = 12  # of Fisher's scoring; three or four do
 _LEVEL = 0.975  # of Student's distribution: both sides make 95 %
-_FLOOR, _CEILING = -700.0, 700.0  # exponents that float64 can have
+_FLOOR, _CEILING = -100.0, 100.0  # exponents whose squares float64 can have
 
 
 class Estimate(NamedTuple):
@@ -170,11 +170,13 @@ def _fit(times: Floats, values: Floats, course: Course) -> tuple[Trend | None, b
 
 
 def _score(times: Floats, values: Floats, course: Course, degree: int) -> _Curve | None:
-    """A polynomial of a degree, by Fisher's scoring.
+    """A polynomial of a degree, by Fisher's scoring; None where it goes astray.
 
     (P. McCullagh and J. A. Nelder, Generalized Linear Models, 2nd ed., ch. 2.5.)
     """
     linear, free = course == "linear", values.size - degree - 1
+    if free < 1:
+        return None
     eta, mean = (values if linear else np.log(values)), values
     scale = max(float(times[-1] - times[0]), 1e-9)
     for _ in range(_ROUNDS):
@@ -183,17 +185,36 @@ def _score(times: Floats, values: Floats, course: Course, degree: int) -> _Curve
         middle = float(np.average(times, weights=steep**2))
         powers = ((times - middle) / scale)[:, None] ** np.arange(degree + 1)
         design = powers * steep[:, None]  # (n, degree + 1)
-        working = (eta + (values - mean) / steep) * steep
-        solved, _, rank, _ = np.linalg.lstsq(design, working, rcond=None)
-        if rank <= degree or free < 1:
+        found = _least_squares(design, eta * steep + values - mean)
+        if found is None:
             return None
+        solved, inverse = found
         before, eta = eta, powers @ solved
-        mean = eta if linear else np.exp(np.clip(eta, _FLOOR, _CEILING))
-        if linear or np.abs(eta - before).max() < 1e-9:
+        if linear:
+            mean = eta
             break
-    spread = float(((values - mean) ** 2).sum()) / free
+        eta = np.clip(eta, _FLOOR, _CEILING)
+        mean = np.exp(eta)
+        if np.abs(eta - before).max() < 1e-9:
+            break
     units = scale ** -np.arange(degree + 1.0)
-    covariance = spread * np.linalg.inv(design.T @ design) * np.outer(units, units)
+    spread = float(((values - mean) ** 2).sum()) / free
+    covariance = spread * inverse * np.outer(units, units)
     if not np.isfinite(covariance).all():
         return None
     return _Curve(middle, solved * units, covariance, float(stdtrit(free, _LEVEL)))
+
+
+def _least_squares(design: Floats, wanted: Floats) -> tuple[Floats, Floats] | None:
+    """Solution and inverse normal matrix; None where the columns do not give them."""
+    squared = design.T @ design
+    if not (np.isfinite(squared).all() and np.isfinite(wanted).all()):
+        return None
+    try:
+        solved, _, rank, _ = np.linalg.lstsq(design, wanted, rcond=None)
+        inverse = np.linalg.inv(squared)
+    except np.linalg.LinAlgError:
+        return None
+    if rank < design.shape[1] or (np.diag(inverse) < 0.0).any():
+        return None
+    return np.asarray(solved, np.float64), np.asarray(inverse, np.float64)

@@ -11,12 +11,17 @@ import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
 from ringwatch.plans.actions import Action, ActionLog
+from ringwatch.plans.conditions import USABLE
 from ringwatch.plans.heard import Heard
 from ringwatch.plans.runs import in_a_run
 from ringwatch.plans.verdicts import Verdicts
 from ringwatch.plans.waiting import await_verdict
 
 __all__ = ["Counted", "Labelled", "Precise", "until_confident"]
+
+
+_NAME = "until_confident"
+_MOST_LONGEST = 2.0  # a beam that went away must not be counted for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,13 @@ class Labelled:
     least: float = 0.2
     longer: float = 4.0
 
+    def __post_init__(self) -> None:
+        if not (self.longer > 1.0 and self.same >= 2):
+            raise ValueError(
+                f"longer is {self.longer} and same {self.same}: expected more than 1, "
+                "and 2 or more"
+            )
+
     def reason(self, counted: Sequence[Counted]) -> str:
         """Why that is enough; empty where it is not."""
         heard = [one.heard for one in counted if one.heard and one.heard.label]
@@ -110,6 +122,10 @@ class Precise:
 
     precision: float = 0.01
 
+    def __post_init__(self) -> None:
+        if not self.precision > 0.0:
+            raise ValueError(f"precision is {self.precision}: expected above 0")
+
     def reason(self, counted: Sequence[Counted]) -> str:
         """Why that is enough; empty where it is not."""
         reached = self.reached(counted)
@@ -118,11 +134,13 @@ class Precise:
         return f"the strongest rings are known to {reached:.2%}"
 
     def reached(self, counted: Sequence[Counted]) -> float:
-        """Precision of all exposures together; infinite without one."""
+        """Precision of all sound exposures together; infinite without one."""
         weight = sum(
             one.heard.values["precision"] ** -2
             for one in counted
-            if one.heard is not None and one.heard.values.get("precision", 0.0) > 0.0
+            if one.heard is not None
+            and one.heard.word in USABLE
+            and one.heard.values.get("precision", 0.0) > 0.0
         )
         return weight**-0.5 if weight else math.inf
 
@@ -139,6 +157,7 @@ class Precise:
 class _Course:
     counted: list[Counted] = field(default_factory=list)
     reason: str = ""
+    deaf: bool = False
 
 
 def until_confident(
@@ -160,7 +179,7 @@ def until_confident(
     One run, one event an exposure. By default (shadow) all exposures up to the longest
     are taken, and an event of the stream ``ringwatch`` says after which of them it
     would have ended; with ``act`` it ends there. Without an agent the longest exposure
-    is taken at once.
+    is taken at once. All exposures together take no more than three times the longest.
 
     Parameters
     ----------
@@ -198,7 +217,7 @@ def until_confident(
         )
     goal, log = goal or Labelled(), log or ActionLog()
     course = _Course()
-    header = {"plan_name": "until_confident", **(md or {})}
+    header = {"plan_name": _NAME, **(md or {})}
 
     def exposures(uid: str) -> MsgGenerator[None]:
         seconds = first_s
@@ -210,7 +229,8 @@ def until_confident(
             heard = yield from await_verdict(verdicts, uid, number, patience_s)
             course.counted.append(Counted(seconds=seconds, heard=heard))
             ended = yield from judged()
-            if ended or seconds >= longest_s:
+            spent = sum(one.seconds for one in course.counted)
+            if ended or seconds >= longest_s or spent > _MOST_LONGEST * longest_s:
                 return
             wanted = goal.next_s(course.counted) if heard else longest_s
             if course.reason:  # in shadow mode it goes on to the longest
@@ -218,23 +238,29 @@ def until_confident(
             seconds = min(max(wanted, first_s), longest_s)
 
     def judged() -> MsgGenerator[bool]:
+        last = course.counted[-1].heard
+        if last is None and not course.deaf:
+            course.deaf = True
+            trouble = verdicts.trouble or f"none came in {patience_s:g} s"
+            because = f"goes on without verdicts: {trouble}"
+            yield from log.record(
+                Action(plan=_NAME, what="wait", acted=False, because=because)
+            )
         reason = "" if course.reason else goal.reason(course.counted)
         if not reason:
             return False
         verb = "ended" if act else "would have ended"
         spent = sum(one.seconds for one in course.counted)
         course.reason = f"{verb} after {spent:.3g} s: {reason}"
-        log.note(
-            Action(
-                plan="until_confident",
-                what="stop",
-                acted=act,
-                because=course.reason,
-                heard=course.counted[-1].heard,
-                value=spent,
-            )
+        action = Action(
+            plan=_NAME,
+            what="stop",
+            acted=act,
+            because=course.reason,
+            heard=last,
+            value=spent,
         )
-        yield from log.write()
+        yield from log.record(action)
         return act
 
     yield from in_a_run(exposures, header, staged=detectors)

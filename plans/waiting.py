@@ -19,8 +19,7 @@ _LOOK_S = 0.003
 def wait_until(ready: Callable[[], bool], timeout: float) -> MsgGenerator[bool]:
     """Wait until something is so, or for so many seconds; whether it is so.
 
-    The RunEngine stays free to pause and abort. One message, so that a rewind looks
-    once more and does not wait again.
+    The RunEngine stays free to pause and abort; after a pause the time begins anew.
 
     Parameters
     ----------
@@ -29,9 +28,9 @@ def wait_until(ready: Callable[[], bool], timeout: float) -> MsgGenerator[bool]:
     timeout : float
         Seconds.
     """
-    until = time.monotonic() + timeout
 
     async def look() -> None:
+        until = time.monotonic() + timeout
         while not ready() and time.monotonic() < until:
             await asyncio.sleep(_LOOK_S)
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from ringwatch.plans.conditions import verdict_is
+from ringwatch.plans.maximize import maximize
 from ringwatch.plans.next_sample import next_sample
 from ringwatch.plans.reaching import reaches
-from ringwatch.plans.recenter import maximize, recenter
+from ringwatch.plans.recenter import recenter
 from ringwatch.plans.retake import retake
 from ringwatch.plans.retake_list import RetakeList
 from ringwatch.plans.signals import AgentSignals

@@ -1,0 +1,98 @@
+"""One frame after another along a motor, each with its verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
+from bluesky.utils import MsgGenerator
+
+from ringwatch.agent.nouns import Word
+from ringwatch.plans.heard import Heard
+from ringwatch.plans.verdicts import Verdicts
+from ringwatch.plans.waiting import await_verdict
+
+__all__ = ["GivingUpError", "OneByOne", "check_positive", "or_back"]
+
+
+class GivingUpError(Exception):
+    """Why a plan goes no further, and back to where it began."""
+
+
+class OneByOne:
+    """Takes one frame at a time and asks what it shows.
+
+    Parameters
+    ----------
+    uid : str
+        Of the open run.
+    detectors : sequence of devices
+    motor : positioner
+    key : str
+        Physical value that is asked for.
+    verdicts : Verdicts
+    patience_s : float
+        For each verdict.
+    begun : float
+        Where the motor is.
+    """
+
+    def __init__(
+        self,
+        uid: str,
+        detectors: Sequence[Any],
+        motor: Any,
+        key: str,
+        verdicts: Verdicts,
+        patience_s: float,
+        begun: float,
+    ) -> None:
+        self._uid, self._devices, self._key = uid, [*detectors, motor], key
+        self._motor, self._verdicts, self._patience = motor, verdicts, patience_s
+        self._taken, self._here = 0, begun
+
+    def at(self, position: float) -> MsgGenerator[tuple[float, Heard]]:
+        """The value there, and the verdict that says it.
+
+        Raises
+        ------
+        GivingUpError
+            Without a verdict or a value, and where the frame is bad.
+        """
+        yield from bps.checkpoint()
+        if position != self._here:
+            yield from bps.mv(self._motor, position)
+            self._here = position
+        yield from bps.trigger_and_read(self._devices)
+        self._taken += 1
+        heard = yield from await_verdict(
+            self._verdicts, self._uid, self._taken, self._patience
+        )
+        if heard is None:
+            trouble = self._verdicts.trouble or f"none came in {self._patience:g} s"
+            raise GivingUpError(f"no verdict: {trouble}")
+        if heard.word in (Word.BAD, Word.UNKNOWN):
+            raise GivingUpError(f"the frame is {heard.word}: {heard.reason}")
+        value = heard.values.get(self._key, math.nan)
+        if not math.isfinite(value):
+            raise GivingUpError(f"{self._key} is not known: {heard.reason}")
+        return value, heard
+
+
+def or_back(plan: MsgGenerator[Any], motor: Any, begun: float) -> MsgGenerator[None]:
+    """Where a plan fails or is aborted the motor goes back to where it was."""
+
+    def back(_: Exception) -> MsgGenerator[None]:
+        yield from bps.mv(motor, begun)
+
+    yield from bpp.contingency_wrapper(plan, except_plan=back)
+
+
+def check_positive(**given: float) -> None:
+    """Raise ``ValueError`` for the first number that is not above 0."""
+    for name, value in given.items():
+        if not value > 0.0:
+            raise ValueError(f"{name} is {value}: give more than 0")
