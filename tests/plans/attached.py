@@ -62,11 +62,15 @@ class Late:
 
 @contextlib.contextmanager
 def attached(
-    beamline: Beamline, *, late_s: float = 0.0, patience_s: float = 10.0
+    beamline: Beamline,
+    *,
+    late_s: float = 0.0,
+    patience_s: float = 10.0,
+    **options: Any,
 ) -> Iterator[tuple[Any, Verdicts, Agent, Documents]]:
     """RunEngine, verdicts, agent and the documents of the former."""
     verdicts = Verdicts(patience_s=patience_s)
-    engine, documents = RunEngine({}), Documents()
+    engine, documents = RunEngine({}, **options), Documents()
     with Agent(
         poni=beamline.poni_path,
         mask=beamline.mask_path,

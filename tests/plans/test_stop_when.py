@@ -171,6 +171,18 @@ def test_a_pause_in_the_middle_writes_nothing_twice(tmp_path: Path) -> None:
     assert documents.of("stop")[0]["exit_status"] == "success"
 
 
+def test_a_queue_server_may_run_it_in_a_thread(tmp_path: Path) -> None:
+    beamline = lost_beam(tmp_path)
+    ended: list[Any] = []
+    with attached(beamline, context_managers=[]) as (engine, verdicts, _, documents):
+        plan = stop_when(beamline.step_scan(20), verdict_is("bad"), verdicts, act=True)
+        worker = threading.Thread(target=lambda: ended.append(engine(plan)))
+        worker.start()
+        worker.join(60)
+    assert ended
+    assert documents.of("stop")[0]["reason"].startswith("stopped at frame")
+
+
 def test_an_error_of_the_plan_stays_its_own(tmp_path: Path) -> None:
     beamline = lost_beam(tmp_path)
 
