@@ -151,6 +151,9 @@ class _Never:
     def next_s(self, counted: Sequence[Counted]) -> float:
         return 2.0 * counted[-1].seconds
 
+    def state(self, counted: Sequence[Counted]) -> str:
+        return "all are taken"
+
 
 def compare(found: Sequence[Sampled], goal: Labelled) -> dict[str, Any]:
     """Fixed exposures, the adequate one, and what the goal makes of it.

@@ -112,6 +112,15 @@ class Streak:
         if len(self._seen) > self._frames:
             del self._seen[min(self._seen, key=_index)]
 
+    @property
+    def state(self) -> str:
+        """What was seen last, in words."""
+        if not self._seen:
+            return f"no frame says whether {self._words}"
+        last, _ = self._seen[max(self._seen, key=_index)]
+        named = f", labelled {last.label}" if last.label else ""
+        return f"whether {self._words}: frame {last.index} is {last.word}{named}"
+
     def crossing(self, now: float) -> Crossing | None:
         """Met now, or None."""
         if len(self._seen) < self._frames:
@@ -130,6 +139,8 @@ class Streak:
 def verdict_is(*words: str | Word, frames: int = 3) -> Streak:
     """So many frames in a row have one of these verdicts, such as ``"bad"``.
 
+    The words: ``good``, ``suspect``, ``misaligned``, ``bad``, ``unknown``.
+
     Frames that are ``unknown`` are passed over, unless asked for.
 
     Raises
@@ -137,9 +148,12 @@ def verdict_is(*words: str | Word, frames: int = 3) -> Streak:
     ValueError
         If a word is none of the five.
     """
+    known = [word.value for word in Word]
+    if not words or any(word not in known for word in words):
+        raise ValueError(
+            f"no verdict {_either(words)}: name at least one of {', '.join(known)}"
+        )
     wanted = frozenset(Word(word) for word in words)
-    if not wanted:
-        raise ValueError("name at least one verdict, such as 'bad'")
 
     def test(heard: Heard) -> bool | None:
         if heard.word is Word.UNKNOWN and Word.UNKNOWN not in wanted:
@@ -160,7 +174,8 @@ def flag_is(*names: str, frames: int = 1) -> Streak:
     known = {flag.label for flag in Flag}
     unknown = sorted(set(names) - known)
     if unknown or not names:
-        raise ValueError(f"no flag {_either(unknown)}: there are {', '.join(known)}")
+        there = ", ".join(sorted(known))
+        raise ValueError(f"no flag {_either(unknown)}: there are {there}")
 
     def test(heard: Heard) -> bool | None:
         return None if heard.word is Word.UNKNOWN else heard.primary_flag in names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import time
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 
 from ringwatch.agent.nouns import Word
 
-__all__ = ["Heard"]
+__all__ = ["Heard", "near"]
 
 _NAMED = frozenset(
     {
@@ -140,3 +141,11 @@ class Heard:
             ),
             z=MappingProxyType({k[2:]: v for k, v in numbers.items() if k[:2] == "z_"}),
         )
+
+
+def near(key: str, heard: Heard) -> str:
+    """Words on which values there are, for somebody who asked for one that is not."""
+    alike = difflib.get_close_matches(key, heard.values, n=3, cutoff=0.7)
+    if alike:
+        return f"; perhaps {' or '.join(alike)}"
+    return f"; there are {', '.join(sorted(heard.values)) or 'none'}"

@@ -92,6 +92,7 @@ def maximize(
                 )
         except GivingUpError as why:
             because = f"left {motor.name} at {begun:.6g}: {why}"
+            heard = why.heard or heard
         if act:
             yield from bps.mv(motor, where)
         action = Action(

@@ -86,7 +86,8 @@ def next_sample(
 
     One frame of each; then always the sample that is known worst; one that reached the
     target is left, and the plan ends when all have, or when the frames are used up. A
-    sample whose first frames tell nothing (nothing in the beam) is given up. By default
+    sample whose first frames are ``bad`` is given up; an empty place whose air scatters
+    is none: it is measured as a sample without rings would be. By default
     (shadow) the frames go round evenly, and events say where they would have gone;
     so they do without an agent.
 
@@ -169,12 +170,13 @@ def next_sample(
             because = f"goes round without verdicts: {verdicts.trouble}"
         elif state is None:
             empty = [name for name, one in progress.items() if not one.weight]
-            because = f"after {taken} frames each is known to {precision:.2%}"
+            known = max((s.precision for s in progress.values() if s.weight), default=1)
+            because = f"after {taken} frames each is known to {known:.2%} or better"
             because += f", but for {', '.join(empty)}: given up" if empty else ""
         else:
             because = (
                 f"{verb} to {wanted}: known to {state.precision:.2%}, the least; "
-                f"{state.left(precision):.0f} frames to {precision:.2%}"
+                f"{_some(state.left(precision))} more to {precision:.2%}"
             )
         action = Action(
             plan="next_sample",
@@ -211,3 +213,9 @@ def neediest(
     if here in open_ and open_[here].precision > (1.0 - stay) * open_[worst].precision:
         return here
     return worst
+
+
+def _some(frames: float) -> str:
+    if not math.isfinite(frames):
+        return "nobody knows how many"
+    return f"some {math.ceil(frames)}"

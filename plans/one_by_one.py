@@ -11,7 +11,7 @@ import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator
 
 from ringwatch.agent.nouns import Word
-from ringwatch.plans.heard import Heard
+from ringwatch.plans.heard import Heard, near
 from ringwatch.plans.verdicts import Verdicts
 from ringwatch.plans.waiting import await_verdict
 
@@ -19,7 +19,11 @@ __all__ = ["GivingUpError", "OneByOne", "check_positive", "or_back"]
 
 
 class GivingUpError(Exception):
-    """Why a plan goes no further, and back to where it began."""
+    """Why a plan goes no further, and back to where it began; by which verdict."""
+
+    def __init__(self, why: str, heard: Heard | None = None) -> None:
+        super().__init__(why)
+        self.heard = heard
 
 
 class OneByOne:
@@ -75,10 +79,11 @@ class OneByOne:
             trouble = self._verdicts.trouble or f"none came in {self._patience:g} s"
             raise GivingUpError(f"no verdict: {trouble}")
         if heard.word in (Word.BAD, Word.UNKNOWN):
-            raise GivingUpError(f"the frame is {heard.word}: {heard.reason}")
+            raise GivingUpError(f"the frame is {heard.word}: {heard.reason}", heard)
         value = heard.values.get(self._key, math.nan)
         if not math.isfinite(value):
-            raise GivingUpError(f"{self._key} is not known: {heard.reason}")
+            where = near(self._key, heard)
+            raise GivingUpError(f"the frame has no value {self._key!r}{where}", heard)
         return value, heard
 
 

@@ -55,7 +55,7 @@ class Pausing:
 
     def remove(self) -> None:
         """End watching; a scan that is paused goes on."""
-        self._release()
+        self._release("the suspender was removed")
         self.RE = None
 
     @property
@@ -80,7 +80,8 @@ class Pausing:
                 return
             self._because, self._heard = because, heard
             self._pauses += 1
-            self._timer = threading.Timer(self.timeout_s, self._release)
+            why = f"{self.timeout_s:g} s have passed"
+            self._timer = threading.Timer(self.timeout_s, self._release, (why,))
             self._timer.daemon = True
             self._timer.start()
             action = self._action(f"paused: {because}", heard)
@@ -88,13 +89,15 @@ class Pausing:
         self.log.note(action)
         engine.loop.call_soon_threadsafe(self._suspend, action, number)
 
-    def _release(self) -> None:
+    def _release(self, why: str) -> None:
         """Let a paused scan go on; any thread."""
         with self._lock:
-            self._because = ""
+            paused, self._because = bool(self._because), ""
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+        if paused:
+            self.log.note(self._action(f"goes on: {why}", self._heard, "resume"))
 
     def _suspend(self, action: Action, number: int) -> None:
         """Ask the RunEngine, in the thread of its loop."""
@@ -121,10 +124,10 @@ class Pausing:
         except IllegalMessageSequence:
             return
 
-    def _action(self, because: str, heard: Heard | None) -> Action:
+    def _action(self, because: str, heard: Heard | None, what: str = "pause") -> Action:
         return Action(
             plan=type(self).__name__,
-            what="pause",
+            what=what,
             acted=self.act,
             because=because,
             heard=heard,

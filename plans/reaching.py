@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 
 from ringwatch.plans.conditions import USABLE, Crossing, Frame, frame_of
-from ringwatch.plans.heard import Heard
+from ringwatch.plans.heard import Heard, near
 from ringwatch.plans.trend import Course, Trend, fit_trend
 
 __all__ = ["Reaching", "reaches"]
@@ -37,7 +38,8 @@ class Reaching:
     Raises
     ------
     ValueError
-        If the target is not finite, or not positive on an exponential course.
+        If the target is not finite, or not positive on an exponential course; if there
+        is no such course.
     """
 
     def __init__(
@@ -49,6 +51,9 @@ class Reaching:
         frames: int = 120,
         exposure_s: float = 0.0,
     ) -> None:
+        if course not in get_args(Course):
+            named = " or ".join(get_args(Course))
+            raise ValueError(f"no course {course!r}: give {named}")
         if not math.isfinite(target) or (course == "exponential" and target <= 0.0):
             kind = "a positive number" if course == "exponential" else "a number"
             raise ValueError(f"the target is {target}: give {kind}")
@@ -63,6 +68,7 @@ class Reaching:
         self._points: dict[Frame, tuple[float, float, Heard]] = {}
         self._runs: list[str] = []  # the last one counts
         self._trend: Trend | None = None
+        self._last: Heard | None = None
         self._side = 0.0  # of the target on which the values began
 
     def take(self, heard: Heard, time: float) -> None:
@@ -73,7 +79,7 @@ class Reaching:
             self._side = 0.0
         if heard.run_uid != self._runs[-1]:
             return
-        self._trend = None
+        self._trend, self._last = None, heard
         value = self._read(heard)
         if heard.word not in USABLE or value is None or not math.isfinite(value + time):
             self._points.pop(frame_of(heard), None)
@@ -82,6 +88,19 @@ class Reaching:
         self._points[frame_of(heard)] = time - 0.5 * self._exposure, value, heard
         if len(self._points) > self._frames:
             del self._points[min(self._points, key=lambda f: self._points[f][0])]
+
+    @property
+    def state(self) -> str:
+        """How far it is, in words."""
+        if self._points:
+            _, value, last = max(self._points.values(), key=lambda point: point[0])
+            there = f"{self._name} is {value:.5g} at frame {last.index}"
+            return f"{there}, target {self.target:.5g}"
+        if isinstance(self._value, str) and self._last is not None:
+            return (
+                f"no frame has a value {self._value!r}{near(self._value, self._last)}"
+            )
+        return f"{self._name} was never there"
 
     def _read(self, heard: Heard) -> float | None:
         if isinstance(self._value, str):

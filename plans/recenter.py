@@ -106,7 +106,7 @@ def recenter(
             where = begun
             yield from bps.mv(motor, begun)
             because = f"left {motor.name} at {begun:.6g}: {why}"
-            yield from tell(because, math.nan, heard, acted=False)
+            yield from tell(because, math.nan, why.heard or heard, acted=False)
 
     def _to_zero(frames: OneByOne, value: float, tell: Any) -> MsgGenerator[float]:
         position, steep = begun, slope
@@ -123,7 +123,8 @@ def recenter(
             if abs(value - before) <= _LEAST_SIGMA * sigma:
                 raise GivingUpError(
                     f"{key} went from {before:.4g} to {value:.4g} (+- {sigma:.2g}) "
-                    f"when {motor.name} moved by {step:.4g}: it does not follow"
+                    f"when {motor.name} moved by {step:.4g}: it does not follow",
+                    heard,
                 )
             steep = (value - before) / step
             position += step

@@ -60,9 +60,14 @@ def retake(
     Raises
     ------
     ValueError
-        If the events of the run have no reading of a motor.
+        If the run is not known, or its events have no reading of a motor.
     """
     uid = run_uid or retakes.latest_run
+    if not retakes.knows(uid):
+        raise ValueError(
+            f"no run {uid!r} is known: subscribe the RetakeList to the RunEngine "
+            "before the run; it remembers the last four"
+        )
     yield from wait_until(lambda: retakes.is_judged(uid), patience_s)
     missing = [number for _, number in retakes.unjudged(uid)]
     points = retakes.points(uid)
@@ -81,9 +86,9 @@ def retake(
         heard=points[0].heard if points else None,
     )
     log.note(action)
+    places = [[_place(point, motor) for motor in motors] for point in points]
     if not points or not act:
         return ""
-    places = [[_place(point, motor) for motor in motors] for point in points]
     header = {
         "plan_name": "retake",
         "num_points": len(points),

@@ -79,6 +79,7 @@ class RetakeList:
     def __init__(
         self, verdicts: Verdicts, words: Collection[str] = ("bad", "misaligned")
     ) -> None:
+        words = (words,) if isinstance(words, str) else words
         self._words = frozenset(Word(word) for word in words)
         self._lock = threading.Lock()
         self._runs: OrderedDict[str, OrderedDict[Place, _Point]] = OrderedDict()
@@ -120,6 +121,11 @@ class RetakeList:
         """The run that began last; empty before the first."""
         with self._lock:
             return next(reversed(self._runs), "")
+
+    def knows(self, run_uid: str) -> bool:
+        """Whether it followed this run, and remembers it."""
+        with self._lock:
+            return run_uid in self._runs
 
     def is_judged(self, run_uid: str = "") -> bool:
         """Whether all verdicts of a run are there, or there is no agent to wait for."""

@@ -49,6 +49,7 @@ def skip_bad(
     object
         What the plan returns; None where it was left.
     """
+    words = (words,) if isinstance(words, str) else words
     condition = verdict_is(*words, frames=frames)
     return (
         yield from stop_when(

@@ -77,6 +77,16 @@ def stop_when(
     object
         What the plan returns; None where it was stopped.
     """
+    if then is not None and not callable(then):
+        raise TypeError(
+            f"then is {then!r}: give a function that makes the plan, such as "
+            "lambda: bps.mv(shutter, 0), and not the plan itself"
+        )
+    if not (hasattr(condition, "crossing") and isinstance(verdicts, Verdicts)):
+        raise TypeError(
+            f"the condition is {condition!r} and the verdicts {verdicts!r}: expected "
+            "one such as verdict_is('bad'), and a Verdicts"
+        )
     stop = _Stop(
         condition,
         verdicts,
@@ -158,8 +168,7 @@ class _Stop:
         elif msg.command == "close_run":
             self._open.discard(msg.run)
             self._flying.clear()
-            if self._act and self._reason and not msg.kwargs.get("reason"):
-                return self._close(msg), None
+            return self._close(msg), None
         elif msg.command in ("checkpoint", "collect") and self._may_look:
             return None, self._look(msg)
         return None, None
@@ -169,7 +178,16 @@ class _Stop:
         return not (self._bundling or self._looking or self._reason)
 
     def _close(self, msg: Msg) -> MsgGenerator[Any]:
-        return (yield msg._replace(kwargs={**msg.kwargs, "reason": self._reason}))
+        if not self._reason and not msg.kwargs.get("exit_status") and not self._trouble:
+            self._hear()
+            state = getattr(self._condition, "state", "")
+            because = f"not met: {state or 'the plan ended before'}"
+            action = Action(plan=self._name, what="wait", acted=False, because=because)
+            self._log.note(action)
+            yield from self._log.write(action, run=msg.run)
+        elif self._act and self._reason and not msg.kwargs.get("reason"):
+            msg = msg._replace(kwargs={**msg.kwargs, "reason": self._reason})
+        return (yield msg)
 
     def _look(self, msg: Msg) -> MsgGenerator[None]:
         self._looking = True  # what is done here may have checkpoints of its own

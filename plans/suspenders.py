@@ -60,6 +60,8 @@ class SuspendWithoutAgent(Pausing):
         log: ActionLog | None = None,
     ) -> None:
         super().__init__(act=act, timeout_s=timeout_s, log=log)
+        if not isinstance(signals, AgentSignals):
+            raise TypeError(f"{signals!r} has no agent_ok: give AgentSignals(verdicts)")
         self._signals = signals
         self._was_ok = True
 
@@ -80,7 +82,7 @@ class SuspendWithoutAgent(Pausing):
         if lost:
             self._pause(f"no verdicts: {self._signals.why_not.get()}")
         elif value:
-            self._release()
+            self._release("the agent is well")
 
 
 class SuspendOnAlarm(Pausing):
@@ -126,6 +128,7 @@ class SuspendOnAlarm(Pausing):
     ) -> None:
         super().__init__(act=act, timeout_s=timeout_s, log=log)
         known = {flag.label for flag in Flag}
+        flags = (flags,) if isinstance(flags, str) else flags
         if unknown := sorted(set(flags) - known):
             raise ValueError(
                 f"no flag {', '.join(unknown)}: there are {', '.join(sorted(known))}"
@@ -173,7 +176,7 @@ class SuspendOnAlarm(Pausing):
     def _watch(self, *, value: Any, **_: Any) -> None:
         self._monitored = value
         if self.tripped and self._is_clear:
-            self._release()
+            self._release(f"{getattr(self._clears, 'name', 'the signal')} is {value!r}")
 
     @property
     def _is_clear(self) -> bool:
@@ -185,12 +188,12 @@ class SuspendOnAlarm(Pausing):
             logger.error("%r cannot be judged: %r", self._monitored, error)
             return False
 
-    def _release(self) -> None:
+    def _release(self, why: str) -> None:
         heard = self._heard
         if self.tripped and heard is not None:
             stream = heard.run_uid, heard.stream
             _keep(self._taken, stream, self._frames.frames(heard))
-        super()._release()
+        super()._release(why)
 
 
 def _keep(known: OrderedDict[Any, Any], key: Any, value: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import bluesky.plan_stubs as bps
+import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator
 
 from ringwatch.plans.actions import Action, ActionLog
@@ -47,6 +48,9 @@ class Goal(Protocol):
 
     def next_s(self, counted: Sequence[Counted]) -> float:
         """How long to expose next, seconds."""
+
+    def state(self, counted: Sequence[Counted]) -> str:
+        """How far it is, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,14 @@ class Labelled:
         """How long to expose next, seconds."""
         return self.longer * counted[-1].seconds
 
+    def state(self, counted: Sequence[Counted]) -> str:
+        """What the last exposure says, in words."""
+        last = counted[-1].heard
+        if last is None or not last.label:
+            return "no label"
+        known = f"{last.label} (class {last.class_number}) with {last.label_prob:.0%}"
+        return f"{known}, asked {self.prob:.0%}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precise:
@@ -143,6 +155,12 @@ class Precise:
             and one.heard.values.get("precision", 0.0) > 0.0
         )
         return weight**-0.5 if weight else math.inf
+
+    def state(self, counted: Sequence[Counted]) -> str:
+        """How precise all exposures are together, in words."""
+        reached = self.reached(counted)
+        known = f"{reached:.2%}" if math.isfinite(reached) else "not at all"
+        return f"the strongest rings are known to {known}, asked {self.precision:.2%}"
 
     def next_s(self, counted: Sequence[Counted]) -> float:
         """What is left, by how precise the time so far has made it, seconds."""
@@ -180,6 +198,7 @@ def until_confident(
     are taken, and an event of the stream ``ringwatch`` says after which of them it
     would have ended; with ``act`` it ends there. Without an agent the longest exposure
     is taken at once. All exposures together take no more than three times the longest.
+    The exposure time is set back in the end.
 
     Parameters
     ----------
@@ -210,11 +229,7 @@ def until_confident(
     ValueError
         If the exposures are not 0 < first_s <= longest_s.
     """
-    if not 0.0 < first_s <= longest_s:
-        raise ValueError(
-            f"first_s is {first_s} and longest_s {longest_s}: expected both above 0, "
-            "the first not above the longest"
-        )
+    _check(first_s, longest_s, goal)
     goal, log = goal or Labelled(), log or ActionLog()
     course = _Course()
     header = {"plan_name": _NAME, **(md or {})}
@@ -231,21 +246,28 @@ def until_confident(
             ended = yield from judged()
             spent = sum(one.seconds for one in course.counted)
             if ended or seconds >= longest_s or spent > _MOST_LONGEST * longest_s:
+                if not course.reason:
+                    state = goal.state(course.counted)
+                    yield from told(f"not reached in {spent:.3g} s: {state}")
                 return
             wanted = goal.next_s(course.counted) if heard else longest_s
             if course.reason:  # in shadow mode it goes on to the longest
                 wanted = 2.0 * seconds
             seconds = min(max(wanted, first_s), longest_s)
 
+    def told(because: str) -> MsgGenerator[None]:
+        last = course.counted[-1].heard
+        action = Action(
+            plan=_NAME, what="wait", acted=False, because=because, heard=last
+        )
+        yield from log.record(action)
+
     def judged() -> MsgGenerator[bool]:
         last = course.counted[-1].heard
         if last is None and not course.deaf:
             course.deaf = True
             trouble = verdicts.trouble or f"none came in {patience_s:g} s"
-            because = f"goes on without verdicts: {trouble}"
-            yield from log.record(
-                Action(plan=_NAME, what="wait", acted=False, because=because)
-            )
+            yield from told(f"goes on without verdicts: {trouble}")
         reason = "" if course.reason else goal.reason(course.counted)
         if not reason:
             return False
@@ -263,5 +285,21 @@ def until_confident(
         yield from log.record(action)
         return act
 
-    yield from in_a_run(exposures, header, staged=detectors)
+    before = yield from bps.rd(exposure)
+
+    def back() -> MsgGenerator[None]:
+        yield from bps.mv(exposure, before)
+
+    run = in_a_run(exposures, header, staged=detectors)
+    yield from bpp.finalize_wrapper(run, back)
     return course.counted
+
+
+def _check(first_s: float, longest_s: float, goal: object) -> None:
+    if not 0.0 < first_s <= longest_s:
+        raise ValueError(
+            f"first_s is {first_s} and longest_s {longest_s}: expected both above 0, "
+            "the first not above the longest"
+        )
+    if isinstance(goal, type):
+        raise TypeError(f"the goal is a class: give {goal.__name__}() with its numbers")

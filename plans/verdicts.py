@@ -120,7 +120,7 @@ class Verdicts:
         if self._closed:
             return "the agent was closed"
         if self._agent is not None and not self._agent.alive:
-            return "the agent is dead"
+            return "the agent has ended"
         if self._link is None and self._agent is None:
             return _NEVER
         return self._link or ""
