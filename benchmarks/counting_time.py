@@ -35,7 +35,8 @@ from ringwatch.agent import Agent
 from ringwatch.benchmarks.peers import show_json, show_table
 from ringwatch.models.symmetry import powder_class
 from ringwatch.plans.actions import ActionLog
-from ringwatch.plans.until_confident import Counted, Labelled, until_confident
+from ringwatch.plans.goals import Counted, Labelled
+from ringwatch.plans.until_confident import until_confident
 from ringwatch.plans.verdicts import Verdicts
 from ringwatch.simulated_beamline.phases import PHASES, Phase
 from ringwatch.simulated_beamline.scenarios import powder_beamline

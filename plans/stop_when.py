@@ -41,7 +41,7 @@ def stop_when(
     """Run a plan until the agent sees what was asked for.
 
     By default it only says so: an event of the stream ``ringwatch`` of the run tells
-    that the scan would have been stopped, at which frame and because of what, once.
+    that the scan would have been stopped, where and because of what, once.
     With ``act`` the plan is ended there in good order - its clean-up runs, the stop
     document says ``success`` with the reason - and what follows in the queue goes on.
 
@@ -83,10 +83,8 @@ def stop_when(
             "lambda: bps.mv(shutter, 0), and not the plan itself"
         )
     if not (hasattr(condition, "crossing") and isinstance(verdicts, Verdicts)):
-        raise TypeError(
-            f"the condition is {condition!r} and the verdicts {verdicts!r}: expected "
-            "one such as verdict_is('bad'), and a Verdicts"
-        )
+        given = f"the condition is {condition!r} and the verdicts {verdicts!r}"
+        raise TypeError(f"{given}: expected one such as verdict_is('bad'), a Verdicts")
     stop = _Stop(
         condition,
         verdicts,
@@ -166,7 +164,6 @@ class _Stop:
         elif msg.command == "open_run":
             self._open.add(msg.run)
         elif msg.command == "close_run":
-            self._open.discard(msg.run)
             self._flying.clear()
             return self._close(msg), None
         elif msg.command in ("checkpoint", "collect") and self._may_look:
@@ -180,14 +177,13 @@ class _Stop:
     def _close(self, msg: Msg) -> MsgGenerator[Any]:
         if not self._reason and not msg.kwargs.get("exit_status") and not self._trouble:
             self._hear()
-            state = getattr(self._condition, "state", "")
-            because = f"not met: {state or 'the plan ended before'}"
-            action = Action(plan=self._name, what="wait", acted=False, because=because)
-            self._log.note(action)
-            yield from self._log.write(action, run=msg.run)
+            state = getattr(self._condition, "state", "the plan ended before")
+            yield from self._note(f"not met: {state}", msg.run)
         elif self._act and self._reason and not msg.kwargs.get("reason"):
             msg = msg._replace(kwargs={**msg.kwargs, "reason": self._reason})
-        return (yield msg)
+        result = yield msg
+        self._open.discard(msg.run)
+        return result
 
     def _look(self, msg: Msg) -> MsgGenerator[None]:
         self._looking = True  # what is done here may have checkpoints of its own
@@ -259,12 +255,9 @@ class _Stop:
     def _behind(self) -> int:
         """Frames that were announced and have no verdict yet."""
         self._hear()
-        furthest = (
-            heard
-            for (run_uid, _), heard in self._furthest.items()
-            if self._times.is_open(run_uid)
-        )
-        return max((self._times.frames(h) - h.index - 1 for h in furthest), default=0)
+        known = self._furthest.values()
+        last = [h for h in known if self._times.is_open(h.run_uid)]
+        return max((self._times.frames(h) - h.index - 1 for h in last), default=0)
 
     def _keep_up(self) -> MsgGenerator[None]:
         most = self._max_behind
@@ -279,9 +272,7 @@ class _Stop:
         if self._blind:
             trouble = trouble or "their run is not known, as its start was missed"
         if trouble and not self._trouble:
-            because = f"goes on without verdicts: {trouble}"
-            action = Action(plan=self._name, what="wait", acted=False, because=because)
-            yield from self._write(action, run)
+            yield from self._note(f"goes on without verdicts: {trouble}", run)
         self._trouble = trouble
 
     def _say(self, crossing: Crossing, run: Any) -> MsgGenerator[None]:
@@ -297,6 +288,10 @@ class _Stop:
             low=crossing.expected.low,
             high=crossing.expected.high,
         )
+        yield from self._write(action, run)
+
+    def _note(self, because: str, run: Any) -> MsgGenerator[None]:
+        action = Action(plan=self._name, what="wait", acted=False, because=because)
         yield from self._write(action, run)
 
     def _write(self, action: Action, run: Any) -> MsgGenerator[None]:

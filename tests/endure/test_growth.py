@@ -11,7 +11,7 @@ import pytest
 from ringwatch.benchmarks.attached_agents import Attached, agent_here, agent_there
 from ringwatch.benchmarks.counting_time import compare, count_samples
 from ringwatch.benchmarks.growth_stop import RATES, measure
-from ringwatch.plans.until_confident import Labelled
+from ringwatch.plans.goals import Labelled
 
 from .conftest import FULL
 

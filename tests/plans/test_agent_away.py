@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ringwatch.plans.conditions import verdict_is
+from ringwatch.plans.goals import Precise
 from ringwatch.plans.maximize import maximize
 from ringwatch.plans.next_sample import next_sample
 from ringwatch.plans.reaching import reaches
@@ -21,7 +22,7 @@ from ringwatch.plans.signals import AgentSignals
 from ringwatch.plans.skip_bad import skip_bad
 from ringwatch.plans.stop_when import stop_when
 from ringwatch.plans.suspenders import SuspendOnAlarm, SuspendWithoutAgent
-from ringwatch.plans.until_confident import Precise, until_confident
+from ringwatch.plans.until_confident import until_confident
 from ringwatch.plans.verdicts import Verdicts
 from ringwatch.simulated_beamline.beamline import Beamline
 from ringwatch.simulated_beamline.faults import BeamLost

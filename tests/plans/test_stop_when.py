@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -132,7 +133,8 @@ def test_an_agent_that_dies_in_the_middle_ends_no_scan(tmp_path: Path) -> None:
     assert documents.of("stop")[1]["num_events"]["primary"] == FRAMES
     told = [said["action_because"] for said in documents.events("ringwatch")]
     assert told[0].startswith("not met: whether the verdict is 'bad': frame ")
-    assert told[1:] == ["goes on without verdicts: the agent was closed"]
+    (last,) = told[1:]  # it ends before it says so
+    assert re.match("goes on without verdicts: the agent (was closed|has ended)", last)
 
 
 def test_verdicts_that_are_late_stop_it_late(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ophyd import Signal
 from ringwatch.plans.actions import ActionLog
 from ringwatch.plans.conditions import verdict_is
 from ringwatch.plans.frame_times import FrameTimes
+from ringwatch.plans.goals import Labelled, Precise
 from ringwatch.plans.next_sample import next_sample
 from ringwatch.plans.recenter import recenter
 from ringwatch.plans.retake import retake
@@ -27,7 +28,6 @@ from ringwatch.plans.skip_bad import skip_bad
 from ringwatch.plans.stop_when import stop_when
 from ringwatch.plans.suspenders import SuspendOnAlarm
 from ringwatch.plans.trend import fit_trend
-from ringwatch.plans.until_confident import Labelled, Precise
 from ringwatch.plans.verdicts import Verdicts
 from ringwatch.plans.waiting import wait_until
 from ringwatch.simulated_beamline.faults import BeamLost

@@ -13,14 +13,10 @@ from bluesky import RunEngine
 from ringwatch.agent.nouns import Word
 from ringwatch.benchmarks.counting_time import Sampled, compare
 from ringwatch.benchmarks.sample_choice import share_out, worst
+from ringwatch.plans.goals import Counted, Labelled, Precise
 from ringwatch.plans.heard import Heard
 from ringwatch.plans.next_sample import Progress, neediest, next_sample
-from ringwatch.plans.until_confident import (
-    Counted,
-    Labelled,
-    Precise,
-    until_confident,
-)
+from ringwatch.plans.until_confident import until_confident
 from ringwatch.plans.verdicts import Verdicts
 from ringwatch.simulated_beamline.scenarios import powder_beamline
 
