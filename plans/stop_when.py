@@ -66,8 +66,7 @@ def stop_when(
     clock : Clock, optional
         By default the wall's.
     max_behind : int, optional
-        Hold the scan where more frames than this wait for their verdicts, for up to
-        ``patience_s``. By default it is never held.
+        Hold the scan, for up to ``patience_s``, where more frames wait for verdicts.
     patience_s : float
     name : str
         By which what it does is written down.

@@ -100,7 +100,7 @@ def test_each_frame_is_heard_and_the_signals_show_the_last(
     end()
     agent.close()
     assert soon(lambda: not signals.agent_ok.get())
-    assert signals.why_not.get() == "the agent was closed"
+    assert soon(lambda: signals.why_not.get() == "the agent was closed")
     signals.close()
 
 
