@@ -86,6 +86,8 @@ class Labelled:
             return ""
         last = heard[-1]
         named = f"{last.label} (class {last.class_number}) with {last.label_prob:.0%}"
+        if len(last.label_set) > 1:
+            named += f", {len(last.label_set)} classes are not excluded"
         if last.label_prob >= self.prob:
             return named
         latest = heard[-self.same :]
