@@ -11,7 +11,12 @@ from ringwatch.agent.quality.settings import QualitySettings
 
 __all__ = ["excused", "moved_on_purpose"]
 
-_GEOMETRY = (Flag.BEAM_CENTER, Flag.TILT, Flag.RADIAL_SCALE)
+_GEOMETRY = (
+    Flag.BEAM_CENTER,
+    Flag.TILT,
+    Flag.RADIAL_SCALE,
+    Flag.SAMPLE_DISPLACED,  # rings that leave and enter a moved detector look like it
+)
 _MOVES_RINGS = re.compile(r"(^|_)(det|detector|camera|distance|energy|mono|dcm)(_|$)")
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ringwatch.agent.nouns import Flag, Severity
 from ringwatch.agent.quality import QualitySettings
-from ringwatch.agent.quality.geometry.wanted import moved_on_purpose
+from ringwatch.agent.quality.findings import raised
+from ringwatch.agent.quality.geometry.wanted import excused, moved_on_purpose
 
 SETTINGS = QualitySettings()
 
@@ -39,3 +41,14 @@ def test_a_motor_that_stands_still_or_is_not_scanned_excuses_nothing():
     assert not moved_on_purpose(("detector_x",), still, still, SETTINGS)
     assert not moved_on_purpose((), moved, still, SETTINGS)
     assert not moved_on_purpose(("detector_x",), {}, still, SETTINGS)
+
+
+def test_what_rings_do_on_a_moved_detector_is_information():
+    found = [raised(flag, 1.0, "moved") for flag in (Flag.SAMPLE_DISPLACED, Flag.TILT)]
+    (displaced, tilt), (spots,) = (
+        excused(found, "detector_x"),
+        excused([raised(Flag.SPOTS, 1.0, "spots")], "detector_x"),
+    )
+    assert displaced.severity is tilt.severity is Severity.INFORMATION
+    assert displaced.sentence == "moved; the plan moves detector_x"
+    assert spots.severity is not Severity.INFORMATION
