@@ -34,14 +34,16 @@ class Attached(Protocol):
 
 
 @contextlib.contextmanager
-def agent_here(beamline: Beamline, engine: RunEngine) -> Iterator[Verdicts]:
+def agent_here(
+    beamline: Beamline, engine: RunEngine, classifier: str = "none"
+) -> Iterator[Verdicts]:
     """An agent in this process."""
     verdicts = Verdicts()
     with Agent(
         poni=beamline.poni_path,
         mask=beamline.mask_path,
         detector="detector_image",
-        classifier="none",
+        classifier=classifier,
         sinks=(verdicts,),
     ) as agent:
         verdicts.watch(agent)

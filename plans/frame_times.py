@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from ringwatch.plans.heard import Heard
+from ringwatch.plans.remembered import Remembered
 
 __all__ = ["FrameTimes"]
 
@@ -37,10 +37,10 @@ class FrameTimes:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._runs: OrderedDict[str, bool] = OrderedDict()  # whether they are open
-        self._descriptors: OrderedDict[str, Stream] = OrderedDict()
-        self._streamed: OrderedDict[str, None] = OrderedDict()
-        self._told: OrderedDict[Stream, list[tuple[int, float]]] = OrderedDict()
+        self._runs: Remembered[str, bool] = Remembered(_MOST)  # whether they are open
+        self._descriptors: Remembered[str, Stream] = Remembered(_MOST)
+        self._streamed: Remembered[str, None] = Remembered(_MOST)
+        self._told: Remembered[Stream, list[tuple[int, float]]] = Remembered(_MOST)
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Take a document; of streams that began before it listens nothing is known."""
@@ -51,14 +51,14 @@ class FrameTimes:
 
     def _take(self, name: str, doc: dict[str, Any]) -> None:
         if name == "start":
-            _keep(self._runs, doc["uid"], True)
+            self._runs[doc["uid"]] = True
         elif name == "stop":
             self._runs[doc["run_start"]] = False
         elif name == "descriptor":
-            _keep(self._runs, doc["run_start"], True)
-            _keep(self._descriptors, doc["uid"], (doc["run_start"], doc["name"]))
+            self._runs[doc["run_start"]] = True
+            self._descriptors[doc["uid"]] = doc["run_start"], doc["name"]
         elif name == "stream_datum":
-            _keep(self._streamed, doc["descriptor"], None)
+            self._streamed[doc["descriptor"]] = None
             self._note(doc["descriptor"], int(doc["indices"]["stop"]))
         elif name == "event" and doc["descriptor"] not in self._streamed:
             self._note(doc["descriptor"], None)
@@ -67,14 +67,14 @@ class FrameTimes:
         stream = self._descriptors.get(descriptor)
         if stream is None:
             return
-        told = self._told.setdefault(stream, [])
+        if stream not in self._told:
+            self._told[stream] = []
+        told = self._told[stream]
         number = stop if stop is not None else (told[-1][0] if told else 0) + 1
         if told and number <= told[-1][0]:
             return  # another image of the same event
         told.append((number, self._now()))
         del told[:-_KEPT]
-        while len(self._told) > _MOST:
-            self._told.popitem(last=False)
 
     def knows(self, run_uid: str) -> bool:
         """Whether it followed this run."""
@@ -100,9 +100,3 @@ class FrameTimes:
             return time
         before, since = told[place - 1]
         return since + (time - since) * (heard.index + 1 - before) / (number - before)
-
-
-def _keep(known: OrderedDict[str, Any], uid: str, what: Any) -> None:
-    known[uid] = what
-    while len(known) > _MOST:
-        known.popitem(last=False)

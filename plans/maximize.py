@@ -14,9 +14,8 @@ from ringwatch.plans.one_by_one import (
     GivingUpError,
     OneByOne,
     check_positive,
-    or_back,
+    walk,
 )
-from ringwatch.plans.runs import in_a_run
 from ringwatch.plans.verdicts import Verdicts
 
 __all__ = ["maximize"]
@@ -105,9 +104,7 @@ def maximize(
         )
         yield from log.record(action)
 
-    header = {"plan_name": "maximize", "motors": [motor.name], **(md or {})}
-    run = in_a_run(inside, header, staged=[*detectors, motor])
-    yield from or_back(run, motor, begun)
+    yield from walk("maximize", inside, detectors, motor, begun, md or {})
     return where
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import bluesky.plan_stubs as bps
@@ -12,10 +12,11 @@ from bluesky.utils import MsgGenerator
 
 from ringwatch.agent.nouns import Word
 from ringwatch.plans.heard import Heard, near
+from ringwatch.plans.runs import in_a_run
 from ringwatch.plans.verdicts import Verdicts
 from ringwatch.plans.waiting import await_verdict
 
-__all__ = ["GivingUpError", "OneByOne", "check_positive", "or_back"]
+__all__ = ["GivingUpError", "OneByOne", "check_positive", "walk"]
 
 
 class GivingUpError(Exception):
@@ -87,13 +88,36 @@ class OneByOne:
         return value, heard
 
 
-def or_back(plan: MsgGenerator[Any], motor: Any, begun: float) -> MsgGenerator[None]:
-    """Where a plan fails or is aborted the motor goes back to where it was."""
+def walk(
+    name: str,
+    inside: Callable[[str], MsgGenerator[None]],
+    detectors: Sequence[Any],
+    motor: Any,
+    begun: float,
+    md: Mapping[str, Any],
+) -> MsgGenerator[None]:
+    """A run along a motor, which goes back if the plan fails or is aborted.
+
+    Parameters
+    ----------
+    name : str
+        Of the plan.
+    inside : callable
+        Takes the uid of the run and gives its plan.
+    detectors : sequence of devices
+    motor : positioner
+    begun : float
+        Where the motor is.
+    md : mapping
+        Joins the start document.
+    """
 
     def back(_: Exception) -> MsgGenerator[None]:
         yield from bps.mv(motor, begun)
 
-    yield from bpp.contingency_wrapper(plan, except_plan=back)
+    header = {"plan_name": name, "motors": [motor.name], **md}
+    run = in_a_run(inside, header, staged=[*detectors, motor])
+    yield from bpp.contingency_wrapper(run, except_plan=back)
 
 
 def check_positive(**given: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,9 +16,8 @@ from ringwatch.plans.one_by_one import (
     GivingUpError,
     OneByOne,
     check_positive,
-    or_back,
+    walk,
 )
-from ringwatch.plans.runs import in_a_run
 from ringwatch.plans.verdicts import Verdicts
 
 __all__ = ["recenter"]
@@ -147,15 +147,11 @@ def recenter(
         )
         yield from log.record(action)
 
-    header = {"plan_name": "recenter", "motors": [motor.name], **(md or {})}
-    run = in_a_run(inside, header, staged=[*detectors, motor])
-    yield from or_back(run, motor, begun)
+    yield from walk("recenter", inside, detectors, motor, begun, md or {})
     return where
 
 
 def _sigma(heard: Heard, key: str) -> float:
     """Standard deviation of a value, 0 where the agent does not publish one."""
-    for name in (key.replace("_dx_px", "_sigma_px").replace("_dy_px", "_sigma_px"),):
-        if name != key and name in heard.values:
-            return heard.values[name]
-    return 0.0
+    name = re.sub("_d[xy]_px$", "_sigma_px", key)
+    return 0.0 if name == key else heard.values.get(name, 0.0)

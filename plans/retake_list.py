@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from ringwatch.agent.nouns import Word
 from ringwatch.plans.expected import images_of
 from ringwatch.plans.heard import Heard
+from ringwatch.plans.remembered import Remembered
 from ringwatch.plans.verdicts import Verdicts
 
 __all__ = ["BadPoint", "RetakeList"]
@@ -82,8 +82,8 @@ class RetakeList:
         words = (words,) if isinstance(words, str) else words
         self._words = frozenset(Word(word) for word in words)
         self._lock = threading.Lock()
-        self._runs: OrderedDict[str, OrderedDict[Place, _Point]] = OrderedDict()
-        self._streams: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._runs: Remembered[str, Remembered[Place, _Point]] = Remembered(_MOST_RUNS)
+        self._streams: Remembered[str, tuple[str, str]] = Remembered(_MOST_STREAMS)
         self._verdicts = verdicts
         self.close = verdicts.listen(self._hear)
 
@@ -97,13 +97,9 @@ class RetakeList:
 
     def _take(self, name: str, doc: dict[str, Any]) -> None:
         if name == "start":
-            self._runs[doc["uid"]] = OrderedDict()
-            while len(self._runs) > _MOST_RUNS:
-                self._runs.popitem(last=False)
+            self._runs[doc["uid"]] = Remembered(_MOST_POINTS)
         elif name == "descriptor" and images_of(doc):
             self._streams[doc["uid"]] = doc["run_start"], doc["name"]
-            while len(self._streams) > _MOST_STREAMS:
-                self._streams.popitem(last=False)
         elif name == "event" and doc["descriptor"] in self._streams:
             uid, stream = self._streams[doc["descriptor"]]
             point = self._point(uid, stream, int(doc["seq_num"]))
@@ -177,7 +173,6 @@ class RetakeList:
         points = self._runs.get(uid)
         if points is None:
             return None  # of a run that began before it listened, or long ago
-        point = points.setdefault((stream, number), _Point())
-        while len(points) > _MOST_POINTS:
-            points.popitem(last=False)
-        return point
+        if (stream, number) not in points:
+            points[stream, number] = _Point()
+        return points[stream, number]

@@ -13,7 +13,6 @@ suspenders a fly scan is safe only with a flyer that can be paused.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -25,6 +24,7 @@ from ringwatch.plans.actions import ActionLog
 from ringwatch.plans.frame_times import FrameTimes
 from ringwatch.plans.heard import Heard
 from ringwatch.plans.pausing import Pausing
+from ringwatch.plans.remembered import Remembered
 from ringwatch.plans.signals import AgentSignals
 from ringwatch.plans.verdicts import Verdicts
 
@@ -33,6 +33,7 @@ __all__ = ["SuspendOnAlarm", "SuspendWithoutAgent"]
 logger = logging.getLogger(__name__)
 
 _LIGHT = ("no_beam",)
+_MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _MOST = 256  # causes, and streams, that are remembered
 
 
@@ -136,9 +137,9 @@ class SuspendOnAlarm(Pausing):
         self._verdicts, self._flags = verdicts, frozenset(flags)
         self._clears, self._when = clears, when
         self._monitored: Any = None
-        self._seen: OrderedDict[tuple[str, str, str, int], None] = OrderedDict()
+        self._seen: Remembered[tuple[str, str, str, int], None] = Remembered(_MOST)
         # Frames before the scan went on, by run and stream.
-        self._taken: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._taken: Remembered[tuple[str, str], int] = Remembered(_MOST)
         self._frames = FrameTimes(lambda: 0.0)
         self._end: Callable[[], None] | None = None
         self._token: int | None = None
@@ -166,7 +167,7 @@ class SuspendOnAlarm(Pausing):
         cause = heard.run_uid, heard.stream, heard.alarm, heard.alarm_episode
         if cause in self._seen or not self._frames.is_open(heard.run_uid):
             return
-        _keep(self._seen, cause, None)
+        self._seen[cause] = None
         before = self._taken.get((heard.run_uid, heard.stream), 0)
         # A beam that is back already, when the alarm comes late, pauses nothing.
         if heard.alarm_since >= before and not self._is_clear:
@@ -184,7 +185,7 @@ class SuspendOnAlarm(Pausing):
             return False
         try:
             return bool(self._when(self._monitored))
-        except Exception as error:  # noqa: BLE001 (what users give must not end threads)
+        except _MALFORMED as error:
             logger.error("%r cannot be judged: %r", self._monitored, error)
             return False
 
@@ -192,11 +193,5 @@ class SuspendOnAlarm(Pausing):
         heard = self._heard
         if self.tripped and heard is not None:
             stream = heard.run_uid, heard.stream
-            _keep(self._taken, stream, self._frames.frames(heard))
+            self._taken[stream] = self._frames.frames(heard)
         super()._release(why)
-
-
-def _keep(known: OrderedDict[Any, Any], key: Any, value: Any) -> None:
-    known[key] = value
-    while len(known) > _MOST:
-        known.popitem(last=False)

@@ -15,12 +15,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from ringwatch.plans.expected import Expected
 from ringwatch.plans.heard import Heard
+from ringwatch.plans.remembered import Remembered
 
 __all__ = ["Verdicts", "Watched"]
 
@@ -68,12 +69,11 @@ class Verdicts:
             raise ValueError(f"patience_s is {patience_s}: give seconds above 0")
         self.patience_s = patience_s
         self._heard: deque[Heard] = deque(maxlen=keep)
-        self._points: OrderedDict[tuple[str, str, int], Heard] = OrderedDict()
-        self._keep = keep
+        self._points: Remembered[tuple[str, str, int], Heard] = Remembered(keep)
         self._listeners: list[Callable[[Heard], None]] = []
         self._lock = threading.Lock()
-        self._raw: OrderedDict[str, str] = OrderedDict()  # derived run: raw run
-        self._streams: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._raw: Remembered[str, str] = Remembered(_MOST_KNOWN)  # derived: raw run
+        self._streams: Remembered[str, tuple[str, str]] = Remembered(_MOST_KNOWN)
         self._expected = Expected(detector)
         self._agent: Watched | None = None
         self._link: str | None = None  # trouble of the way here; None: never heard
@@ -213,24 +213,16 @@ class Verdicts:
         known = self._points.get(point)
         if known is None or heard.order >= known.order:
             self._points[point] = heard
-            if len(self._points) > self._keep:
-                self._points.popitem(last=False)
 
     def _read(self, name: str, doc: dict[str, Any]) -> Heard | None:
         with self._lock:
             self._link = self._link or ""
             if name == "start":
-                _remember(self._raw, doc["uid"], str(doc["raw_uid"]))
+                self._raw[doc["uid"]] = str(doc["raw_uid"])
             elif name == "descriptor":
                 raw = self._raw.get(doc["run_start"], "")
-                _remember(self._streams, doc["uid"], (raw, str(doc["name"])))
+                self._streams[doc["uid"]] = raw, str(doc["name"])
             elif name == "event":
                 run_uid, stream = self._streams.get(doc["descriptor"], ("", ""))
                 return Heard.of_event(doc["data"], run_uid, stream)
         return None
-
-
-def _remember(known: OrderedDict[str, Any], uid: str, what: Any) -> None:
-    known[uid] = what
-    while len(known) > _MOST_KNOWN:
-        known.popitem(last=False)

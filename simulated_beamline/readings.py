@@ -76,33 +76,6 @@ class Stage(SoftPositioner):
         super()._setup_move(position, status)
 
 
-class FurnaceController(SoftPositioner):
-    """The furnace: a move ramps the thermocouple there, in simulated time.
-
-    Its reading is the thermocouple's; the sample lags behind it.
-
-    Parameters
-    ----------
-    name : str
-        Its data key.
-    experiment : Experiment
-    """
-
-    def __init__(self, *, name: str, experiment: Experiment) -> None:
-        self._experiment = experiment
-        super().__init__(name=name, egu="K", init_pos=experiment.furnace.thermocouple)
-
-    @property
-    def position(self) -> float:
-        """Thermocouple, kelvin."""
-        return self._experiment.furnace.thermocouple
-
-    def _setup_move(self, position: float, status: MoveStatus) -> None:
-        seconds = self._experiment.furnace.ramp_to(position)
-        self._experiment.clock.advance(seconds)
-        super()._setup_move(position, status)
-
-
 class FurnaceSetpoint(SoftPositioner):
     """Where the furnace goes: a move is done at once, the furnace follows in time.
 
@@ -118,8 +91,32 @@ class FurnaceSetpoint(SoftPositioner):
         super().__init__(name=name, egu="K", init_pos=experiment.furnace.thermocouple)
 
     def _setup_move(self, position: float, status: MoveStatus) -> None:
-        self._experiment.furnace.ramp_to(position)
+        self._begin(position)
         super()._setup_move(position, status)
+
+    def _begin(self, position: float) -> None:
+        self._experiment.furnace.ramp_to(position)
+
+
+class FurnaceController(FurnaceSetpoint):
+    """The furnace: a move ramps the thermocouple there, in simulated time.
+
+    Its reading is the thermocouple's; the sample lags behind it.
+
+    Parameters
+    ----------
+    name : str
+        Its data key.
+    experiment : Experiment
+    """
+
+    @property
+    def position(self) -> float:
+        """Thermocouple, kelvin."""
+        return self._experiment.furnace.thermocouple
+
+    def _begin(self, position: float) -> None:
+        self._experiment.clock.advance(self._experiment.furnace.ramp_to(position))
 
 
 class TruthRecorder(Device):
