@@ -31,13 +31,11 @@ from typing import Any
 import numpy as np
 from bluesky import RunEngine
 
-from ringwatch.agent import Agent
+from ringwatch.benchmarks.attached_agents import PATIENCE_S, agent_here
 from ringwatch.benchmarks.peers import show_json, show_table
 from ringwatch.models.symmetry import powder_class
-from ringwatch.plans.actions import ActionLog
 from ringwatch.plans.goals import Counted, Labelled
 from ringwatch.plans.until_confident import until_confident
-from ringwatch.plans.verdicts import Verdicts
 from ringwatch.simulated_beamline.phases import PHASES, Phase
 from ringwatch.simulated_beamline.scenarios import powder_beamline
 
@@ -51,7 +49,6 @@ _COUNTS_PER_S = 1e5, 1e7
 _STRETCH = 0.03
 _BACKGROUND = 0.2, 0.8
 _ADEQUATE = 0.01
-_PATIENCE_S = 120.0
 _ASKED = "Asked: 30 % of the time saved, at most 3 points less often right."
 
 
@@ -92,37 +89,26 @@ class Sampled:
 def count_samples(folder: Path, number: int, seed: int = SEED) -> list[Sampled]:
     """Take all exposures of so many samples; see the module."""
     rng = np.random.default_rng(seed)
-    verdicts, agent, found = Verdicts(), None, []
-    engine: Any = RunEngine({})
-    for index in range(number):
-        phase = PHASES[str(rng.choice(list(PHASES)))]
-        stretch = 1.0 + rng.uniform(-_STRETCH, _STRETCH)
-        a, b, c = phase.lengths
-        phase = replace(phase, lengths=(a * stretch, b * stretch, c * stretch))
-        beamline = powder_beamline(
-            folder / str(index),
-            _One(phase),
-            detector=_EDGE,
-            exposure_time=1.0,
-            pace=0.0,
-            counts=float(np.exp(rng.uniform(*np.log(_COUNTS_PER_S)))),
-            background=float(rng.uniform(*_BACKGROUND)),
-            seed=seed + index,
-        )
-        if agent is None:
-            agent = Agent(
-                poni=beamline.poni_path,
-                mask=beamline.mask_path,
-                detector="detector_image",
-                sinks=(verdicts,),
+    engine: Any = RunEngine({}, call_returns_result=True)
+    standing = powder_beamline(folder / "standing", detector=_EDGE)
+    found = []
+    with agent_here(standing, engine, classifier="onnx") as verdicts:
+        for index in range(number):
+            phase = PHASES[str(rng.choice(list(PHASES)))]
+            stretch = 1.0 + rng.uniform(-_STRETCH, _STRETCH)
+            a, b, c = phase.lengths
+            phase = replace(phase, lengths=(a * stretch, b * stretch, c * stretch))
+            beamline = powder_beamline(
+                folder / str(index),
+                _One(phase),
+                detector=_EDGE,
+                exposure_time=1.0,
+                pace=0.0,
+                counts=float(np.exp(rng.uniform(*np.log(_COUNTS_PER_S)))),
+                background=float(rng.uniform(*_BACKGROUND)),
+                seed=seed + index,
             )
-            verdicts.watch(agent)
-            agent.wait_idle(_PATIENCE_S)
-            engine.subscribe(agent)
-        counted: list[Counted] = []
-
-        def plan(beamline: Any = beamline, counted: list[Counted] = counted) -> Any:
-            counted += yield from until_confident(
+            plan = until_confident(
                 [beamline.detector],
                 beamline.detector.exposure_time,
                 verdicts,
@@ -130,15 +116,11 @@ def count_samples(folder: Path, number: int, seed: int = SEED) -> list[Sampled]:
                 first_s=FIRST_S,
                 longest_s=LONGEST_S,
                 readables=beamline.readables,
-                patience_s=_PATIENCE_S,
-                log=ActionLog(),
+                patience_s=PATIENCE_S,
             )
-
-        engine(plan())
-        right = powder_class(phase.space_group)
-        found.append(Sampled(class_number=right, counted=counted))
-    if agent is not None:
-        agent.close()
+            counted = engine(plan).plan_result
+            right = powder_class(phase.space_group)
+            found.append(Sampled(class_number=right, counted=counted))
     return found
 
 

@@ -31,10 +31,9 @@ from typing import Any
 import numpy as np
 from bluesky import RunEngine
 
-from ringwatch.agent import Agent
+from ringwatch.benchmarks.attached_agents import PATIENCE_S, agent_here
 from ringwatch.benchmarks.peers import show_json, show_table
 from ringwatch.plans.next_sample import Progress, next_sample
-from ringwatch.plans.verdicts import Verdicts
 from ringwatch.simulated_beamline.scenarios import powder_beamline
 
 __all__ = ["closed_form", "main", "share_out", "worst"]
@@ -45,7 +44,6 @@ FRAMES = 60
 _HEIGHTS_MM = 0.0, 0.25, 0.4, 0.45, 0.48, 0.49  # of 0.5: what is left in the beam
 _COUNTS = 3e4
 _EDGE = 512
-_PATIENCE_S = 120.0
 _ASKED = "Asked: not worse than the closed form and than round robin."
 
 
@@ -87,17 +85,7 @@ def share_out(folder: Path, frames: int, seed: int) -> dict[str, dict[str, Progr
         for number, height in enumerate(heights, 1)
     }
     engine: Any = RunEngine({}, call_returns_result=True)
-    verdicts = Verdicts()
-    with Agent(
-        poni=beamline.poni_path,
-        mask=beamline.mask_path,
-        detector="detector_image",
-        classifier="none",
-        sinks=(verdicts,),
-    ) as agent:
-        verdicts.watch(agent)
-        agent.wait_idle(_PATIENCE_S)
-        engine.subscribe(agent)
+    with agent_here(beamline, engine) as verdicts:
 
         def take(chosen: Mapping[str, Any], number: int, act: bool) -> Any:
             plan = next_sample(
@@ -108,7 +96,7 @@ def share_out(folder: Path, frames: int, seed: int) -> dict[str, dict[str, Progr
                 precision=1e-9,  # more than the frames can give: all are used
                 act=act,
                 readables=beamline.readables,
-                patience_s=_PATIENCE_S,
+                patience_s=PATIENCE_S,
             )
             return engine(plan).plan_result
 
