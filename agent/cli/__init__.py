@@ -30,6 +30,11 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "status": (
             "Say how a running agent is: frames, latency by stages, queue, spool."
         ),
+        "tail": "Print a line for each verdict, as LiveTable does for points.",
+        "explain": (
+            "Say in one paragraph what went wrong in a run, why, and what to take "
+            "again."
+        ),
         "keys": (
             "Make a pair of keys, so that only those you name talk to the agent over "
             "0MQ."
