@@ -87,6 +87,8 @@ class Settings(BaseModel):
     metrics : str or None
         Where to serve metrics for Prometheus and ``ringwatch status``, such as
         ``127.0.0.1:9578``.
+    log : {'text', 'json'}
+        Form of the log of ``ringwatch serve``: for people, or one JSON object a line.
     documents_from : {'zmq', 'tiled'}
         Where ``ringwatch serve`` takes documents from: off 0MQ, as they are emitted, or
         out of ``tiled``, as others write them to ``raw_container``, a second or so
@@ -166,6 +168,7 @@ class Settings(BaseModel):
     prior: Literal["natural", "balanced"] = "natural"
     publish: str | None = None
     metrics: str | None = None
+    log: Literal["text", "json"] = "text"
     documents_from: Literal["zmq", "tiled"] = "zmq"
     tiled_poll_s: float = Field(default=1.0, gt=0, le=60)
     documents: tuple[str, ...] = ()
