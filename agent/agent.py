@@ -28,6 +28,7 @@ from ringwatch.agent.runs.counters import Counters
 from ringwatch.agent.settings import Settings
 from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sinks import Sink
+from ringwatch.agent.status_report import Report, report_of
 from ringwatch.agent.worker import Worker
 
 __all__ = ["Agent", "load_classifier"]
@@ -125,14 +126,14 @@ class Agent:
             fetch_run=fetch.run,
         )
         self._refused = 0
-        collector = AgentCollector(
+        self._collector = AgentCollector(
             self.analysis,
             self._worker,
             self._inbox,
             self._sinks,
             lambda: self._refused,
         )
-        self._metrics = serve_metrics(settings, collector, own)
+        self._metrics = serve_metrics(settings, self._collector, own)
         for left in unfinished(own, self.analysis):
             self._worker.resume(left)
         self._worker.remember(finished(own))
@@ -242,6 +243,11 @@ class Agent:
     def alive(self) -> bool:
         """Whether verdicts may be expected: not closed, and the worker runs."""
         return self._worker.alive and not self._inbox.closed
+
+    @property
+    def report(self) -> Report:
+        """How it is: a state, what is wrong with its remedy, numbers."""
+        return report_of(self.metrics_url or "", self._collector.collect())
 
     @property
     def open_runs(self) -> tuple[str, ...]:

@@ -89,6 +89,8 @@ class Settings(BaseModel):
         ``127.0.0.1:9578``.
     paragraph : bool
         Whether to print what became of a run where it stops, on the standard error.
+    log : {'text', 'json'}
+        Form of the log of ``ringwatch serve``: for people, or one JSON object a line.
     documents_from : {'zmq', 'tiled'}
         Where ``ringwatch serve`` takes documents from: off 0MQ, as they are emitted, or
         out of ``tiled``, as others write them to ``raw_container``, a second or so
@@ -169,6 +171,7 @@ class Settings(BaseModel):
     publish: str | None = None
     metrics: str | None = None
     paragraph: bool = True
+    log: Literal["text", "json"] = "text"
     documents_from: Literal["zmq", "tiled"] = "zmq"
     tiled_poll_s: float = Field(default=1.0, gt=0, le=60)
     documents: tuple[str, ...] = ()
