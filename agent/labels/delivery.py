@@ -73,7 +73,7 @@ class Delivery:
 
         What did not go waits in its file for the next process.
         """
-        all_sent = self.flush(timeout)
+        all_sent = self.flush(timeout if not self._closing else 0.0)
         with self._cond:
             self._closing = True
             self._cond.notify_all()
