@@ -88,7 +88,7 @@ def label(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
 ) -> None:
-    """Say what frames show, or ask what people said and what to look at next.
+    """Say what frames show, or ask what people said and what to look at.
 
     Labels are kept apart by person and never overwritten: what you say later of a frame
     counts instead of what you said before. They go to files first (--folder; by default
