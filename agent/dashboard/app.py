@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from fastapi import (
     APIRouter,
@@ -28,7 +28,7 @@ from starlette.staticfiles import StaticFiles
 from ringwatch.agent.dashboard.desk import Desk
 from ringwatch.agent.dashboard.guard import Guard
 from ringwatch.agent.dashboard.labels import Said
-from ringwatch.agent.errors import RingwatchError, TiledAwayError
+from ringwatch.agent.errors import LabelError, RingwatchError, TiledAwayError
 
 __all__ = ["make_app"]
 
@@ -115,7 +115,8 @@ def _labelling(desk: Desk, key: str) -> APIRouter:
             raise HTTPException(
                 403, "this page is for reading only: RINGWATCH_PAGE_KEY is not set"
             )
-        if not hmac.compare_digest((given or "").encode(), key.encode()):
+        # Escaped, as headers carry no letters but those of English.
+        if not hmac.compare_digest(unquote(given or "").encode(), key.encode()):
             await asyncio.sleep(_WRONG_KEY_S)
             raise HTTPException(401, "wrong key: ask who runs the agent for it")
 
@@ -137,7 +138,7 @@ def _labelling(desk: Desk, key: str) -> APIRouter:
             said = Said.model_validate_json(await request.body())
         except ValidationError as error:
             raise HTTPException(422, str(error)[:500]) from error
-        return await desk.label(said, time.time())
+        return await desk.label(said)
 
     return router
 
@@ -145,4 +146,5 @@ def _labelling(desk: Desk, key: str) -> APIRouter:
 async def _tell_error(_: Request, error: Exception) -> JSONResponse:
     away = isinstance(error, TiledAwayError)
     told = {"detail": str(error), "tiled_away": away}
-    return JSONResponse(told, status_code=503 if away else 404)
+    wrong = 422 if isinstance(error, LabelError) else 404
+    return JSONResponse(told, status_code=503 if away else wrong)

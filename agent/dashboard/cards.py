@@ -36,7 +36,15 @@ ROW = ("index", "word", "dq", "checked", "label", "prob", "unsure", "final", *_N
 """Names of the columns of a row."""
 
 _SHOWN = (
-    *("raw_seq_num", "raw_index", "raw_time", "revision", "final", "reason"),
+    *(
+        "raw_data_key",
+        "raw_seq_num",
+        "raw_index",
+        "raw_time",
+        "revision",
+        "final",
+        "reason",
+    ),
     *("verdict", "primary_flag", "also", "alarm", "alarm_since", "not_evaluated"),
     *("label", "label_prob", "label_set", "unsure", "novelty", "latency_ms"),
 )

@@ -14,15 +14,16 @@ import numpy as np
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.dashboard.archive import PAGE, Archive
 from ringwatch.agent.dashboard.browsers import Browsers, story_message
-from ringwatch.agent.dashboard.labels import Said, TakesLabels
+from ringwatch.agent.dashboard.labels import Said, label_of, told
 from ringwatch.agent.dashboard.lines import Lines, find_lines
 from ringwatch.agent.dashboard.message import pack
 from ringwatch.agent.dashboard.pictures import Picture, Pictures
 from ringwatch.agent.dashboard.rings import RingCurves
 from ringwatch.agent.dashboard.stories import Stories
 from ringwatch.agent.dashboard.story import Story
-from ringwatch.agent.errors import ReplayError, RingwatchError, SinkError
+from ringwatch.agent.errors import LabelError, ReplayError, RingwatchError
 from ringwatch.agent.frames_seen import FramesSeen
+from ringwatch.agent.labels import LabelStore
 
 __all__ = ["Desk"]
 
@@ -43,7 +44,7 @@ class Desk:
     stories : Stories
     browsers : Browsers
     archive : Archive or None
-    labels : TakesLabels or None
+    labels : LabelStore or None
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Desk:
         stories: Stories,
         browsers: Browsers,
         archive: Archive | None,
-        labels: TakesLabels | None,
+        labels: LabelStore | None,
     ) -> None:
         self.browsers = browsers
         self._analysis, self._stories, self._labels = analysis, stories, labels
@@ -118,22 +119,20 @@ class Desk:
         """What people said of the frames of a run."""
         if self._labels is None:
             return []
-        return await self._ask(partial(self._labels.of_run, uid))
+        labels = await self._look(partial(self._labels.of_run, uid))
+        return [told(label) for label in labels]
 
-    async def label(self, said: Said, when: float) -> dict[str, Any]:
+    async def label(self, said: Said) -> dict[str, Any]:
         """Keep what somebody said, beside the verdict that was meant."""
         if self._labels is None:
-            raise SinkError("nobody keeps labels: give the agent a folder (`state`)")
+            raise LabelError("nobody keeps labels: give the agent a folder (`state`)")
         story = await self._story(said.run, said.stream)
         card = story.card(said.index)
         if card is None:
             raise ReplayError(f"run {said.run} has no verdict of frame {said.index}")
-        kept = {"label": card.get("label"), "label_prob": card.get("label_prob")}
-        kept |= {key: card.get(key) for key in ("verdict", "primary_flag", "revision")}
-        kept["analysis_id"] = story.start.get("analysis_id", "")
-        label = said.model_dump() | {"time": when, "verdict": kept}
-        await self._ask(partial(self._labels.add, label))
-        return label
+        label = label_of(said, story.start, card)
+        await self._look(partial(self._labels.add, label))
+        return told(label)
 
     async def newest_picture(self) -> Picture | None:
         """A picture of the newest frame, if it is another one than before."""
@@ -171,6 +170,8 @@ class Desk:
         """End the threads; what they do is not waited for."""
         self._looker.shutdown(wait=False, cancel_futures=True)
         self._asker.shutdown(wait=False, cancel_futures=True)
+        if self._labels is not None:
+            self._labels.close(1.0)
 
     async def _story(self, uid: str, stream: str) -> Story:
         known = self._stories.find(uid, stream) or self._loaded.get(uid)

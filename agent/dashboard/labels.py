@@ -1,50 +1,69 @@
-"""What people say of frames on the page, and who keeps it."""
+"""What people say of frames on the page."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Said", "TakesLabels"]
+from ringwatch.agent.labels import Label
+
+__all__ = ["Said", "label_of", "told"]
 
 
 class Said(BaseModel):
-    """What somebody says of one frame.
+    """What somebody says of one frame; ``Label`` bounds the texts.
 
     Attributes
     ----------
     run, stream, index
-        The frame.
-    kind : {'correct', 'wrong', 'new_class', 'comment'}
-    name : str
-        Of the class: the right one, or a new one.
-    comment, who : str
+        The frame, of a raw run.
+    says : {'correct', 'wrong', 'class', 'comment'}
+        As in ``ringwatch.agent.labels.SAYS``.
+    value, comment, by : str
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     run: str = Field(min_length=1, max_length=300)
-    stream: str = Field(default="primary", min_length=1, max_length=300)
+    stream: str = Field(min_length=1, max_length=300)
     index: int = Field(ge=0, lt=1 << 40)
-    kind: Literal["correct", "wrong", "new_class", "comment"]
-    name: str = Field(default="", max_length=100)
-    comment: str = Field(default="", max_length=2000)
-    who: str = Field(default="", max_length=100)
-
-    @field_validator("run", "stream", "name", "who")
-    @classmethod
-    def _is_printable(cls, text: str) -> str:
-        if not text.isprintable():
-            raise ValueError("give one line of printable text")
-        return text.strip()
+    says: Literal["correct", "wrong", "class", "comment"]
+    value: str = ""
+    comment: str = ""
+    by: str = ""
 
 
-class TakesLabels(Protocol):
-    """Keeps what people say."""
+def label_of(said: Said, start: Mapping[str, Any], card: Mapping[str, Any]) -> Label:
+    """The label, beside what the machine had said.
 
-    def add(self, label: dict[str, Any]) -> None:
-        """Keep a label: what ``Said`` has, ``time``, and the ``verdict`` meant."""
+    Raises
+    ------
+    LabelError
+        Where it is none: without a name, for instance.
+    """
+    chance = card.get("label_prob")
+    return Label(
+        run_uid=said.run,
+        stream=said.stream,
+        data_key=str(card["raw_data_key"]),
+        index=said.index,
+        by=said.by.strip(),
+        says=said.says,
+        value=said.value.strip(),
+        comment=said.comment.strip(),
+        verdict=str(card["verdict"]),
+        primary_flag=str(card["primary_flag"]),
+        label=str(card["label"]),
+        label_prob=math.nan if chance is None else float(chance),
+        analysis_id=str(start.get("analysis_id", "")),
+        model_hash=str(start.get("model_hash", "")),
+    )
 
-    def of_run(self, uid: str) -> list[dict[str, Any]]:
-        """Labels of a raw run, the oldest first."""
+
+def told(label: Label) -> dict[str, Any]:
+    """What the page shows of a label."""
+    keys = ("index", "by", "says", "value", "comment", "time", "adjudicated")
+    return {key: getattr(label, key) for key in keys}

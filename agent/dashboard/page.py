@@ -21,10 +21,10 @@ from ringwatch.agent.dashboard.app import make_app
 from ringwatch.agent.dashboard.archive import Archive
 from ringwatch.agent.dashboard.browsers import Browsers
 from ringwatch.agent.dashboard.desk import Desk
-from ringwatch.agent.dashboard.labels import TakesLabels
 from ringwatch.agent.dashboard.stories import Stories
 from ringwatch.agent.errors import SettingsError, SinkError
 from ringwatch.agent.frames_seen import FramesSeen
+from ringwatch.agent.labels import LabelStore
 from ringwatch.agent.metrics_server import host_and_port, url_of
 from ringwatch.agent.wire.loopback import is_loopback
 
@@ -51,8 +51,6 @@ class Page:
         Of the agent, whose settings name the address (``page``).
     api_key : str, optional
         Of the Tiled server.
-    labels : TakesLabels, optional
-        Who keeps what people say on the page.
 
     Attributes
     ----------
@@ -70,7 +68,6 @@ class Page:
         analysis: Analysis,
         *,
         api_key: str | None = None,
-        labels: TakesLabels | None = None,
     ) -> None:
         settings = analysis.settings
         self._socket, self.url = _bound(str(settings.page), settings.allow_remote)
@@ -85,10 +82,14 @@ class Page:
             lambda: self._stories.current, self._standing, self._look_again
         )
         seen = FramesSeen()
-        archive = None
+        archive = labels = None
+        tiled_key = api_key or os.environ.get("TILED_API_KEY")
         if settings.tiled:
-            key = api_key or os.environ.get("TILED_API_KEY")
-            archive = Archive(settings, key)
+            archive = Archive(settings, tiled_key)
+        if settings.state:
+            labels = LabelStore(
+                settings.state / "labels", tiled=settings.tiled, api_key=tiled_key
+            )
         self._desk = Desk(
             analysis, seen, self._stories, self._browsers, archive, labels
         )

@@ -25,7 +25,10 @@ MOST_PATTERNS = 2000
 """Frames whose pattern is kept in memory: some 10 kB each."""
 
 _SOUND = 5  # frames of the reference
-_TOLD = ("scan_id", "plan_name", "sample", "sample_name", "attempt", "analysis_id")
+_TOLD = (
+    *("scan_id", "plan_name", "sample", "sample_name"),
+    *("attempt", "analysis_id", "model_hash"),
+)
 _Pattern = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 

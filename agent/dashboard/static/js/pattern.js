@@ -40,6 +40,14 @@ export class Pattern {
     this.top = new uPlot(this.#options(TALL, sync, true), topData, $("plot"));
     this.bottom = new uPlot(this.#options(LOW, sync, false), bottomData, $("residual"));
     this.#tell();
+    this.#align();
+  }
+
+  // The cake has the same q under the same place.
+  #align() {
+    const { bbox } = this.top;
+    const ratio = window.devicePixelRatio || 1;
+    Object.assign($("cake").style, { marginLeft: `${bbox.left / ratio}px`, width: `${bbox.width / ratio}px` });
   }
 
   #options(height, sync, top) {
@@ -136,6 +144,7 @@ export class Pattern {
     if (!this.top || Math.abs(this.top.width - width) < 2) return;
     this.top.setSize({ width, height: TALL });
     this.bottom.setSize({ width, height: LOW });
+    this.#align();
   }
 }
 

@@ -23,7 +23,7 @@ export class Teach {
     const told = await answer.json();
     $("teach").hidden = !told.takes_labels && !told.labels.length;
     $("key-form").hidden = !told.takes_labels || Boolean(sessionStorage.getItem(KEY));
-    $("labels").replaceChildren(...told.labels.map(item));
+    $("labels").replaceChildren(...told.labels.reverse().map(item));
   }
 
   #toggle(open) {
@@ -49,8 +49,9 @@ export class Teach {
     event.preventDefault();
     const frame = this.frame();
     if (!frame) return;
-    const kind = event.submitter ? event.submitter.value : "comment";
-    const said = { ...frame, kind, name: $("label-name").value, comment: $("label-comment").value, who: $("label-who").value };
+    const says = event.submitter ? event.submitter.value : "comment";
+    const value = says === "class" ? $("label-name").value : "";
+    const said = { ...frame, says, value, comment: $("label-comment").value, by: $("label-who").value };
     const answer = await post("/api/labels", sessionStorage.getItem(KEY), said);
     if (answer.status === 401) {
       sessionStorage.removeItem(KEY);
@@ -63,17 +64,17 @@ export class Teach {
     const label = await answer.json();
     $("labels").prepend(item(label));
     for (const id of ["label-name", "label-comment"]) $(id).value = "";
-    $("teach-said").textContent = `Kept: frame ${label.index}, ${label.kind.replace("_", " ")}.`;
+    $("teach-said").textContent = `Kept: frame ${label.index}, ${label.says}${label.value && ` ${label.value}`}.`;
   }
 }
 
 function post(path, key, body) {
-  const headers = { "X-Ringwatch-Key": encodeURI(key || "") };
+  const headers = { "X-Ringwatch-Key": encodeURIComponent(key || "") };
   if (body) headers["Content-Type"] = "application/json";
   return fetch(path, { method: "POST", headers, body: body && JSON.stringify(body) });
 }
 
 function item(label) {
-  const words = [`frame ${label.index}: ${label.kind.replace("_", " ")}`, label.name, label.comment, label.who && `– ${label.who}`];
+  const words = [`Frame ${label.index}: ${label.says}`, label.value, label.comment, `– ${label.by}`];
   return element("li", { textContent: words.filter(Boolean).join(" ") });
 }
