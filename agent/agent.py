@@ -14,6 +14,7 @@ from ringwatch.agent.assembly import (
     load_classifier,
     make_sinks,
     serve_metrics,
+    serve_page,
     unfinished,
 )
 from ringwatch.agent.darks import Fetch
@@ -111,6 +112,9 @@ class Agent:
         self.analysis = Analysis(settings, classifier or load_classifier(settings))
         # 0MQ first: plans and people wait for it.
         own = make_sinks(settings, api_key)
+        self._page = serve_page(self.analysis, api_key, own)
+        if self._page is not None:
+            own.append(self._page)
         self._sinks = [*own, *sinks]
         self._inbox = Inbox(
             max_bytes=settings.max_pending_bytes,
@@ -125,6 +129,9 @@ class Agent:
             fetch_dark=fetch.dark,
             fetch_run=fetch.run,
         )
+        if self._page is not None:
+            worker = self._worker
+            self._page.watch(worker.account_of, lambda: worker.oldest_s)
         self._refused = 0
         self._collector = AgentCollector(
             self.analysis,
@@ -271,6 +278,11 @@ class Agent:
     def metrics_url(self) -> str | None:
         """Where metrics are served; None without."""
         return None if self._metrics is None else self._metrics.url
+
+    @property
+    def page_url(self) -> str | None:
+        """Where the web page is; None without."""
+        return None if self._page is None else self._page.url
 
     def __enter__(self) -> Agent:
         return self

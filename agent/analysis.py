@@ -18,6 +18,7 @@ from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 from ringwatch.agent.dark import Dark
 from ringwatch.agent.errors import FrameReadError, FrameShapeError, GeometryError
 from ringwatch.agent.files.images import read_image
+from ringwatch.agent.frames_seen import FramesSeen
 from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.labelling import Classifies, Labels
 from ringwatch.agent.nouns import FrameRef, Pattern, Verdict, Word
@@ -49,6 +50,8 @@ class Analysis:
     ----------
     labels : Labels
         What the classifier says of patterns.
+    frames_seen : FramesSeen or None
+        Told of each frame that is reduced, where somebody looks at frames.
     distance_m, energy_kev : float
         From the sample to the detector along the beam, m, and energy of the photons,
         keV, as the geometry has them; NaN without one.
@@ -65,6 +68,7 @@ class Analysis:
         self.settings = settings
         self.classifier = classifier
         self.labels = Labels(classifier)
+        self.frames_seen: FramesSeen | None = None
         # Hashed when they are read: the files may change while the agent runs.
         self.hashes = {
             "model_hash": classifier.identity if classifier else "",
@@ -106,6 +110,11 @@ class Analysis:
     def has_geometry(self) -> bool:
         """Whether frames can become patterns."""
         return self._geometry is not None
+
+    @property
+    def geometry(self) -> AzimuthalIntegrator | None:
+        """Geometry of the settings, for who only reads it."""
+        return self._geometry
 
     def reduction(self, shape: tuple[int, int]) -> Reduction:
         """Reduction for frames of one (y, x) shape, made once.

@@ -23,6 +23,7 @@ from ringwatch.agent.sinks.paragraph import ParagraphSink
 from ringwatch.agent.spool.contents import FINAL_BEFORE, Contents, ranges
 
 if TYPE_CHECKING:
+    from ringwatch.agent.dashboard.page import Page
     from ringwatch.agent.wire.security import Curve
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "load_classifier",
     "make_sinks",
     "serve_metrics",
+    "serve_page",
     "unfinished",
 ]
 
@@ -101,6 +103,23 @@ def serve_metrics(
         return MetricsServer(
             settings.metrics, collector, allow_remote=settings.allow_remote
         )
+    except RingwatchError:
+        for sink in sinks:
+            sink.close(0.1)
+        raise
+
+
+def serve_page(
+    analysis: Analysis, api_key: str | None, sinks: list[Sink]
+) -> Page | None:
+    """Serve the page where the settings say; where that fails, no sink stays open."""
+    if analysis.settings.page is None:
+        return None
+    # Imported here: an agent without a page needs no web server.
+    from ringwatch.agent.dashboard.page import Page  # noqa: PLC0415
+
+    try:
+        return Page(analysis, api_key=api_key)
     except RingwatchError:
         for sink in sinks:
             sink.close(0.1)

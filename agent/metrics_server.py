@@ -118,8 +118,10 @@ def _beside(metrics: Callable[..., Any], collector: Collector, url: str) -> Any:
     return application
 
 
-def host_and_port(address: str) -> tuple[str, int]:
+def host_and_port(address: str, setting: str = "metrics") -> tuple[str, int]:
     """Host and port of ``host:port``, an IPv6 address in brackets.
+
+    ``setting`` is the name under which a message blames it.
 
     Raises
     ------
@@ -133,7 +135,7 @@ def host_and_port(address: str) -> tuple[str, int]:
         host = port = None
     if not host or port is None or parts.netloc != address or "@" in address:
         raise SettingsError(
-            f"metrics = {address!r} is no address; expected host:port with a port up "
+            f"{setting} = {address!r} is no address; expected host:port with a port up "
             "to 65535, such as 127.0.0.1:9578"
         )
     return host, port

@@ -91,6 +91,9 @@ class Settings(BaseModel):
         Whether to print what became of a run where it stops, on the standard error.
     log : {'text', 'json'}
         Form of the log of ``ringwatch serve``: for people, or one JSON object a line.
+    page : str or None
+        Where to serve the web page, such as ``127.0.0.1:8580``. Labels are taken from
+        who has the key that the environment names as ``RINGWATCH_PAGE_KEY``.
     documents_from : {'zmq', 'tiled'}
         Where ``ringwatch serve`` takes documents from: off 0MQ, as they are emitted, or
         out of ``tiled``, as others write them to ``raw_container``, a second or so
@@ -115,8 +118,8 @@ class Settings(BaseModel):
         Largest message. A larger one closes its connection before memory is taken.
     allow_remote : bool
         Whether ``publish`` and ``documents`` may be addresses beyond this machine
-        without CURVE, and ``metrics`` at all. Nothing is encrypted then: whoever
-        reaches the port can listen.
+        without CURVE, and ``metrics`` and ``page`` at all. Nothing is encrypted then:
+        whoever reaches the port can listen.
     curve_key : Path or None
         Own ``name.key_secret`` (``ringwatch keys`` makes one): with it both sockets are
         encrypted.
@@ -172,6 +175,7 @@ class Settings(BaseModel):
     metrics: str | None = None
     paragraph: bool = True
     log: Literal["text", "json"] = "text"
+    page: str | None = None
     documents_from: Literal["zmq", "tiled"] = "zmq"
     tiled_poll_s: float = Field(default=1.0, gt=0, le=60)
     documents: tuple[str, ...] = ()

@@ -139,6 +139,11 @@ class Worker:
         """Uids of raw runs that have not all their final verdicts, oldest first."""
         return tuple(dict.fromkeys((*self._second.left, *tuple(self._runs))))
 
+    def account_of(self, raw_uid: str) -> dict[str, int]:
+        """Frames ``announced`` and ``final`` of a run that is open; else empty."""
+        run = self._runs.get(raw_uid)
+        return {} if run is None else run.ledger.account
+
     @property
     def alive(self) -> bool:
         """Whether the thread runs."""

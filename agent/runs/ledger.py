@@ -139,8 +139,8 @@ class FrameLedger:
     def account(self) -> dict[str, int]:
         """Frames ``announced`` so far, and those of them with a ``final`` verdict."""
         return {
-            "announced": sum(map(len, self._announced.values())),
-            "final": sum(map(len, self._finals.values())),
+            "announced": sum(map(len, tuple(self._announced.values()))),
+            "final": sum(map(len, tuple(self._finals.values()))),
         }
 
     @property

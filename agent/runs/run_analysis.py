@@ -215,6 +215,8 @@ class RunAnalysis:
             pattern = reduction.pattern(cake, dark) if has_geometry else None
             if has_geometry and analysis.settings.split == "full":
                 pattern = analysis.splitting(shape).pattern(frame, dark)
+        if analysis.frames_seen is not None:
+            analysis.frames_seen.take(ref, frame, cake)
         key = (ref.stream, ref.data_key, shape)
         if key not in self._folds:
             self._folds[key] = QualityFold(

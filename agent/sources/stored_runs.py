@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from ringwatch.agent.errors import ReplayError
@@ -51,7 +51,7 @@ class StoredRuns:
         self._detector = detector
         self._roots = roots
 
-    def __call__(self, uid: str, *, whole: bool = True) -> Iterator[NamedDocument]:
+    def __call__(self, uid: str, *, whole: bool = True) -> Generator[NamedDocument]:
         """Documents of the run ``uid``, from its start to its stop document.
 
         Parameters

@@ -1,0 +1,1 @@
+"""The web page: what the agent says, for people who look at a screen."""

@@ -1,0 +1,69 @@
+"""What people say of frames on the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ringwatch.agent.labels import Label
+
+__all__ = ["Said", "label_of", "told"]
+
+
+class Said(BaseModel):
+    """What somebody says of one frame; ``Label`` bounds the texts.
+
+    Attributes
+    ----------
+    run, stream, index
+        The frame, of a raw run.
+    says : {'correct', 'wrong', 'class', 'comment'}
+        As in ``ringwatch.agent.labels.SAYS``.
+    value, comment, by : str
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str = Field(min_length=1, max_length=300)
+    stream: str = Field(min_length=1, max_length=300)
+    index: int = Field(ge=0, lt=1 << 40)
+    says: Literal["correct", "wrong", "class", "comment"]
+    value: str = ""
+    comment: str = ""
+    by: str = ""
+
+
+def label_of(said: Said, start: Mapping[str, Any], card: Mapping[str, Any]) -> Label:
+    """The label, beside what the machine had said.
+
+    Raises
+    ------
+    LabelError
+        Where it is none: without a name, for instance.
+    """
+    chance = card.get("label_prob")
+    return Label(
+        run_uid=said.run,
+        stream=said.stream,
+        data_key=str(card["raw_data_key"]),
+        index=said.index,
+        by=said.by.strip(),
+        says=said.says,
+        value=said.value.strip(),
+        comment=said.comment.strip(),
+        verdict=str(card["verdict"]),
+        primary_flag=str(card["primary_flag"]),
+        label=str(card["label"]),
+        label_prob=math.nan if chance is None else float(chance),
+        analysis_id=str(start.get("analysis_id", "")),
+        model_hash=str(start.get("model_hash", "")),
+    )
+
+
+def told(label: Label) -> dict[str, Any]:
+    """What the page shows of a label."""
+    keys = ("index", "by", "says", "value", "comment", "time", "adjudicated")
+    return {key: getattr(label, key) for key in keys}

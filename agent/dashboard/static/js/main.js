@@ -1,0 +1,179 @@
+// The page: what is live, what is looked at, and what has to be drawn again.
+import { drawDetail } from "./detail.js";
+import { connect } from "./feed.js";
+import { drawLamp } from "./lamp.js";
+import { fetchMessage } from "./message.js";
+import { Pattern } from "./pattern.js";
+import { Picture } from "./picture.js";
+import { Run } from "./run.js";
+import { Runs, list, title, when } from "./runs.js";
+import { Strip } from "./strip.js";
+import { Teach } from "./teach.js";
+
+const $ = (id) => document.getElementById(id);
+const STRIP_MS = 100; // the strip of all frames is drawn less often than the newest one
+
+// What tests and curious people may read: frames drawn, and their way from the feed.
+const stats = { drawn: 0, newest: -1, ways: [] };
+window.ringwatch = stats;
+
+const live = { run: null, card: null, frame: {}, linked: false, clock: Infinity, oldest: 0, account: null, period: 0, age: 0 };
+let stored = null; // an earlier run that is looked at
+let chosen = null; // a frame that is looked at: {index, message}
+let due = false;
+let stripDue = 0;
+let handedOver = 0;
+
+const pattern = new Pattern();
+const picture = new Picture();
+const strip = new Strip(choose);
+const runs = new Runs(openRun);
+const teach = new Teach(() => {
+  const [run, card] = [shownRun(), shownCard()];
+  return run && card ? { run: run.uid, stream: run.stream, index: card.raw_index } : null;
+});
+
+const shownRun = () => stored || live.run;
+const shownCard = () => (chosen ? chosen.message && chosen.message.card : stored ? stored.card : live.card);
+
+connect(take, (linked) => {
+  live.linked = linked;
+  $("link").dataset.state = linked ? "here" : "away";
+  $("link").textContent = linked ? "live" : "reconnecting";
+  ask();
+});
+setInterval(ask, 500); // ages grow though nothing comes
+window.addEventListener("resize", () => ask(true));
+window.addEventListener("theme", () => ask(true));
+document.addEventListener("keydown", (event) => event.key === "Escape" && (chosen || stored) && toLive());
+$("live").addEventListener("click", toLive);
+openNewest();
+
+function take(message) {
+  live.clock = Math.min(live.clock, Date.now() / 1000 - message.now);
+  live.oldest = message.oldest_s || 0;
+  live.account = message.account || null;
+  if (message.kind !== "news") return ask();
+  if (message.info) {
+    live.run = new Run(message.info, message.arrays.q);
+    Object.assign(live, { card: null, frame: {}, period: 0 });
+    if (chosen && !stored) chosen = null;
+  }
+  const before = live.run.newestAt;
+  live.run.take(message);
+  if (before && message.newest_at > before) live.period += (message.newest_at - before - live.period) * (live.period ? 0.2 : 1);
+  const { arrays, shapes, picture: header } = message;
+  if (message.card) Object.assign(live, { card: message.card }), (live.frame = { ...live.frame, intensity: arrays.intensity, sigma: arrays.sigma });
+  if (header) live.frame = { ...live.frame, header, preview: arrays.preview, shape: shapes.preview, cake: arrays.cake, cakeShape: shapes.cake };
+  if (message.lines) live.frame = { ...live.frame, lines: message.lines };
+  if (message.card) handedOver = message.newest_at * 1000;
+  ask();
+}
+
+function ask(all = false) {
+  if (all) stripDue = 0;
+  if (due) return;
+  due = true;
+  requestAnimationFrame(draw);
+}
+
+function draw() {
+  due = false;
+  live.age = live.run ? Date.now() / 1000 - live.clock - live.run.newestAt : NaN;
+  drawLamp(live);
+  const [run, card] = [shownRun(), shownCard()];
+  if (run) {
+    drawHead(run);
+    drawDetail(card, !chosen && !stored);
+    drawFrame(run);
+    teach.show(run.uid);
+    const now = performance.now();
+    if (now - stripDue > STRIP_MS) {
+      strip.show(run, chosen && chosen.index);
+      stripDue = now;
+    } else setTimeout(ask, STRIP_MS);
+  }
+  if (handedOver) {
+    stats.drawn += 1;
+    stats.newest = live.run.newest;
+    stats.ways.push([live.run.newest, Date.now() - handedOver]);
+    if (stats.ways.length > 1000) stats.ways.shift();
+    handedOver = 0;
+  }
+}
+
+function drawHead(run) {
+  const said = `${stored ? "Earlier run: " : ""}${title({ ...run.info.start, run: run.uid })}${stored ? `, ${when(run.info.start.time)}` : ""}`;
+  if ($("title").textContent !== said) $("title").textContent = said;
+  $("live").hidden = !chosen && !(stored && live.run);
+}
+
+let drawnFrame = null;
+
+function drawFrame(run) {
+  const frame = frameOf(run);
+  if (frame === drawnFrame) return;
+  const before = drawnFrame || {};
+  drawnFrame = frame;
+  const said = frame.noPattern || "";
+  if ($("pattern-said").textContent !== said) $("pattern-said").textContent = said;
+  pattern.show({ q: run.q, intensity: frame.intensity, sigma: frame.sigma, reference: run.reference, referenceOf: run.referenceOf, lines: frame.lines });
+  if (frame.preview !== before.preview || frame.lines !== before.lines || frame.why !== before.why) picture.show({ ...frame, q: run.q });
+}
+
+function frameOf(run) {
+  if (chosen && chosen.message) return chosen.frame;
+  return run === live.run ? live.frame : run.frame || {};
+}
+
+function frameIn(message) {
+  const { arrays, shapes } = message;
+  return { intensity: arrays.intensity, sigma: arrays.sigma, header: message.picture, preview: arrays.preview, shape: shapes.preview, cake: arrays.cake, cakeShape: shapes.cake, lines: message.lines || null, why: message.no_picture || "", noPattern: message.no_pattern || "" };
+}
+
+async function choose(index) {
+  if (index === null) return toLive();
+  const run = shownRun();
+  chosen = { index, message: null };
+  const mine = chosen;
+  ask(true);
+  try {
+    const message = await fetchMessage("/api/frame", { uid: run.uid, stream: run.stream, index });
+    if (chosen !== mine) return;
+    Object.assign(chosen, { message, frame: frameIn(message) });
+  } catch (error) {
+    if (chosen !== mine) return;
+    $("pattern-said").textContent = `Frame ${index} cannot be shown: ${error.message}.`;
+  }
+  ask(true);
+}
+
+function toLive() {
+  chosen = null;
+  if (live.run) stored = null;
+  ask(true);
+}
+
+async function openRun(uid) {
+  chosen = null;
+  if (live.run && live.run.uid === uid) return toLive();
+  $("title").textContent = "Loading the run from Tiled …";
+  try {
+    const message = await fetchMessage("/api/run", { uid });
+    const run = new Run(message.info, message.arrays.q);
+    run.take(message);
+    run.card = message.card;
+    stored = run;
+    await choose(run.newest);
+  } catch (error) {
+    $("title").textContent = `The run cannot be shown: ${error.message}.`;
+  }
+}
+
+// Where the agent has seen nothing yet, the newest run that is stored.
+async function openNewest() {
+  const told = await list(0);
+  if (live.run || stored || told.runs.some((run) => run.in_memory)) return;
+  if (told.runs.length) await openRun(told.runs[0].raw_uid);
+  else if (told.tiled) $("title").textContent = `No earlier run: ${told.tiled}.`;
+}

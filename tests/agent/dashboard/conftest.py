@@ -1,0 +1,96 @@
+"""A real Chromium, a real run of the simulated beamline, and an agent with a page."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from bluesky import RunEngine
+from playwright.sync_api import Browser, sync_playwright
+
+from ringwatch.agent import Agent
+from ringwatch.agent.embedded_tiled import EmbeddedTiled
+from ringwatch.simulated_beamline.faults import BeamLost, DetectorShift
+from ringwatch.simulated_beamline.scenarios import powder_beamline
+
+from .browsing import FRAMES, LOST, MOVED, Look, Recorded, look_at
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update"),
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's own Chromium, headless."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """Documents of a real scan: the beam is lost for a while, the detector slips."""
+    folder = tmp_path_factory.mktemp("recorded")
+    faults = [
+        BeamLost(first=LOST[0], last=LOST[-1]),
+        DetectorShift(first=MOVED, dx_px=0.8),
+    ]
+    beamline = powder_beamline(folder, detector=256, faults=faults, pace=0.0)
+    documents: list[tuple[str, dict[str, Any]]] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # bluesky's own, about the event loop
+        engine: Any = RunEngine({}, call_returns_result=False)
+    engine.subscribe(lambda name, doc: documents.append((name, doc)))
+    engine(beamline.step_scan(FRAMES, md={"sample_name": "ceria"}))
+    return Recorded(beamline.poni_path, beamline.mask_path, documents)
+
+
+@pytest.fixture
+def agent_of(recorded: Recorded) -> Iterator[Callable[..., Agent]]:
+    """Agents with a page, closed in the end; keywords are settings."""
+    agents: list[Agent] = []
+
+    def make(**settings: Any) -> Agent:
+        told = {"page": "127.0.0.1:0", "classifier": "none"} | settings
+        agents.append(Agent(**recorded.files, **told))
+        return agents[-1]
+
+    yield make
+    for agent in agents:
+        agent.close()
+
+
+@pytest.fixture
+def look(chromium: Browser) -> Iterator[Callable[..., Look]]:
+    """Open a page; in the end nothing was said on its console, or asked outside."""
+    looks: list[Look] = []
+
+    def open_page(url: str | None, **options: Any) -> Look:
+        assert url is not None
+        looks.append(look_at(chromium, url, **options))
+        return looks[-1]
+
+    yield open_page
+    for each in looks:
+        each.check()
+        each.page.context.close()
+
+
+@pytest.fixture(scope="session")
+def tiled(
+    tmp_path_factory: pytest.TempPathFactory, recorded: Recorded
+) -> Iterator[EmbeddedTiled]:
+    """A Tiled server that may read the recorded files."""
+    place = tmp_path_factory.mktemp("page-tiled")
+    with EmbeddedTiled(place, readable_storage=[recorded.poni.parent]) as running:
+        yield running
