@@ -85,7 +85,7 @@ def make_sinks(settings: Settings, api_key: str | None) -> list[Sink]:
         if settings.tiled:
             sinks.append(_tiled_sink(settings, api_key, sinks))
         if settings.paragraph:
-            sinks.append(ParagraphSink())
+            sinks.append(ParagraphSink(as_json=settings.log == "json"))
     except RingwatchError:
         for sink in sinks:
             sink.close(0.1)

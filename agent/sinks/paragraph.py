@@ -6,6 +6,7 @@ import logging
 import sys
 from typing import Any, TextIO
 
+from ringwatch.agent.log_lines import JsonLines
 from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.sinks.queued import QueuedSink
 
@@ -27,11 +28,14 @@ class ParagraphSink(QueuedSink):
     out : text file, optional
         By default the standard error, where it does not mix with what a program prints
         for other programs.
+    as_json : bool
+        One JSON object a line, as ``log_lines.JsonLines`` has them.
     """
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    def __init__(self, out: TextIO | None = None, *, as_json: bool = False) -> None:
         super().__init__("ringwatch-paragraph", _LIMIT)
         self._out = out
+        self._lines = JsonLines() if as_json else None
         self._raw: dict[str, str] = {}  # raw run by derived one
         self._gone = False
         self._begin()
@@ -54,8 +58,13 @@ class ParagraphSink(QueuedSink):
         if self._gone or not paragraph:
             return
         out = self._out or sys.stderr
+        line = f"Run {run[:8]}: {paragraph}"
+        if self._lines is not None:
+            told = {"levelname": "INFO", "name": __name__, "msg": paragraph}
+            record = logging.makeLogRecord({**told, "run_uid": run})
+            line = self._lines.format(record)
         try:
-            out.write(f"Run {run[:8]}: {paragraph}\n")
+            out.write(line + "\n")
             out.flush()
         except (OSError, ValueError) as error:  # closed, or nobody reads it
             self._gone = True
