@@ -15,6 +15,8 @@ FOLDERS := agent benchmarks models plans simulated_beamline
 # Two thread pools on two cores are several times slower than one thread each.
 export OMP_NUM_THREADS ?= 1
 export NUMBA_NUM_THREADS ?= 1
+# Tests load ONNX Runtime themselves, too: it would report to its maker.
+export ORT_DISABLE_TELEMETRY ?= 1
 
 .PHONY: demo test endure lint types imports kernels docs bench lock clean
 

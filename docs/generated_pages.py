@@ -10,13 +10,13 @@ import inspect
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from field_meanings import MEANINGS, VALUES
+from settings_page import settings_lines
 from typer.main import get_command
 
 from ringwatch.agent.analysis import Analysis
@@ -26,7 +26,7 @@ from ringwatch.agent.fields import ARRAYS, PATTERNS, SCALARS
 from ringwatch.agent.flags import Flag
 from ringwatch.agent.inbox import Inbox
 from ringwatch.agent.metrics import AgentCollector
-from ringwatch.agent.quality import VALUE_UNITS, QualitySettings
+from ringwatch.agent.quality import VALUE_UNITS
 from ringwatch.agent.settings import Settings
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.agent.worker import Worker
@@ -58,15 +58,6 @@ _OBJECTS = (
 )
 
 
-_SETTINGS = """\
-# Settings
-
-One TOML file, `ringwatch serve --config agent.toml` or `Agent("agent.toml")`; or the
-same names as keywords of `Agent(...)`. Unknown names are refused. Relative paths count
-from the folder in which the process runs. Secrets are never settings: the key of Tiled
-is in the environment as `TILED_API_KEY`.
-
-## Top level"""
 _COMMANDS = """\
 # Commands
 
@@ -121,7 +112,7 @@ def write_pages(folder: Path) -> None:
     """Write all pages into a folder, which is made; those that did not change stay."""
     folder.mkdir(parents=True, exist_ok=True)
     pages: dict[str, Callable[[], Iterator[str]]] = {
-        "settings": _settings,
+        "settings": settings_lines,
         "commands": _commands,
         "fields": _fields,
         "metrics": _metrics,
@@ -134,66 +125,6 @@ def write_pages(folder: Path) -> None:
         page = folder / f"{name}.md"
         if not page.is_file() or page.read_text() != text:  # else Sphinx reads it anew
             page.write_text(text)
-
-
-def _settings() -> Iterator[str]:
-    yield _SETTINGS
-    described = _described(Settings, "Attributes")
-    for name, field in Settings.model_fields.items():
-        if name == "quality":
-            continue
-        kind, said = described[name]
-        limits = [
-            f"{word} {getattr(rule, attribute):g}"
-            for rule in field.metadata
-            for attribute, word in _LIMITS.items()
-            if hasattr(rule, attribute)
-        ]
-        yield from _setting(name, kind, field.default, limits, said)
-    yield ""
-    yield "## Table `[quality]`"
-    described = _described(QualitySettings, "Attributes")
-    for own in fields(QualitySettings):
-        assert own.default is not MISSING
-        kind, said = described[own.name]
-        yield from _setting(own.name, kind, own.default, [], said)
-
-
-_LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-
-
-def _setting(
-    name: str, kind: str, default: Any, limits: list[str], said: str
-) -> Iterator[str]:
-    if isinstance(default, tuple):
-        shown = f"[{', '.join(repr(str(each)) for each in default)}]"
-    else:
-        shown = "none" if default is None else repr(default)
-    facts = [kind, f"default `{shown}`", *limits]
-    yield ""
-    yield f"### `{name}`"
-    yield ""
-    yield f"{'; '.join(facts)}."
-    yield ""
-    yield said
-
-
-def _described(what: type, section: str) -> dict[str, tuple[str, str]]:
-    """Type and words of each name in a section of a numpydoc docstring."""
-    text = inspect.getdoc(what) or ""
-    _, _, body = text.partition(f"{section}\n{'-' * len(section)}\n")
-    body = re.split(r"\n\n\w+\n-+\n", body)[0]
-    found: dict[str, tuple[str, str]] = {}
-    for entry in re.split(r"\n(?=\S)", body):
-        head, _, said = entry.partition("\n")
-        names, _, kind = head.partition(" : ")
-        words = " ".join(line.strip() for line in said.splitlines())
-        if not (kind and words):
-            raise ValueError(f"{what.__name__}: {names!r} is not described")
-        kind = kind.replace("{", "one of ").replace("}", "")
-        for name in names.split(", "):
-            found[name] = kind, words.replace("``", "`").strip()
-    return found
 
 
 def _commands() -> Iterator[str]:

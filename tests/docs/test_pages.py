@@ -36,6 +36,7 @@ from bluesky_tiled_plugins import TiledWriter
 # Who follows a page closes neither clients nor listeners before Python ends.
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
