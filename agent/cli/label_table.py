@@ -10,10 +10,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ringwatch.agent.cli.label_queue import Queued
 from ringwatch.agent.labels.agreement import Agreement, Measure, agreement
 from ringwatch.agent.labels.label import Label
 from ringwatch.agent.labels.opinions import opinions
+from ringwatch.agent.labels.queue import Queued
 
 __all__ = ["labels_object", "labels_table", "queue_table"]
 

@@ -60,6 +60,7 @@ class Journal:
         self.stop: dict[str, Any] = {}
         self._lines = 0
         self._offset = 0
+        self._inode = 0
 
     @property
     def takes_more(self) -> bool:
@@ -76,12 +77,17 @@ class Journal:
     def read(self) -> list[NamedDocument]:
         """Documents since the last call; a line under way comes with the next call.
 
+        Where somebody has edited the file, all of it.
+
         Raises
         ------
         OSError
             If the file cannot be read.
         """
         with self._opened(os.O_RDONLY) as file:
+            if not self._is_where_we_were(file):
+                self._lines = self._offset = 0
+            self._inode = os.fstat(file.fileno()).st_ino
             file.seek(self._offset)
             data = file.read(2 * MOST_BYTES)
         found = []
@@ -142,6 +148,13 @@ class Journal:
 
     def __str__(self) -> str:
         return str(self.path)
+
+    def _is_where_we_were(self, file: Any) -> bool:
+        """Whether the file goes on behind the last line that was read."""
+        if not self._offset:
+            return True
+        same = os.fstat(file.fileno()).st_ino == self._inode
+        return same and os.pread(file.fileno(), 1, self._offset - 1) == b"\n"
 
     def _torn(self, file: Any) -> bytes:
         return b"\n" if file.seek(0, os.SEEK_END) > self._offset else b""

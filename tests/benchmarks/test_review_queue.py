@@ -73,24 +73,8 @@ def test_the_command_prints_rows_and_draws(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plot = tmp_path / "curve.png"
-    review_queue.main(
-        [
-            "--seeds",
-            "1",
-            "--runs",
-            "11",
-            "11",
-            "--frames",
-            "2",
-            "--edge",
-            "256",
-            "--most",
-            "20",
-            "--json",
-            "--plot",
-            str(plot),
-        ]
-    )
+    small = f"--seeds 1 --runs 11 11 --frames 2 --edge 256 --most 20 --plot {plot}"
+    review_queue.main([*small.split(), "--json"])
     told = json.loads(capsys.readouterr().out)["rows"]
     assert {row["head"] for row in told["figures"]} == set(HEADS)
     assert {row["random_labels"] for row in told["figures"]} == {20}

@@ -135,16 +135,21 @@ def test_a_line_that_cannot_be_read_costs_no_other(
     assert "holds an event that is no label" in caplog.text
     store.add(label(7))  # what was torn becomes a line of its own
     assert [each.index for each in LabelStore(folder).of_run("run-1")] == [0, 7]
+    assert store.flush(PATIENCE_S)
+    assert len(stored_uids(server, container)) == 2
+    store.close()
     assert b"\xff" * 20 in path.read_bytes()
     lines = path.read_bytes().splitlines()
     lines[3], lines[4] = kept, b"{}"
     path.write_bytes(b"\n".join(lines) + b"\n")  # mended by hand
+    store.add(label(8))
     again = make_store(folder)
-    assert [each.index for each in again.of_run("run-1")] == [0, 1, 7]
+    for each in (store, again):  # one that was there before, one that came later
+        assert [said.index for said in each.of_run("run-1")] == [0, 1, 7, 8]
     assert again.flush(PATIENCE_S)
-    assert stored_uids(server, container) == [
+    assert sorted(stored_uids(server, container)) == sorted(
         each.uid for each in again.of_run("run-1")
-    ]
+    )
 
 
 @pytest.mark.slow
