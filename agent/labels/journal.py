@@ -30,6 +30,7 @@ MOST_BYTES = 1 << 25
 LONGEST_S = 30 * 86_400.0
 """How long a file takes labels, seconds."""
 MOST_LINE_BYTES = 1 << 16
+_MOST_SEQ_NUM = 1 << 31  # far more than lines; any table holds it
 HEAD_LINES = 2  # start document and descriptor
 
 logger = logging.getLogger(__name__)
@@ -108,8 +109,8 @@ class Journal:
                 continue
             try:
                 label = label_of(doc["data"], doc["time"])
-                number = int(doc["seq_num"])
-            except (LabelError, LookupError, TypeError, ValueError) as error:
+                number = _seq_num(doc)
+            except (LabelError, LookupError) as error:
                 logger.warning("%s holds an event that is no label: %s", self, error)
                 continue
             uid = str(self.start.get("uid", self.path.stem))
@@ -200,6 +201,13 @@ def journal_line(name: str, doc: Mapping[str, Any]) -> bytes:
 def _is_start(doc: Mapping[str, Any]) -> bool:
     named = isinstance(doc.get("uid"), str)
     return named and isinstance(doc.get("time"), int | float)
+
+
+def _seq_num(doc: Mapping[str, Any]) -> int:
+    number = doc["seq_num"]
+    if type(number) is not int or not 0 < number < _MOST_SEQ_NUM:
+        raise LabelError(f"seq_num is {number!r}: expected the number of an event")
+    return number
 
 
 def _write(file: Any, data: bytes) -> None:

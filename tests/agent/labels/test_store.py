@@ -152,6 +152,40 @@ def test_a_line_that_cannot_be_read_costs_no_other(
     )
 
 
+def test_hostile_lines_are_left_out(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    LabelStore(folder).add(label(0))
+    (path,) = folder.glob("*.jsonl")
+    head, descriptor, event = path.read_bytes().splitlines(keepends=True)
+    hostile = [
+        b"[" * 60_000,
+        b"[" * 100_000,
+        b'["event", {"x": "' + b"y" * (1 << 17) + b'"}]',
+        b'["event", []]',
+        b'"event"',
+        b"7",
+        b"",
+        b'["event", {"data": 1, "time": 1, "seq_num": 1}]',
+        event.strip().replace(b'"ada"', b'"\\u001b[2Jada"'),
+        event.strip().replace(b'"raw_index": 0', b'"raw_index": 1e300'),
+        event.strip().replace(b'"raw_index": 0', b'"raw_index": NaN'),
+        event.strip().replace(b'"seq_num": 1', b'"seq_num": "x"'),
+        event.strip().replace(b'"seq_num": 1', b'"seq_num": Infinity'),
+        event.strip().replace(b'"seq_num": 1', b'"seq_num": 1' + b"0" * 300),
+    ]
+    assert len({*hostile, event.strip()}) == len(hostile) + 1  # each differs from it
+    last = event.replace(b'"raw_index": 0', b'"raw_index": 5')
+    uid = json.loads(event)[1]["uid"].encode()
+    last = last.replace(uid, b"another-label")
+    path.write_bytes(head + descriptor + event + b"\n".join(hostile) + b"\n" + last)
+    caplog.clear()
+    found = LabelStore(folder).of_run("run-1")
+    assert sorted(each.index for each in found) == [0, 5]
+    assert len(caplog.records) == len(hostile)  # each is told
+    assert max(len(record.getMessage()) for record in caplog.records) < 1000
+
+
 @pytest.mark.slow
 def test_tiled_comes_back(
     tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
