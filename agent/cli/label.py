@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +12,11 @@ import typer
 from rich.console import Console
 
 from ringwatch.agent.cli.label_choice import Place, label_frames, parse_indices
-from ringwatch.agent.cli.label_queue import review_queue
 from ringwatch.agent.cli.label_table import labels_object, labels_table, queue_table
 from ringwatch.agent.errors import LabelError, ReplayError
 from ringwatch.agent.labels.label import Label
-from ringwatch.agent.labels.store import LABELS, LabelStore
+from ringwatch.agent.labels.queue import review_queue
+from ringwatch.agent.labels.store import LABELS, LabelStore, labels_folder
 from ringwatch.agent.settings_file import load_settings
 
 __all__ = ["label"]
@@ -103,7 +102,7 @@ def label(
         uri=tiled or settings.tiled or LOCAL,
         verdicts=settings.tiled_container,
         raw=settings.raw_container,
-        folder=folder or _folder(settings.state),
+        folder=folder or labels_folder(settings.state),
     )
     said = _says(
         {
@@ -191,7 +190,8 @@ def _review(
     with LabelStore(place.folder, tiled=place.uri) as store, place.root() as root:
         away = _refresh(store)
         labels = list(store.all())
-        found = review_queue(root, place, runs, labels, most)
+        uids = [place.uid_of(root, asked) for asked in runs]
+        found = review_queue(root, place.verdicts, labels, runs=uids, most=most)
     if as_json:
         sys.stdout.write(json.dumps([x.to_object() for x in found], indent=2) + "\n")
         return
@@ -243,10 +243,3 @@ def _login() -> str:
         return getpass.getuser()
     except (OSError, KeyError) as error:
         raise LabelError("nobody is logged in here: give --by WHO") from error
-
-
-def _folder(state: Path | None) -> Path:
-    if state is not None:
-        return state / LABELS
-    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(home).expanduser() / "ringwatch" / LABELS

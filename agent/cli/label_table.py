@@ -10,10 +10,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ringwatch.agent.cli.label_queue import Queued
 from ringwatch.agent.labels.agreement import Agreement, Measure, agreement
 from ringwatch.agent.labels.label import Label
 from ringwatch.agent.labels.opinions import opinions
+from ringwatch.agent.labels.queue import Queued
 
 __all__ = ["labels_object", "labels_table", "queue_table"]
 
@@ -47,7 +47,8 @@ def labels_table(uid: str, labels: list[Label]) -> Group:
         return Group(Text(f"Nobody has said anything of run {uid}."))
     said = opinions(labels)
     standing = {each.uid for one in said.values() for each in one.standing}
-    table = Table(title=f"run {uid}", box=None, pad_edge=False, title_justify="left")
+    title = Text(f"run {uid}")
+    table = Table(title=title, box=None, pad_edge=False, title_justify="left")
     for name in ("frame", "by", "when", "says", "comment", "the machine said"):
         table.add_column(name, overflow="fold")
     for each in sorted(labels, key=lambda label: (label.frame, label.time)):

@@ -50,7 +50,7 @@ def uid(server: EmbeddedTiled, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def command(server: EmbeddedTiled, tmp_path: Path, container: str) -> Command:
+def command(server: EmbeddedTiled, tmp_path: Path) -> Command:
     """Runs the command in this process, with a folder of its own."""
     config = tmp_path / "agent.toml"
     config.write_text(

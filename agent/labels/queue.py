@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ringwatch.agent.cli.label_choice import Place
 from ringwatch.agent.errors import LabelError, ReplayError
 from ringwatch.agent.labels.label import FrameKey, Label
 from ringwatch.agent.labels.opinions import opinions
@@ -18,9 +17,8 @@ from ringwatch.agent.labels.review import Pick, review
 from ringwatch.agent.sources.tiled_catalogue import start_of
 from ringwatch.agent.sources.tiled_server import container_of
 from ringwatch.agent.sources.verdict_rows import VerdictRow, verdict_rows
-from ringwatch.agent.tiled_client import public
 
-__all__ = ["NEWEST", "Queued", "review_queue"]
+__all__ = ["NEWEST", "Queued", "newest_runs", "review_queue"]
 
 NEWEST = 20
 """Runs that are gone through where none is named."""
@@ -66,7 +64,12 @@ class Queued:
 
 
 def review_queue(
-    root: Any, place: Place, runs: list[str], labels: Iterable[Label], most: int
+    root: Any,
+    container: str,
+    labels: Iterable[Label],
+    *,
+    runs: Sequence[str] = (),
+    most: int = 20,
 ) -> list[Queued]:
     """Frames of stored runs whose labels would teach most, the best first.
 
@@ -76,11 +79,15 @@ def review_queue(
     Parameters
     ----------
     root : tiled client
-    place : Place
-    runs : list of str
-        Raw runs; none: those analysed last.
+        Of the server.
+    container : str
+        Of the derived runs.
     labels : iterable of Label
+        All that are known.
+    runs : sequence of str
+        Uids of raw runs; none: those analysed last.
     most : int
+        Frames in the queue.
 
     Raises
     ------
@@ -90,7 +97,7 @@ def review_queue(
         If a run that was named has no verdicts, or the server fails.
     """
     known = {frame for frame, each in opinions(labels).items() if _is_judged(each)}
-    seen = dict(_frames(root, place, runs))
+    seen = dict(_frames(root, container, runs))
     of_network = _newest_network(seen.values())
     frames = {
         frame: row
@@ -124,14 +131,13 @@ def review_queue(
 
 
 def _frames(
-    root: Any, place: Place, runs: list[str]
+    root: Any, container: str, runs: Sequence[str]
 ) -> Iterator[tuple[FrameKey, VerdictRow]]:
-    named = [place.uid_of(root, asked) for asked in runs]
-    for uid in dict.fromkeys(named or _newest_runs(root, place)):
+    for uid in dict.fromkeys(runs or newest_runs(root, container)):
         try:
-            rows = verdict_rows(root, place.verdicts, uid, arrays={"embedding"})
+            rows = verdict_rows(root, container, uid, arrays={"embedding"})
         except ReplayError as error:
-            if named:
+            if runs:
                 raise
             logger.warning("left out of the queue: %s", error)
             continue
@@ -139,9 +145,15 @@ def _frames(
             yield (uid, *key), row
 
 
-def _newest_runs(root: Any, place: Place) -> list[str]:
-    """Raw uids of the runs that were analysed last."""
-    derived = container_of(root, place.verdicts, f"Tiled at {public(place.uri)}")
+def newest_runs(root: Any, container: str) -> list[str]:
+    """Uids of the raw runs that were analysed last, the newest first.
+
+    Raises
+    ------
+    ReplayError
+        If the server fails, or has no such container.
+    """
+    derived = container_of(root, container, "the Tiled server")
     newest = derived.values()[-1 : -1 - _SEEN : -1]
     uids = dict.fromkeys(str(start_of(run).get("raw_uid", "")) for run in newest)
     return list(itertools.islice(filter(None, uids), NEWEST))
