@@ -32,12 +32,13 @@ from ringwatch.agent.sinks import Sink
 from ringwatch.agent.status_report import Report, report_of
 from ringwatch.agent.worker import Worker
 
-__all__ = ["Agent", "load_classifier"]
+__all__ = ["COMPILES_S", "Agent", "load_classifier"]
 
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.05
-_COMPILES_S = 600.0  # at most, on a slow machine
+COMPILES_S = 600.0
+"""Compiling takes at most, on a slow machine."""
 _COMPILING = (
     "compiled code is being loaded; on the very first use it is made, which takes a "
     "minute or two"
@@ -220,7 +221,7 @@ class Agent:
         """
         if len(self._inbox) and not self._worker.ready:
             logger.warning("documents wait: %s", _COMPILING)
-            patience = time.monotonic() + _COMPILES_S
+            patience = time.monotonic() + COMPILES_S
             while not self._worker.ready and self._worker.alive:
                 if time.monotonic() > patience:
                     break
