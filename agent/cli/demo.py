@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,7 +43,9 @@ from ringwatch.simulated_beamline.scenarios import FurnaceRamp
 from bluesky_tiled_plugins import TiledWriter
 from tiled.queries import Key
 
-__all__ = ["demo"]
+__all__ = ["PAGE_PORT", "demo"]
+
+PAGE_PORT = 8580
 
 
 def demo(
@@ -57,6 +61,10 @@ def demo(
     epics: Annotated[
         bool,
         typer.Option("--epics", help="Scan through Channel Access, then compare."),
+    ] = False,
+    stay: Annotated[
+        bool,
+        typer.Option("--stay", help="Show it on a web page, and stay until Ctrl-C."),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON.")
@@ -75,7 +83,10 @@ def demo(
     the same scan runs on the soft devices, in the style asked for, and the demo exits 0
     only if the verdicts of both agree to the last bit as well.
 
-    For example: `ringwatch demo --style inline`.
+    With `--stay` a web page shows all of it while it happens, and page, agent and Tiled
+    stay until Ctrl-C; the page's address is the first thing that is printed.
+
+    For example: `ringwatch demo --stay`.
     """
     if epics:
         check_extra()
@@ -86,11 +97,12 @@ def demo(
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(f"--folder {folder}: {error.strerror}") from error
-        summary = _play(scenario, folder.resolve(), console, epics=epics)
+        summary = _play(scenario, folder.resolve(), console, epics=epics, stay=stay)
         console.print(f"Run {summary['run']} and its archive are kept in {folder}.")
     else:
         with tempfile.TemporaryDirectory(prefix="ringwatch-demo-") as scratch:
-            summary = _play(scenario, Path(scratch), console, epics=epics)
+            place = Path(scratch)
+            summary = _play(scenario, place, console, epics=epics, stay=stay)
     if as_json:
         sys.stdout.write(json.dumps(summary, indent=2) + "\n")
     if not summary["ok"]:
@@ -98,7 +110,36 @@ def demo(
 
 
 def _play(
-    scenario: FurnaceRamp, folder: Path, console: Console, *, epics: bool
+    scenario: FurnaceRamp, folder: Path, console: Console, *, epics: bool, stay: bool
+) -> dict[str, Any]:
+    page = _page_address(console) if stay else None
+    with ExitStack() as staying:
+        summary = _show(scenario, folder, console, staying, epics=epics, page=page)
+        if page is not None:
+            console.print(f"The page stays at [bold]http://{page}/[/] until Ctrl-C.")
+            with suppress(KeyboardInterrupt):
+                threading.Event().wait()
+    return summary
+
+
+def _page_address(console: Console) -> str:
+    """Where the page will be: the usual address, or another where that is taken."""
+    for port in (PAGE_PORT, 0):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+            console.print(f"Watch it at [bold]http://{address}/[/] (in a moment).")
+            return address
+    raise SettingsError("no port of 127.0.0.1 is free for the page")
+
+
+def _show(
+    scenario: FurnaceRamp,
+    folder: Path,
+    console: Console,
+    staying: ExitStack,
+    *,
+    epics: bool,
+    page: str | None,
 ) -> dict[str, Any]:
     began = time.monotonic()
     console.print(
@@ -107,9 +148,11 @@ def _play(
     )
     with ExitStack() as running:
         tiled = EmbeddedTiled(folder / "tiled", readable_storage=[folder])
-        running.enter_context(closing(tiled))
+        (staying if page else running).enter_context(closing(tiled))
         beamline = _set_up(scenario, folder, tiled, console, running, epics=epics)
-        live, uid, drained = _run_live(scenario, beamline, console, tiled)
+        live, uid, drained = _run_live(
+            scenario, beamline, console, tiled, page=page, staying=staying
+        )
         console.print("Replaying the stored run from Tiled ...")
         replayed, complete = _run_replay(beamline, tiled, uid, console)
         stored = _stored_verdicts(tiled, uid)
@@ -174,10 +217,14 @@ def _run_live(
     beamline: Any,
     console: Console,
     tiled: EmbeddedTiled | None = None,
+    *,
+    page: str | None = None,
+    staying: ExitStack | None = None,
 ) -> tuple[MemorySink, str, bool]:
     """What the agent said, the run's uid, and whether all verdicts went out.
 
-    Without a server nothing is published, and nothing is shown either.
+    Without a server nothing is published, and nothing is shown either. With a page the
+    agent stays as long as ``staying`` does.
     """
     tape = VerdictTape(console)
     sink = MemorySink(listener=None if tiled is None else tape)
@@ -188,7 +235,7 @@ def _run_live(
     if tiled is not None:
         published["publish"] = "tcp://127.0.0.1:*"
         published |= {"tiled": tiled.uri, "api_key": tiled.api_key}
-    agent = _agent(beamline, sink, **published)
+    agent = _agent(beamline, sink, page=page, **published)
     idle, patience_s = False, 30.0
     try:
         if tiled is not None:
@@ -207,7 +254,11 @@ def _run_live(
         engine.abort("interrupted from the keyboard")
         raise KeyboardInterrupt from None
     finally:
-        drained = agent.close(patience_s) and idle
+        drained = idle
+        if idle and page is not None and staying is not None:
+            staying.callback(agent.close)
+        else:
+            drained = agent.close(patience_s) and idle
     return sink, str(uid), drained
 
 

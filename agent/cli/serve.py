@@ -139,6 +139,7 @@ def _serve(
         source.begin()
     told = [f"documents from {', '.join(sources[0].addresses)}"]
     told += [f"verdicts at {agent.address}"] if agent.address else []
+    told += [f"page at {agent.page_url}"] if agent.page_url else []
     told += [f"metrics at {agent.metrics_url}"] if agent.metrics_url else []
     told += [f"into {public(settings.tiled)}"] if settings.tiled else []
     say("; ".join(told))

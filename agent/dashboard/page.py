@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_WAITING = 20_000  # documents, should the page's thread stand still
 _START_S = 20.0
-_PICTURE_S = 0.1  # between two pictures, at least
+_PICTURE_S = 0.2  # between two pictures, at least: drawing them costs browsers most
 _LINES_S = 2.0  # between two looks for a cell
 _ACCOUNT: dict[str, int] = {}
 

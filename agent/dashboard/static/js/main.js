@@ -11,10 +11,10 @@ import { Strip } from "./strip.js";
 import { Teach } from "./teach.js";
 
 const $ = (id) => document.getElementById(id);
-const STRIP_MS = 100; // the strip of all frames is drawn less often than the newest one
+const STRIP_MS = 250; // the strip of all frames is drawn less often than the newest one
 
 // What tests and curious people may read: frames drawn, and their way from the feed.
-const stats = { drawn: 0, newest: -1, ways: [] };
+const stats = { drawn: 0, newest: -1, first: 0, ways: [] };
 window.ringwatch = stats;
 
 const live = { run: null, card: null, frame: {}, linked: false, clock: Infinity, oldest: 0, account: null, period: 0, age: 0 };
@@ -95,6 +95,7 @@ function draw() {
   }
   if (handedOver) {
     stats.drawn += 1;
+    stats.first ||= performance.now(); // since the navigation
     stats.newest = live.run.newest;
     stats.ways.push([live.run.newest, Date.now() - handedOver]);
     if (stats.ways.length > 1000) stats.ways.shift();

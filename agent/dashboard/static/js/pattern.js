@@ -4,6 +4,7 @@ import { colour } from "./colour.js";
 const $ = (id) => document.getElementById(id);
 const TALL = 300;
 const LOW = 128;
+const SLOW_MS = 150;
 const AXIS = 62;
 const { uPlot } = window;
 
@@ -11,6 +12,7 @@ export class Pattern {
   constructor() {
     this.log = true;
     this.shown = null;
+    this.slowAt = 0;
     $("scale").addEventListener("click", () => {
       this.log = !this.log;
       $("scale").setAttribute("aria-pressed", String(this.log));
@@ -90,11 +92,18 @@ export class Pattern {
     const [topData, bottomData] = this.#data();
     const zoomed = this.top.scales.x.min > this.q[0] || this.top.scales.x.max < this.q[this.q.length - 1];
     this.top.setData(topData, !zoomed);
+    if (zoomed) this.top.redraw();
+    const now = performance.now();
+    clearTimeout(this.late);
+    if (now - this.slowAt > SLOW_MS) this.#slow(bottomData, zoomed, now);
+    else this.late = setTimeout(() => this.bottom && this.#slow(bottomData, zoomed, now), SLOW_MS);
+  }
+
+  // What nobody reads thirty times a second.
+  #slow(bottomData, zoomed, now) {
+    this.slowAt = now;
     this.bottom.setData(bottomData, !zoomed);
-    if (zoomed) {
-      this.top.redraw();
-      this.bottom.redraw();
-    }
+    if (zoomed) this.bottom.redraw();
     this.#tell();
   }
 

@@ -1,0 +1,160 @@
+"""What the page's server lets by, and what it tells with each answer."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from ringwatch.agent import Agent
+from ringwatch.agent.errors import SettingsError
+
+from .browsing import FRAMES, Recorded, await_until
+
+Make = Callable[..., Agent]
+
+
+def asked(
+    agent: Agent, path: str, *, method: str = "GET", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an answer."""
+    assert agent.page_url is not None
+    place = urlsplit(agent.page_url)
+    connection = HTTPConnection(str(place.hostname), place.port, timeout=20)
+    connection.request(method, path, headers={"Connection": "close"} | headers)
+    answer = connection.getresponse()
+    told = answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    connection.close()
+    return told
+
+
+def socket_url(agent: Agent) -> str:
+    return str(agent.page_url).replace("http", "ws") + "live"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8580", "10.0.0.7", ""])
+def test_names_that_are_not_this_machines_own_are_refused(
+    agent_of: Make, host: str
+) -> None:
+    agent = agent_of()
+    status, _, body = asked(agent, "/", Host=host)
+    assert status == 403
+    assert b"127.0.0.1" in body
+    for ours in ("localhost", "127.0.0.1:9", "[::1]:8580"):  # also through a tunnel
+        assert asked(agent, "/", Host=ours)[0] == 200
+
+
+def test_another_page_may_not_listen_nor_ask(agent_of: Make) -> None:
+    agent = agent_of()
+    with pytest.raises(InvalidStatus):
+        connect(socket_url(agent), origin="http://evil.example")  # type: ignore[arg-type]
+    assert asked(agent, "/api/runs", Origin="http://evil.example")[0] == 403
+    own = str(agent.page_url).rstrip("/")
+    with connect(socket_url(agent), origin=own) as listening:  # type: ignore[arg-type]
+        assert listening.recv(5)
+
+
+def test_nothing_may_run_but_our_own_files(agent_of: Make) -> None:
+    agent = agent_of()
+    for path in ("/", "/static/js/main.js", "/api/runs", "/nowhere"):
+        _, headers, _ = asked(agent, path)
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "set-cookie" not in headers
+    assert asked(agent, "/docs")[0] == asked(agent, "/openapi.json")[0] == 404
+    assert asked(agent, "/static/../page.py")[0] == 404
+    page = asked(agent, "/")[2].decode()
+    assert "<script>" not in page
+    assert "style=" not in page
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/run?uid=nobody",
+        "/api/frame?uid=nobody&index=0",
+        f"/api/frame?uid={'x' * 400}&index=0",
+        "/api/frame?uid=nobody&index=-1",
+        "/api/runs?offset=-5",
+    ],
+)
+def test_what_is_not_there_is_an_answer_too(agent_of: Make, path: str) -> None:
+    status, _, body = asked(agent_of(), path)
+    assert status in (404, 422)
+    assert json.loads(body)["detail"]
+
+
+def test_beyond_this_machine_only_if_told_so(recorded: Recorded) -> None:
+    with pytest.raises(SettingsError, match="allow_remote"):
+        Agent(**recorded.files, classifier="none", page="0.0.0.0:0")
+    with pytest.raises(SettingsError, match=r"page = 'here' is no address"):
+        Agent(**recorded.files, classifier="none", page="here")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(SettingsError, match="cannot be served"):
+            Agent(**recorded.files, classifier="none", page=place)
+    with Agent(
+        **recorded.files, classifier="none", page="0.0.0.0:0", allow_remote=True
+    ) as agent:
+        assert asked(agent, "/", Host="beamline7.example")[0] == 200
+
+
+def test_a_large_label_is_refused_before_it_is_read(
+    agent_of: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RINGWATCH_PAGE_KEY", "key")
+    agent = agent_of(state=tmp_path)
+    key = {"X-Ringwatch-Key": "key", "Content-Length": str(1 << 30)}
+    assert asked(agent, "/api/labels", method="POST", **key)[0] == 413
+
+
+def test_a_client_that_reads_nothing_delays_nobody(
+    agent_of: Make, recorded: Recorded
+) -> None:
+    agent = agent_of()
+    place = urlsplit(str(agent.page_url))
+    deaf = socket.create_connection((place.hostname, place.port))
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.sendall(
+        f"GET /live HTTP/1.1\r\nHost: {place.netloc}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    with connect(socket_url(agent), max_size=None) as listening:
+        recorded.feed(agent)
+        began, newest = time.monotonic(), -1
+        while newest < FRAMES - 1:
+            told = listening.recv(5)
+            assert isinstance(told, bytes)
+            size = int.from_bytes(told[:4], "little")
+            newest = json.loads(told[4 : 4 + size]).get("newest", -1)
+        assert time.monotonic() - began < 5
+    latencies = [timings["latency_ms"] for timings in agent.counters.recent]
+    assert len(latencies) == FRAMES
+    deaf.close()
+    began = time.monotonic()
+    assert agent.close(10)
+    assert time.monotonic() - began < 10
+
+
+def test_the_page_ends_with_its_agent(agent_of: Make) -> None:
+    agent = agent_of()
+    with connect(socket_url(agent)):
+        assert agent.close()
+    place = urlsplit(str(agent.page_url))
+
+    def gone() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((place.hostname, place.port)) != 0
+
+    await_until(gone, "the port is still open")
