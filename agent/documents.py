@@ -117,9 +117,13 @@ class Announcer(DocumentRouter):
         Measured by the arrival of documents, on ``time.monotonic``: how long the frames
         waited in our own queue does not count.
         """
-        for stream in self._streams.values():
-            if stream is not None and stream.held and stream.held_since <= before:
-                self._release(stream)
+        for stream in self.overdue(before):
+            self._release(stream)
+
+    def overdue(self, before: float = math.inf) -> list[Stream]:
+        """Streams with frames that have waited for their event since then."""
+        streams = list(self._streams.values())  # any thread may ask
+        return [s for s in streams if s and s.held and s.held_since <= before]
 
     def abandon_runs(self, keep: int = 0) -> None:
         """Close the oldest open runs, but for ``keep``: their stop will not come."""
@@ -134,7 +138,7 @@ class Announcer(DocumentRouter):
     @property
     def holds_frames(self) -> bool:
         """Whether any frame waits for its event."""
-        return any(s is not None and s.held for s in list(self._streams.values()))
+        return bool(self.overdue())
 
     # Documents, in the order in which they come.
 

@@ -177,9 +177,8 @@ class Worker:
                 break
             self._attempt_to(partial(self._line.flush_if_due, idle=item is None))
             if self._announcer.holds_frames:
-                hold_s = self._settings.hold_s
-                release = partial(self._announcer.release_held, now - hold_s)
-                self._attempt_to(release)
+                overdue = now - self._settings.hold_s
+                self._attempt_to(partial(self._release_held, overdue))
             moved = item is None and self._fill_in()
             if item is None:
                 self._abandon(time.monotonic() - self._settings.abandon_after_s)
@@ -211,14 +210,20 @@ class Worker:
         self._line.flush()
         if self._publication.has_finished(uid):
             return  # found out at its end: it was all there
-        told = "run %s: verdicts are provisional from here on: %s"
-        logger.warning(told, uid, why, extra={"run_uid": uid})
         self._announcer.lose(uid)
         known = self._runs.get(uid) or self._second.find(uid)
         run = known or self._publication.take_up_again(self._opened({"uid": uid}))
-        run.ledger.lose_documents(why)
+        run.tear(why)
         if known is None:  # joined late: all that is known of it is that it is there
             self._second.add(run, stored_soon=False)
+
+    def _release_held(self, before: float) -> None:
+        """Let frames go whose event does not come; storage may have it in the end."""
+        for stream in self._announcer.overdue(before):
+            run = self._runs[stream.run_uid]
+            if run.ledger.whole and self._second.can_fetch:
+                run.tear("the event of a frame did not come in time")
+        self._announcer.release_held(before)
 
     def _stopped_unseen(self, stop: dict[str, Any]) -> bool:
         """Whether this ends a run of which only the second pass knows."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from ringwatch.agent.account.causes import NOTES, Cause
 from ringwatch.agent.account.points import RETAKEN, Points
-from ringwatch.agent.account.spans import Spans, told
 from ringwatch.agent.nouns import Word
+from ringwatch.agent.spans import Spans, told
 
 __all__ = ["Account"]
 

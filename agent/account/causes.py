@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ringwatch.agent.account.spans import Spans, told
 from ringwatch.agent.flags import Flag, Severity
 from ringwatch.agent.quality.texts import TEXTS
+from ringwatch.agent.spans import Spans, told
 
 __all__ = ["NOTES", "Cause"]
 

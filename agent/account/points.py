@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ringwatch.agent.account.spans import Spans
+from ringwatch.agent.spans import Spans
 
 __all__ = ["RETAKEN", "Points"]
 

@@ -8,12 +8,12 @@ verdicts are final as they come. The first frame that was missed or shed makes i
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ringwatch.agent.nouns import FrameRef, LostLocator, MemoryLocator, Verdict
+from ringwatch.agent.spans import Spans
 
 __all__ = ["FrameKey", "FrameLedger", "key_of"]
 
@@ -32,41 +32,6 @@ def key_of(ref: FrameRef) -> FrameKey:
     return ref.stream, ref.data_key, ref.index
 
 
-class _Indices:
-    """A set of indices that mostly follow one another: its ranges, in order."""
-
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._stops: list[int] = []
-
-    def add(self, index: int) -> bool:
-        """Add an index; whether it is new."""
-        if index in self:
-            return False
-        starts, stops = self._starts, self._stops
-        after = bisect_right(starts, index)
-        before = after - 1
-        goes_on = after > 0 and stops[before] == index
-        meets = after < len(starts) and starts[after] == index + 1
-        if goes_on and meets:
-            del stops[before], starts[after]
-        elif goes_on:
-            stops[before] += 1
-        elif meets:
-            starts[after] = index
-        else:
-            starts.insert(after, index)
-            stops.insert(after, index + 1)
-        return True
-
-    def __contains__(self, index: int) -> bool:
-        before = bisect_right(self._starts, index) - 1
-        return before >= 0 and index < self._stops[before]
-
-    def __len__(self) -> int:
-        return sum(self._stops) - sum(self._starts)
-
-
 class FrameLedger:
     """Accounts for the frames of one raw run.
 
@@ -78,9 +43,9 @@ class FrameLedger:
 
     def __init__(self, final: Iterable[FrameKey] = ()) -> None:
         self.hole = ""
-        self._announced: dict[tuple[str, str], _Indices] = defaultdict(_Indices)
+        self._announced: dict[tuple[str, str], Spans] = defaultdict(Spans)
         self._refs: list[FrameRef] | None = []
-        self._finals: dict[tuple[str, str], _Indices] = defaultdict(_Indices)
+        self._finals: dict[tuple[str, str], Spans] = defaultdict(Spans)
         self._provisional: dict[FrameKey, tuple[int, Verdict | FrameRef]] = {}
         for stream, data_key, index in final:
             self._finals[stream, data_key].add(index)

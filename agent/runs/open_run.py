@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ from ringwatch.agent.runs.ledger import FrameLedger
 from ringwatch.agent.runs.run_analysis import RunAnalysis
 
 __all__ = ["OpenRun"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -56,6 +59,12 @@ class OpenRun:
     next_ref: FrameRef | None = None
     awaits_dark: bool = False
     dark_until: float = 0.0
+
+    def tear(self, why: str) -> None:
+        """What comes of it is not final: storage knows better in the end."""
+        told = "run %s: verdicts are provisional from here on: %s"
+        logger.warning(told, self.uid, why, extra={"run_uid": self.uid})
+        self.ledger.lose_documents(why)
 
     @property
     def uid(self) -> str:

@@ -84,6 +84,25 @@ def test_a_gap_is_filled(recorded: dict[str, Any]) -> None:
     assert said[-1]["raw_index"] == FRAMES - 1
 
 
+def test_events_that_come_late_make_no_verdict_final(recorded: dict[str, Any]) -> None:
+    """Without their numbers live would say other things than a replay."""
+    documents, sink = recorded["documents"], MemorySink()
+    agent = Agent(**recorded["given"], sinks=(sink,), hold_s=0.05)
+    agent.wait_idle(120)
+    late = split(documents, 0.4)
+    for name, doc in documents[:late]:
+        agent(name, doc)
+    time.sleep(0.5)
+    for name, doc in documents[late:]:
+        agent(name, doc)
+    assert agent.wait_idle(60)
+    assert agent.close()
+    check(sink, recorded, agent)
+    if any(name == "stream_datum" for name, _ in documents):
+        said = [event for event in sink.events("primary") if not event["final"]]
+        assert {event["raw_index"] for event in said} == set(range(4, FRAMES))
+
+
 def test_who_joins_late_says_everything_in_the_end(recorded: dict[str, Any]) -> None:
     documents, sink = recorded["documents"], MemorySink()
     agent = Agent(**recorded["given"], sinks=(sink,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ringwatch.agent.account import Account
-from ringwatch.agent.account.spans import Spans, told
+from ringwatch.agent.spans import Spans, told
 
 
 def said(

@@ -20,9 +20,9 @@ class Spans:
     def add(self, index: int) -> bool:
         """Take an index; whether it is new."""
         firsts, lasts = self._firsts, self._lasts
-        at = bisect_right(firsts, index) - 1  # the range that begins at or before it
-        if at >= 0 and index <= lasts[at]:
+        if index in self:
             return False
+        at = bisect_right(firsts, index) - 1  # the range that begins before it
         joins = at >= 0 and lasts[at] == index - 1
         touches = at + 1 < len(firsts) and firsts[at + 1] == index + 1
         if joins and touches:
@@ -47,6 +47,10 @@ class Spans:
             if a <= b:
                 self._firsts.insert(at, a)
                 self._lasts.insert(at, b)
+
+    def __contains__(self, index: int) -> bool:
+        at = bisect_right(self._firsts, index) - 1
+        return at >= 0 and index <= self._lasts[at]
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """First and last index of each range, in order."""
