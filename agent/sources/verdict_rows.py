@@ -72,19 +72,16 @@ def verdict_rows(
     ReplayError
         If nothing is stored of the run, or the server fails.
     """
-    newest = find_pass(root, container, raw_uid)
+    run = find_pass(root, container, raw_uid)
     found: dict[Key, VerdictRow] = {}
-    chosen = False
     try:
-        for run in reversed(passes(root, container, raw_uid)):
-            start = plain(dict(run.metadata["start"]))
-            if not chosen and start["uid"] != newest.metadata["start"]["uid"]:
-                continue
-            chosen = True
-            for row in _rows(run, start, set(arrays)).values():
-                found.setdefault(row.key, row)
-            if not start.get("final_before"):
-                break
+        start = plain(dict(run.metadata["start"]))
+        found |= _rows(run, start, set(arrays))
+        if start.get("final_before"):  # it holds only the rest
+            for before in reversed(passes(root, container, raw_uid)):
+                own = plain(dict(before.metadata["start"]))
+                if int(own["attempt"]) < int(start["attempt"]):
+                    found = _rows(before, own, set(arrays)) | found
     except (httpx.HTTPError, OSError, LookupError, ValueError, TypeError) as error:
         raise kind_of(error)(
             f"the verdicts of run {raw_uid} cannot be read ({type(error).__name__}: "
