@@ -13,6 +13,7 @@ __all__ = [
     "FrameReadError",
     "FrameShapeError",
     "GeometryError",
+    "LabelError",
     "MissingDarkError",
     "MissingFrameError",
     "ReplayError",
@@ -76,6 +77,10 @@ class SinkError(RingwatchError):
 
 class ReplayError(RingwatchError):
     """A stored run could not be replayed."""
+
+
+class LabelError(RingwatchError):
+    """What a person says of a frame is malformed, or cannot be kept."""
 
 
 class TiledAwayError(ReplayError):

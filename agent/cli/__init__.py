@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
             "show."
         ),
         "replay": ("Analyse stored runs again, with the code that analyses them live."),
+        "label": "Say what frames show, or ask what people said and what to look at.",
         "train": "Train a network on random crystals and decorated structure types.",
         "bench": "Measure what each flag sees, and how often it cries for nothing.",
         "evaluate": ("Score a classifier on real structures and on measured patterns."),

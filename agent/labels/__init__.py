@@ -1,0 +1,8 @@
+"""What people say of frames: kept apart, never overwritten, for people and machines."""
+
+from __future__ import annotations
+
+from ringwatch.agent.labels.label import SAYS, FrameKey, Label, machine_said
+from ringwatch.agent.labels.store import LabelStore
+
+__all__ = ["SAYS", "FrameKey", "Label", "LabelStore", "machine_said"]
