@@ -107,7 +107,7 @@ class Agent:
                 "makes one from a frame of a calibrant)"
             )
         self.settings = settings
-        self.analysis = Analysis(settings, classifier or load_classifier(settings))
+        analysis = Analysis(settings, classifier or load_classifier(settings))
         # 0MQ first: plans and people wait for it.
         own = make_sinks(settings, api_key)
         self._sinks = [*own, *sinks]
@@ -117,7 +117,7 @@ class Agent:
         )
         fetch = fetches(settings, api_key, fetch_dark)
         self._worker = Worker(
-            self.analysis,
+            analysis,
             self._inbox,
             self._sinks,
             attempt=attempt,
@@ -126,14 +126,14 @@ class Agent:
         )
         self._refused = 0
         collector = AgentCollector(
-            self.analysis,
+            analysis,
             self._worker,
             self._inbox,
             self._sinks,
             lambda: self._refused,
         )
         self._metrics = serve_metrics(settings, collector, own)
-        for left in unfinished(own, self.analysis):
+        for left in unfinished(own, analysis):
             self._worker.resume(left)
         self._worker.remember(finished(own))
         self._warned = False
@@ -232,6 +232,11 @@ class Agent:
             self._metrics.close()
         refused = [sink for sink in self._sinks if sink.failed]
         return ended and not len(self._inbox) and all(left) and not refused
+
+    @property
+    def analysis(self) -> Analysis:
+        """That of the newest run: its heads may be newer than the agent."""
+        return self._worker.analysis
 
     @property
     def counters(self) -> Counters:

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LIMIT", "ClassHead", "Scatter"]
+__all__ = ["LIMIT", "UNNAMED", "ClassHead", "Scatter"]
 
 Floats = NDArray[np.float64]
 
 LIMIT = 2.0
 """Distance from which on a pattern is none of the phases, in scatters within one."""
+UNNAMED = "seen "
+"""How the names of phases begin that were seen, and that nobody named yet."""
 _FLOOR = 1.0
 """Scatter of one phase from run to run that is allowed for where no run shows it: the
 root of its sum over the embedding's numbers. Frames of one run scatter by about as

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from ringwatch.models.class_heads import LIMIT, ClassHead, Scatter
+from ringwatch.models.class_heads import LIMIT, UNNAMED, ClassHead, Scatter
 
 __all__ = ["Cluster", "find_clusters", "seen_phases"]
 
@@ -99,7 +99,7 @@ def seen_phases(runs: Sequence[Floats], fewest: int = _FEWEST) -> ClassHead | No
     if not clusters:
         return None
     x = np.concatenate([np.asarray(run, np.float64) for run in runs])
-    names = [f"seen {i + 1}" for i, c in enumerate(clusters) for _ in c.members]
+    names = [f"{UNNAMED}{i + 1}" for i, c in enumerate(clusters) for _ in c.members]
     return ClassHead.fit(np.concatenate([x[c.members] for c in clusters]), names)
 
 

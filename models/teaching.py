@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from ringwatch.models.heads import FlagHead, Trace, stored_scores
 from ringwatch.models.lines_and_haze import EvenGrid
 
-__all__ = ["FalseAlarms", "TaughtFlag", "count_alarms", "teach_flag", "upper_limit"]
+__all__ = ["FalseAlarms", "TaughtFlag", "rings", "teach_flag", "upper_limit"]
 
 Floats = NDArray[np.float64]
 
 PARTS = 4
 _OF_A_RUN = 4  # patterns of a stored run that are learned from
 _MOST = 600  # of all runs
-_GAP = 5  # frames that end an alarm, as for the built-in flags
 _TAIL = 0.1  # share of the scores from which the tail is taken
 _LEAST_SHARE, _MOST_SHARE = 1e-6, 0.05
 _SPENT = 0.1  # of the accepted rate, if recall allows: other samples will come
@@ -42,13 +41,12 @@ class FalseAlarms:
     hours : float
         That they last at the stated rate of frames.
     alarms : int
-        Stretches of raised frames; five frames without end one.
+        As the alarms of built-in flags are called: when two frames in a row are raised,
+        once a run.
     raised : int
         Frames.
     per_hour, upper_95 : float
         Alarms an hour, and the rate that 95 of 100 such counts would exceed.
-    runs_with : int
-        Runs with an alarm.
     """
 
     runs: int
@@ -58,14 +56,12 @@ class FalseAlarms:
     raised: int
     per_hour: float
     upper_95: float
-    runs_with: int
 
     @classmethod
     def of(cls, scores: Sequence[Floats], rate_hz: float) -> FalseAlarms:
         """Count in runs of scores (B,), raised where >= 0; NaN is not evaluated."""
-        counts = [count_alarms(each) for each in scores]
         frames = sum(len(each) for each in scores)
-        hours, alarms = frames / rate_hz / 3600.0, sum(counts)
+        hours, alarms = frames / rate_hz / 3600.0, sum(map(rings, scores))
         return cls(
             runs=len(scores),
             frames=frames,
@@ -74,14 +70,13 @@ class FalseAlarms:
             raised=sum(int((each >= 0.0).sum()) for each in scores),
             per_hour=alarms / hours if hours else math.inf,
             upper_95=upper_limit(alarms) / hours if hours else math.inf,
-            runs_with=sum(count > 0 for count in counts),
         )
 
 
-def count_alarms(scores: Floats) -> int:
-    """Stretches of scores (B,) >= 0 that begin after five below."""
-    raised = np.flatnonzero(scores >= 0.0)
-    return int((np.diff(raised, prepend=-_GAP - 1) > _GAP).sum())
+def rings(scores: Floats) -> bool:
+    """Whether a run of scores (B,) rings: two frames in a row are raised."""
+    raised = scores >= 0.0
+    return bool((raised[1:] & raised[:-1]).any())
 
 
 def upper_limit(count: int, confidence: float = 0.95) -> float:
@@ -219,7 +214,9 @@ def _with_threshold(
     told = np.concatenate([each for each in scores if np.median(each) < typical])
     enough = float(np.quantile(weaker, 1.0 - _RAISED))
     low, high = (tail_threshold(told, part * share) for part in (1.0, _SPENT))
-    return replace(head, threshold=min(max(enough, low), high))
+    # Where what was taught stands clear of all else, the threshold stands between them.
+    threshold = max(enough, low) if enough < high else 0.5 * (enough + high)
+    return replace(head, threshold=threshold)
 
 
 def tail_threshold(scores: Floats, share: float) -> float:
