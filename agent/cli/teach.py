@@ -20,8 +20,7 @@ from ringwatch.agent.errors import LearnedError, ReplayError
 from ringwatch.agent.labels.opinions import settled_flags
 from ringwatch.agent.labels.store import LABELS, LabelStore
 from ringwatch.agent.learned.head_file import check_name, read_head
-from ringwatch.agent.learned.lessons import Lesson
-from ringwatch.agent.learned.lessons import teach as teach_stored
+from ringwatch.agent.learned.lessons import Lesson, learn
 from ringwatch.agent.learned.registry import Registry
 from ringwatch.agent.learned.stored_frames import (
     StoredFrames,
@@ -246,7 +245,7 @@ def _tell(answer: dict[str, Any], *, as_json: bool) -> None:
 def _show_list(registry: Registry, *, as_json: bool) -> None:
     standings = sorted(registry.standings().items())
     steps = [asdict(step) for step in registry.steps()]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, at in standings:
         for role, digest in (("in force", at.force[-1:]), ("shadow", [at.shadow])):
             for each in filter(None, digest):

@@ -222,7 +222,10 @@ def label_again(
             new = name if name and not name.startswith(UNNAMED) else old
             done.append(
                 Relabelled(
-                    **dict(zip(_FRAME, frame, strict=True)),
+                    raw_uid=run.raw_uid,
+                    raw_stream=key[0],
+                    raw_data_key=key[1],
+                    raw_index=key[2],
                     before=old,
                     label=new,
                     changed=new != old,
@@ -230,9 +233,6 @@ def label_again(
                 )
             )
     return done
-
-
-_FRAME = ("raw_uid", "raw_stream", "raw_data_key", "raw_index")
 
 
 def changes(done: Sequence[Relabelled]) -> dict[str, int]:
