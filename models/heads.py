@@ -178,16 +178,16 @@ class FlagHead:
 
         NaN where a pattern does not cover the head's q range: not evaluated.
         """
-        return self.score_even(self.grid.resample(q, intensity)) - self.threshold
+        x = self.grid.resample(q, intensity)
+        # One by one, so that a pattern's score is the same bits in any batch.
+        scores = [self.score_even(row[None]) for row in x]
+        return np.concatenate([np.zeros(0), *scores]) - self.threshold
 
     def score_even(self, x: Floats) -> Floats:
         """Log odds (B,) of patterns (B, POINTS) on the head's grid."""
         with np.errstate(invalid="ignore"):
             z = (self.features(x) - self.mean) / self.scale
-        out = np.empty(len(z))
-        for i, row in enumerate(z):  # one by one: the same bits in any batch
-            out[i] = row @ self.weights + self.bias
-        return out
+        return np.asarray(z @ self.weights + self.bias)
 
     def to_tensors(self) -> dict[str, NDArray[np.generic]]:
         """For a file."""
