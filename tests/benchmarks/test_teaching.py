@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ringwatch.benchmarks.beamtime import auroc, drawn
+from ringwatch.benchmarks.drawn_beamtimes import auroc, drawn
 from ringwatch.benchmarks.pattern_runs import Blend, draw, expected_pattern, material
 from ringwatch.benchmarks.taught_conditions import CONDITIONS, TAUGHT_AS
 from ringwatch.benchmarks.teaching import SEED, Bench, measure
