@@ -110,10 +110,10 @@ class Agent:
                 "makes one from a frame of a calibrant)"
             )
         self.settings = settings
-        self.analysis = Analysis(settings, classifier or load_classifier(settings))
+        analysis = Analysis(settings, classifier or load_classifier(settings))
         # 0MQ first: plans and people wait for it.
         own = make_sinks(settings, api_key)
-        self._page = serve_page(self.analysis, api_key, own)
+        self._page = serve_page(analysis, api_key, own)
         if self._page is not None:
             own.append(self._page)
         self._sinks = [*own, *sinks]
@@ -123,7 +123,7 @@ class Agent:
         )
         fetch = fetches(settings, api_key, fetch_dark)
         self._worker = Worker(
-            self.analysis,
+            analysis,
             self._inbox,
             self._sinks,
             attempt=attempt,
@@ -135,14 +135,14 @@ class Agent:
             self._page.watch(worker.account_of, lambda: worker.oldest_s)
         self._refused = 0
         self._collector = AgentCollector(
-            self.analysis,
+            analysis,
             self._worker,
             self._inbox,
             self._sinks,
             lambda: self._refused,
         )
         self._metrics = serve_metrics(settings, self._collector, own)
-        for left in unfinished(own, self.analysis):
+        for left in unfinished(own, analysis):
             self._worker.resume(left)
         self._worker.remember(finished(own))
         self._warned = False
@@ -241,6 +241,11 @@ class Agent:
             self._metrics.close()
         refused = [sink for sink in self._sinks if sink.failed]
         return ended and not len(self._inbox) and all(left) and not refused
+
+    @property
+    def analysis(self) -> Analysis:
+        """That of the newest run: its heads may be newer than the agent."""
+        return self._worker.analysis
 
     @property
     def counters(self) -> Counters:

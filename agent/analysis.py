@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -21,6 +22,8 @@ from ringwatch.agent.files.images import read_image
 from ringwatch.agent.frames_seen import FramesSeen
 from ringwatch.agent.geometry import Binning, load_geometry
 from ringwatch.agent.labelling import Classifies, Labels
+from ringwatch.agent.learned.current import CurrentHeads
+from ringwatch.agent.learned.heads import Heads
 from ringwatch.agent.nouns import FrameRef, Pattern, Verdict, Word
 from ringwatch.agent.pixel_splitting import PixelSplitting
 from ringwatch.agent.quality import FrameFacts, set_aside, warm_up_flags
@@ -62,6 +65,8 @@ class Analysis:
         Where the geometry, the mask or the dark file cannot be used.
     SettingsError
         Where there is no such device.
+    LearnedError
+        Where a head in force cannot be read.
     """
 
     def __init__(self, settings: Settings, classifier: Classifies | None) -> None:
@@ -104,7 +109,23 @@ class Analysis:
             self.reduction((int(rows), int(columns)))
             self.dark_of_file((int(rows), int(columns)))
             self.reference((int(rows), int(columns)))
-        self.analysis_id = self._identify()
+        self._current = CurrentHeads.of(settings)
+        self._take_identity()
+
+    @property
+    def heads(self) -> Heads:
+        """What people taught, as it stood when this was made or ``renewed``."""
+        return self._current.heads
+
+    def renewed(self) -> Analysis:
+        """The same with the heads that stand now, for the next run; shares all else."""
+        current = self._current.renewed()
+        if current is self._current:
+            return self
+        other = copy.copy(self)
+        other._current = current
+        other._take_identity()
+        return other
 
     @property
     def has_geometry(self) -> bool:
@@ -236,8 +257,11 @@ class Analysis:
             flat = np.ones_like(q)
             self.label(Pattern(q=q, intensity=line, sigma=flat, coverage=flat))
 
-    def _identify(self) -> str:
-        """Hash over all that decides a verdict: the analysis id."""
+    def _take_identity(self) -> None:
+        """The analysis id: a hash over all that decides a verdict."""
+        self.hashes = {k: v for k, v in self.hashes.items() if k != "heads_hash"}
+        if self.heads.identity:
+            self.hashes["heads_hash"] = self.heads.identity
         chosen = self.settings.model_dump(mode="json", include=set(_DECISIVE))
         state = {
             "version": version("ringwatch"),
@@ -247,7 +271,7 @@ class Analysis:
             **self.hashes,
         }
         text = json.dumps(state, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        self.analysis_id = hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _scale_of(geometry: AzimuthalIntegrator | None) -> tuple[float, float]:

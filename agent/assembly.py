@@ -248,6 +248,7 @@ def _gone_on_with(attempts: list[Contents], analysis: Analysis) -> Unfinished:
         attempt=attempt + 1,
         metadata=analysis.hashes | told,
         q=analysis.bins,
+        learned=analysis.heads.fields,
     )
     derived.precede([*derived.start(), *_stops(attempts, analysis, why)])
     return Unfinished(newest.raw_uid, final, derived, attempt + 1)
@@ -264,7 +265,18 @@ def _resumed(left: Contents, analysis: Analysis) -> DerivedRun:
         left.next_seq_num,
         q=analysis.bins,
         account=left.account,
+        learned=_learned_of(left),
     )
+
+
+def _learned_of(left: Contents) -> dict[str, type]:
+    """Fields of the heads that it was begun with, whatever stands now."""
+    keys = {k: v for d in left.descriptors for k, v in d["data_keys"].items()}
+    return {
+        name: str if key["dtype"] == "string" else float
+        for name, key in keys.items()
+        if name.startswith("taught")
+    }
 
 
 def _stops(left: list[Contents], analysis: Analysis, why: str) -> list[NamedDocument]:

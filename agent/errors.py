@@ -14,6 +14,7 @@ __all__ = [
     "FrameShapeError",
     "GeometryError",
     "LabelError",
+    "LearnedError",
     "MissingDarkError",
     "MissingFrameError",
     "ReplayError",
@@ -85,6 +86,10 @@ class LabelError(RingwatchError):
 
 class TiledAwayError(ReplayError):
     """Tiled does not answer, or fails: asked again later it may have the run."""
+
+
+class LearnedError(RingwatchError):
+    """What people taught cannot be used, or may not be switched on."""
 
 
 class AgentClosedError(RingwatchError):

@@ -95,11 +95,17 @@ class Fields:
         are absent.
     values : mapping of str to str
         Physical values beside those that the flags name: key to unit.
+    learned : mapping of str to type
+        Fields of taught heads, str or float; see ``ringwatch.agent.learned.heads``.
     """
 
     def __init__(
-        self, q: NDArray[np.float64] | None, values: Mapping[str, str]
+        self,
+        q: NDArray[np.float64] | None,
+        values: Mapping[str, str],
+        learned: Mapping[str, type] | None = None,
     ) -> None:
+        self._learned = dict(learned or {})
         self.q = None if q is None else np.array(q, dtype=np.float64)
         # The values of `pipeline`, `novel` and `unsure` are fields of their own.
         self.units = {f.value_key: f.unit for f in Flag} | dict(values)
@@ -112,6 +118,7 @@ class Fields:
         keys = {name: _key(kind, (), unit) for name, (kind, unit) in SCALARS.items()}
         keys |= {f"z_{flag.label}": _key(float, (), "1") for flag in Flag}
         keys |= {name: _key(float, (), unit) for name, unit in self.units.items()}
+        keys |= {name: _key(kind, (), None) for name, kind in self._learned.items()}
         keys |= {name: _key(kind, (n,), None) for name, (kind, n) in ARRAYS.items()}
         if self.q is not None:
             for name in PATTERNS:
@@ -171,6 +178,8 @@ class Fields:
             data[name] = float(quality.values.get(name, np.nan))
         self._report_unpublished(quality.values)
         data |= _prediction_data(verdict.prediction)
+        for name, kind in self._learned.items():
+            data[name] = verdict.learned.get(name, "" if kind is str else np.nan)
         if self.q is not None:
             forms = verdict.pattern, verdict.corrected, verdict.robust
             names = PATTERNS[:2], PATTERNS[2:4], PATTERNS[4:]

@@ -78,7 +78,7 @@ class AgentCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics as they are now."""
-        worker, identity = self._worker, self._analysis.analysis_id
+        worker, identity = self._worker, self._worker.analysis.analysis_id
         counters = worker.counters.snapshot()
         told = {"version": version("ringwatch"), "analysis_id": identity}
         yield InfoMetricFamily("ringwatch_agent", "Which agent it is.", value=told)

@@ -274,6 +274,8 @@ class Verdict:
         From the arrival of the document to the verdict, milliseconds.
     stages : Stages
         What of it the stages took.
+    learned : mapping
+        What taught heads say, by published field; ``ringwatch.agent.learned.heads``.
     """
 
     frame: FrameRef
@@ -289,6 +291,7 @@ class Verdict:
     final: bool = True
     latency_ms: float = 0.0
     stages: Stages = field(default_factory=Stages)
+    learned: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
     def timings(self) -> dict[str, float]:

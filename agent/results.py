@@ -56,6 +56,8 @@ class DerivedRun:
         ``intensity`` and ``sigma`` are absent.
     values : mapping of str to str
         Physical values to publish beside those that the flags name: key to unit.
+    learned : mapping of str to type, optional
+        Fields of taught heads, str or float.
 
     Raises
     ------
@@ -72,7 +74,9 @@ class DerivedRun:
         metadata: Mapping[str, Any],
         q: NDArray[np.float64] | Bins | None = None,
         values: Mapping[str, str] = VALUE_UNITS,
+        learned: Mapping[str, type] | None = None,
     ) -> None:
+        self._learned = dict(learned or {})
         own = {key: plain(raw_start[key]) for key in COPIED if key in raw_start}
         own |= {
             "raw_uid": raw_start["uid"],
@@ -106,7 +110,7 @@ class DerivedRun:
         )
         self._values = values
         self._bins = q if callable(q) else None
-        self._fields = Fields(None if callable(q) else q, values)
+        self._fields = Fields(None if callable(q) else q, values, self._learned)
         self._compose_event: dict[str, Any] = {}  # by stream
         self._account = account
         self._first: list[NamedDocument] = []
@@ -122,6 +126,7 @@ class DerivedRun:
         q: NDArray[np.float64] | Bins | None = None,
         account: Account | None = None,
         values: Mapping[str, str] = VALUE_UNITS,
+        learned: Mapping[str, type] | None = None,
     ) -> DerivedRun:
         """Go on with a derived run whose writer died: the same uid, the next events.
 
@@ -137,10 +142,11 @@ class DerivedRun:
             As for a new one, where no descriptor says it.
         account : Account, optional
             Of its events so far.
-        values : mapping of str to str
+        values, learned : mapping
             As for a new one.
         """
         run = cls.__new__(cls)
+        run._learned = dict(learned or {})
         so_far = Account() if account is None else deepcopy(account)
         run._begin(start, dict(next_seq), q, values, so_far)
         for descriptor in descriptors:
@@ -182,7 +188,9 @@ class DerivedRun:
                 "attempt for later verdicts"
             )
         if self._bins is not None:
-            self._fields = Fields(self._bins(verdict.frame.shape), self._values)
+            self._fields = Fields(
+                self._bins(verdict.frame.shape), self._values, self._learned
+            )
             self._bins = None
         data = self._fields.data(verdict)
         stream = verdict.frame.stream
@@ -242,7 +250,7 @@ class DerivedRun:
         """Compose further events of a descriptor that was published before."""
         known = descriptor.get("configuration", {}).get(OBJECT, {}).get("data", {})
         q = None if "q" not in known else np.asarray(known["q"], np.float64)
-        self._fields, self._bins = Fields(q, self._values), None
+        self._fields, self._bins = Fields(q, self._values, self._learned), None
         document = cast(EventDescriptor, dict(descriptor))
         self._counters.setdefault(descriptor["name"], 1)
         self._compose_event[descriptor["name"]] = ComposeEvent(

@@ -135,6 +135,9 @@ class Settings(BaseModel):
         Beyond it events are lost, counted and named in the log.
     spool_max_bytes : int
         Files of the spool, at most; beyond it the disk counts as full.
+    heads : Path or None
+        Folder of what people taught (``ringwatch teach``); None: ``heads`` in
+        ``state``, where there is one.
     tiled : str or None
         Address of a Tiled server; the API key is read from ``TILED_API_KEY``.
     tiled_container, raw_container : str
@@ -189,6 +192,7 @@ class Settings(BaseModel):
     curve_clients: Path | None = None
     curve_server: Path | None = None
     state: Path | None = None
+    heads: Path | None = None
     spool_max_memory_bytes: int = Field(default=256 << 20, ge=1 << 20)
     spool_max_bytes: int = Field(default=64 << 30, ge=1 << 20)
     tiled: str | None = None

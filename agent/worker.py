@@ -234,7 +234,13 @@ class Worker:
             self._documents_lost(uid, "it went on after it was taken for abandoned")
         return self._second.stopped(uid, stop)
 
+    @property
+    def analysis(self) -> Analysis:
+        """That of the newest run: what people taught takes effect as a run starts."""
+        return self._analysis
+
     def _opened(self, start: dict[str, Any]) -> OpenRun:
+        self._analysis = self._analysis.renewed()
         fold = RunAnalysis(self._analysis, start, self._reader, self._darks)
         return OpenRun(start=start, analysis=fold, seen=self._arrived)
 

@@ -45,6 +45,12 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         ),
         "replay": ("Analyse stored runs again, with the code that analyses them live."),
         "label": "Say what frames show, or ask what people said and what to look at.",
+        "teach": (
+            "Teach a flag from about twenty frames, try it out, switch it on, or back."
+        ),
+        "relabel": (
+            "Find what is new in stored runs, name it, and label them again by it."
+        ),
         "train": "Train a network on random crystals and decorated structure types.",
         "bench": "Measure what each flag sees, and how often it cries for nothing.",
         "evaluate": ("Score a classifier on real structures and on measured patterns."),

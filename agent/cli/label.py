@@ -19,7 +19,7 @@ from ringwatch.agent.labels.queue import review_queue
 from ringwatch.agent.labels.store import LABELS, LabelStore, labels_folder
 from ringwatch.agent.settings_file import load_settings
 
-__all__ = ["label"]
+__all__ = ["label", "who"]
 
 LOCAL = "http://127.0.0.1:8000"
 _SEND_S = 5.0
@@ -131,7 +131,7 @@ def label(
         if word and said != "wrong":
             raise LabelError("--word goes with --wrong")
         told: dict[str, Any] = {"says": said, "value": value, "comment": comment}
-        told |= {"by": by or _login(), "adjudicated": adjudicate}
+        told |= {"by": who(by), "adjudicated": adjudicate}
         frames = parse_indices(asked[1:])
         labels = label_frames(
             place, asked[0], frames, told, stream=stream, data_key=data_key
@@ -238,7 +238,16 @@ def _says(words: dict[str, bool], comment: str) -> str:
     return given[0] if given else "comment" if comment else ""
 
 
-def _login() -> str:
+def who(by: str | None = None) -> str:
+    """The name that was given, or the login name.
+
+    Raises
+    ------
+    LabelError
+        Where there is neither.
+    """
+    if by:
+        return by
     try:
         return getpass.getuser()
     except (OSError, KeyError) as error:

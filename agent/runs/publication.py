@@ -99,6 +99,9 @@ class Publication:
         ref = verdict.frame
         if run.ledger.is_final(ref):
             return
+        identity = run.analysis.analysis.analysis_id
+        if verdict.analysis_id != identity:  # nothing is known of it, but of which run
+            verdict = replace(verdict, analysis_id=identity)
         verdict = run.ledger.take(verdict)
         documents, failure = self._attempt_to(partial(self._compose, run, verdict), ref)
         if documents is None:  # its result does not fit: say so instead
@@ -152,12 +155,14 @@ class Publication:
         """Compose the documents that publish a verdict."""
         first: list[NamedDocument] = []
         if run.derived is None:
+            analysis = run.analysis.analysis
             run.derived = DerivedRun(
                 run.start,
-                analysis_id=self._analysis.analysis_id,
+                analysis_id=analysis.analysis_id,
                 attempt=run.attempt or self._attempt,
-                metadata=self._analysis.hashes,
+                metadata=analysis.hashes,
                 q=self._q_of(verdict),
+                learned=analysis.heads.fields,
             )
             first = run.derived.start()
         return first + run.derived.event(verdict)

@@ -50,6 +50,7 @@ from ringwatch.agent.runs.judging import (
 from ringwatch.agent.runs.verdicts import verdict_of, without_pixels
 from ringwatch.agent.sums import Sums
 from ringwatch.agent.timings import Stopwatch
+from ringwatch.models.prediction import Prediction
 
 __all__ = ["RunAnalysis"]
 
@@ -72,6 +73,11 @@ class RunAnalysis:
         Dark frames of this and earlier runs.
     keep : callable, optional
         Called with what was reduced of each frame, and what the flags say of it.
+
+    Attributes
+    ----------
+    analysis : Analysis
+        As given: one run, one analysis id.
     """
 
     def __init__(
@@ -83,7 +89,7 @@ class RunAnalysis:
         keep: Callable[[FrameFacts, Quality], None] | None = None,
     ) -> None:
         self._keep = keep
-        self._analysis = analysis
+        self.analysis = self._analysis = analysis
         self._reader = reader
         self._darks = darks
         self._folds: dict[tuple[str, str, tuple[int, int]], QualityFold] = {}
@@ -134,6 +140,7 @@ class RunAnalysis:
             quality = yield from self._take_dark(ref)
             return verdict_of(ref, quality, identity, arrived, watch)
         pattern = corrected = robust = prediction = None
+        learned: dict[str, float | str] = {}
         final = True
         try:
             fold, facts, without_spots = yield from self._reduce(ref, watch)
@@ -156,6 +163,8 @@ class RunAnalysis:
                 prediction = yield ToLabel(robust or pattern)
                 why_not = "nothing in the pattern that could be classified"
             quality = with_label(quality, prediction, why_not)
+            with watch("classify_ms"):
+                learned = self._learned(robust or pattern, quality, prediction)
         yield Turn()
         return verdict_of(
             ref,
@@ -167,6 +176,7 @@ class RunAnalysis:
             corrected=corrected,
             robust=robust,
             prediction=prediction,
+            learned=learned,
             final=final,
         )
 
@@ -254,6 +264,20 @@ class RunAnalysis:
         if dark is not None:
             return dark
         return self._analysis.dark_of_file(reduction.binning.shape)
+
+    def _learned(
+        self,
+        pattern: Pattern | None,
+        quality: Quality,
+        prediction: Prediction | None,
+    ) -> dict[str, float | str]:
+        """What taught heads say; of a frame without rings nothing."""
+        dark = any(flag in quality.raised for flag in _SIGNAL_GONE)
+        return self._analysis.heads.judge(
+            None if dark else pattern,
+            None if prediction is None else prediction.embedding,
+            self._analysis.hashes["model_hash"],
+        )
 
     def _no_label(self, pattern: Pattern | None, quality: Quality) -> str:
         """Why the classifier is not asked; empty where it is."""

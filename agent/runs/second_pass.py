@@ -210,7 +210,8 @@ class SecondPass:
         )
         darks = DarkBook(self._fetch_dark, passed=self._darks)
         run.dark_until = time.monotonic() + settings.backfill_patience_s
-        run.second = RunAnalysis(self._analysis, run.start, run.reader, darks)
+        same = run.analysis.analysis  # heads stay those of the first pass
+        run.second = RunAnalysis(same, run.start, run.reader, darks)
 
     @staticmethod
     def _can_be_judged(run: OpenRun, ref: FrameRef) -> bool:

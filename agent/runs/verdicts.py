@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ringwatch.agent.nouns import (
@@ -30,6 +31,7 @@ def verdict_of(
     corrected: Pattern | None = None,
     robust: Pattern | None = None,
     prediction: Prediction | None = None,
+    learned: Mapping[str, float | str] | None = None,
     lost: str = "analysed",
     final: bool = True,
 ) -> Verdict:
@@ -51,6 +53,7 @@ def verdict_of(
         analysis_id=analysis_id,
         latency_ms=(time.monotonic() - arrived) * 1e3,
         stages=Stages() if watch is None else watch.stages,
+        learned=learned or {},
         final=final,
     )
 

@@ -1,0 +1,1 @@
+"""What people taught the agent: heads on disk, in force or in shadow."""

@@ -1,0 +1,85 @@
+"""Versions of labels in Tiled: each one whole, each beside the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ringwatch.agent.errors import LearnedError
+from ringwatch.agent.learned.head_file import Head
+from ringwatch.agent.learned.relabelling import (
+    VERSIONS,
+    Relabelled,
+    version_documents,
+)
+from ringwatch.agent.sinks.archive import FAILURES, Archive
+
+# isort: split
+import httpx
+
+__all__ = ["newest_version", "store_version"]
+
+_ROWS = 500  # at once
+
+
+def newest_version(root: Any) -> tuple[int, dict[tuple[str, str, str, int], str]]:
+    """Number of the newest version, 0 without one, and the label of each frame.
+
+    Raises
+    ------
+    LearnedError
+        If the server fails.
+    """
+    try:
+        if VERSIONS not in root:
+            return 0, {}
+        runs = [run for _, run in root[VERSIONS].items() if run.metadata.get("stop")]
+        if not runs:
+            return 0, {}
+        newest = max(runs, key=_number)
+        table = newest["primary"].base["internal"].read()
+    except (httpx.HTTPError, OSError, LookupError, ValueError) as error:
+        raise LearnedError(
+            f"versions of labels in {VERSIONS!r} cannot be read "
+            f"({type(error).__name__}): check that the Tiled server answers"
+        ) from error
+    frames = zip(
+        *(table[k] for k in ("raw_uid", "raw_stream", "raw_data_key", "raw_index")),
+        strict=True,
+    )
+    keys = ((str(u), str(s), str(k), int(i)) for u, s, k, i in frames)
+    return _number(newest), dict(zip(keys, map(str, table["label"]), strict=True))
+
+
+def store_version(
+    uri: str, done: Sequence[Relabelled], head: Head, by: str, number: int
+) -> str:
+    """Write a version beside the others; the uid of its run.
+
+    Raises
+    ------
+    LearnedError
+        If the server does not take it.
+    """
+    archive = Archive(uri, container=VERSIONS)
+    documents = list(version_documents(done, head, by, number))
+    start, descriptor, stop = documents[0][1], documents[1][1], documents[-1][1]
+    events = [doc for name, doc in documents if name == "event"]
+    try:
+        run = archive.open(start)
+        run.add_stream(descriptor)
+        for first in range(0, len(events), _ROWS):
+            run.append(events[first : first + _ROWS])
+        run.stop(stop)
+    except FAILURES as error:
+        raise LearnedError(
+            f"Tiled did not take the labels ({archive.told(error)}): try again; what "
+            "is there already has no stop document and counts for nothing"
+        ) from error
+    finally:
+        archive.close()
+    return str(start["uid"])
+
+
+def _number(run: Any) -> int:
+    return int(run.metadata["start"].get("label_version", 0))

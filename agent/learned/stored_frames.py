@@ -1,0 +1,138 @@
+"""Stored frames as heads see them: patterns and embeddings, no pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ringwatch.agent.errors import ReplayError
+from ringwatch.agent.fields import OBJECT
+from ringwatch.agent.sources.derived import find_pass
+from ringwatch.agent.sources.tiled_catalogue import start_of
+from ringwatch.agent.sources.tiled_server import container_of, kind_of
+from ringwatch.agent.sources.verdict_rows import Key, VerdictRow, verdict_rows
+
+# isort: split
+import httpx
+
+__all__ = ["StoredFrames", "analysed_runs", "stored_frames"]
+
+Floats = NDArray[np.float64]
+
+_PAGE = 300  # newest derived runs that are looked at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFrames:
+    """Frames of one raw run that have a pattern, in the order of their index.
+
+    Attributes
+    ----------
+    raw_uid : str
+    start : dict
+        Of the derived run.
+    q : (n,) float64
+        1/Angstrom.
+    keys : list of Key
+        Stream, data key and index.
+    said : list of dict
+        Scalars of each verdict.
+    intensity : (B, n) float64
+        Counts per pixel; NaN where nothing was measured.
+    embedding : (B, 64) float64
+        NaN where there is none.
+    """
+
+    raw_uid: str
+    start: dict[str, Any]
+    q: Floats
+    keys: list[Key]
+    said: list[dict[str, Any]]
+    intensity: Floats
+    embedding: Floats
+
+    def on(self, q: Floats) -> Floats:
+        """Patterns (B, m) on another q (m,); NaN beyond what was measured."""
+        if q.shape == self.q.shape and np.array_equal(q, self.q):
+            return self.intensity
+        return np.array(
+            [np.interp(q, self.q, row, np.nan, np.nan) for row in self.intensity]
+        )
+
+    def rows(self, indices: Iterable[int]) -> NDArray[np.int64]:
+        """Rows of frames by their index, those that are here."""
+        wanted = set(indices)
+        return np.array(
+            [i for i, (_, _, index) in enumerate(self.keys) if index in wanted],
+            np.int64,
+        )
+
+
+def stored_frames(root: Any, container: str, raw_uid: str) -> StoredFrames:
+    """Frames of one raw run, from its newest pass.
+
+    Raises
+    ------
+    ReplayError
+        If nothing is stored of it, or the server fails.
+    """
+    wanted = {"intensity", "embedding"}
+    found = verdict_rows(root, container, raw_uid, arrays=wanted)
+    rows = [row for _, row in sorted(found.items()) if _has_light(row)]
+    q = _q_of(root, container, raw_uid)
+    rows = [row for row in rows if row.arrays["intensity"].shape == q.shape]
+    absent = np.full(64, np.nan)
+    return StoredFrames(
+        raw_uid=raw_uid,
+        start=next((row.start for row in rows), {}),
+        q=q,
+        keys=[row.key for row in rows],
+        said=[row.data for row in rows],
+        intensity=np.array(
+            [row.arrays["intensity"] for row in rows], np.float64
+        ).reshape(len(rows), q.size),
+        embedding=np.array(
+            [row.arrays.get("embedding", absent) for row in rows], np.float64
+        ).reshape(len(rows), 64),
+    )
+
+
+def analysed_runs(root: Any, container: str) -> Iterator[str]:
+    """Uids of the raw runs that were analysed last, the newest first.
+
+    Raises
+    ------
+    ReplayError
+        If there is no such container, or the server fails.
+    """
+    derived = container_of(root, container, "the Tiled server")
+    try:
+        newest = derived.values()[-1 : -1 - _PAGE : -1]
+    except (httpx.HTTPError, OSError) as error:
+        raise kind_of(error)(f"{container!r} cannot be listed: {error}") from error
+    uids = (str(start_of(run).get("raw_uid", "")) for run in newest)
+    yield from dict.fromkeys(uid for uid in uids if uid)
+
+
+def _has_light(row: VerdictRow) -> bool:
+    pattern = row.arrays.get("intensity")
+    return pattern is not None and bool((np.nan_to_num(pattern) > 0.0).any())
+
+
+def _q_of(root: Any, container: str, raw_uid: str) -> Floats:
+    """Bin centres of the patterns of a run; the descriptor holds them."""
+    run = find_pass(root, container, raw_uid)
+    try:
+        for name in run:
+            told = run[name].metadata.get("configuration", {}).get(OBJECT, {})
+            if "q" in told.get("data", {}):
+                return np.asarray(told["data"]["q"], np.float64)
+    except (httpx.HTTPError, OSError) as error:
+        raise kind_of(error)(f"run {raw_uid} cannot be read: {error}") from error
+    raise ReplayError(
+        f"no patterns are stored of run {raw_uid}: it was analysed without a geometry"
+    )
