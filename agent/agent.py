@@ -10,12 +10,10 @@ from typing import Any
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.assembly import (
     fetches,
-    finished,
     load_classifier,
     make_sinks,
     serve_metrics,
     serve_page,
-    unfinished,
 )
 from ringwatch.agent.darks import Fetch
 from ringwatch.agent.errors import (
@@ -30,6 +28,7 @@ from ringwatch.agent.settings import Settings
 from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sinks import Sink
 from ringwatch.agent.status_report import Report, report_of
+from ringwatch.agent.unfinished_runs import finished, unfinished
 from ringwatch.agent.worker import Worker
 
 __all__ = ["COMPILES_S", "Agent", "load_classifier"]

@@ -46,8 +46,7 @@ SHED_KEY = "_ringwatch_shed"
 MOST_OPEN_RUNS = 64
 """Runs without a stop document beyond this are taken for abandoned, oldest first."""
 
-MOST_DESCRIPTORS = 10_000
-"""A run with more is malformed."""
+MOST_DESCRIPTORS = 10_000  # of a run; one with more is malformed
 
 
 class Announcer(DocumentRouter):
@@ -112,16 +111,16 @@ class Announcer(DocumentRouter):
             self._runs[uid].torn = True
 
     def release_held(self, before: float = math.inf) -> None:
-        """Let frames go that have waited for their event since ``before``.
-
-        Measured by the arrival of documents, on ``time.monotonic``: how long the frames
-        waited in our own queue does not count.
-        """
+        """Let frames go that have waited for their event since ``before``."""
         for stream in self.overdue(before):
             self._release(stream)
 
     def overdue(self, before: float = math.inf) -> list[Stream]:
-        """Streams with frames that have waited for their event since then."""
+        """Streams with frames that have waited for their event since then.
+
+        Measured by the arrival of documents, on ``time.monotonic``: how long the frames
+        waited in our own queue does not count.
+        """
         streams = list(self._streams.values())  # any thread may ask
         return [s for s in streams if s and s.held and s.held_since <= before]
 
@@ -134,11 +133,6 @@ class Announcer(DocumentRouter):
         """Close a run whose stop will not come."""
         reason = "no stop document came"
         self.stop({"run_start": uid, "exit_status": "abandoned", "reason": reason})
-
-    @property
-    def holds_frames(self) -> bool:
-        """Whether any frame waits for its event."""
-        return bool(self.overdue())
 
     # Documents, in the order in which they come.
 

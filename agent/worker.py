@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterable
@@ -10,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from ringwatch.agent.analysis import Analysis
-from ringwatch.agent.assembly import Unfinished
 from ringwatch.agent.darks import DarkBook, Fetch
 from ringwatch.agent.documents import Announcer
 from ringwatch.agent.frames import FrameReader
@@ -30,10 +28,9 @@ from ringwatch.agent.runs.run_analysis import RunAnalysis
 from ringwatch.agent.runs.second_pass import SecondPass
 from ringwatch.agent.sinks import KeepsRuns, Sink
 from ringwatch.agent.timings import Stopwatch
+from ringwatch.agent.unfinished_runs import Unfinished
 
 __all__ = ["Worker"]
-
-logger = logging.getLogger(__name__)
 
 _IDLE_POLL_S = 0.05
 _LAST_S = 0.5  # for the frame at hand, when the time to close is over
@@ -50,10 +47,8 @@ class Worker:
         Given every derived document, in this order: those that plans wait for first.
     attempt : int
         Number of this pass over a raw run, from 1.
-    fetch_dark : callable, optional
-        See ``DarkBook``.
-    fetch_run : callable, optional
-        See ``FetchRun``; without it only files can be gone over a second time.
+    fetch_dark, fetch_run : callable, optional
+        See ``DarkBook`` and ``FetchRun``; without it only files can be read again.
 
     Attributes
     ----------
@@ -98,9 +93,8 @@ class Worker:
             fetch_run=fetch_run,
             darks=self._darks,
         )
-        self.ready = False
-        self._arrived, self._patient = time.monotonic(), True
-        self._ready = self._arrived
+        self.ready, self._patient = False, True
+        self._arrived = self._ready = time.monotonic()
         self.counters = self._publication.counters
         self._given_up = threading.Event()
         self._thread = threading.Thread(
@@ -126,7 +120,7 @@ class Worker:
     def join(self, timeout: float) -> bool:
         """Wait for the end after the inbox was closed; whether it came.
 
-        A second pass that is not through by then is broken off, which counts as no end.
+        A second pass that is not through by then is broken off: no end.
         """
         self._thread.join(timeout)
         if self._thread.is_alive():
@@ -152,8 +146,8 @@ class Worker:
     @property
     def waits(self) -> bool:
         """Whether frames wait for readbacks, or for a second pass after a stop."""
-        here = self._announcer.holds_frames or self._line.oldest is not None
-        return here or self._second.can_end
+        here = self._announcer.overdue() or self._line.oldest is not None
+        return bool(here) or self._second.can_end
 
     @property
     def oldest_s(self) -> float:
@@ -176,18 +170,15 @@ class Worker:
             elif self._inbox.closed:
                 break
             self._attempt_to(partial(self._line.flush_if_due, idle=item is None))
-            if self._announcer.holds_frames:
-                overdue = now - self._settings.hold_s
-                self._attempt_to(partial(self._release_held, overdue))
+            self._attempt_to(partial(self._release_held, now))
             moved = item is None and self._fill_in()
             if item is None:
                 self._abandon(time.monotonic() - self._settings.abandon_after_s)
         self._attempt_to(self._announcer.release_held)
         self._attempt_to(self._line.flush)
-        kept = self._keeps_runs
-        if not kept:  # else the next process goes on with them
+        if not self._keeps_runs:  # else the next process goes on with them
             self._attempt_to(self._announcer.abandon_runs)
-        self._second.work_off(self._fill_in, self._given_up, kept=kept)
+        self._second.work_off(self._fill_in, self._given_up, kept=self._keeps_runs)
         self._second.close()
         self._line.close()
         self._reader.close()
@@ -217,12 +208,12 @@ class Worker:
         if known is None:  # joined late: all that is known of it is that it is there
             self._second.add(run, stored_soon=False)
 
-    def _release_held(self, before: float) -> None:
+    def _release_held(self, now: float) -> None:
         """Let frames go whose event does not come; storage may have it in the end."""
+        before = now - self._settings.hold_s
         for stream in self._announcer.overdue(before):
-            run = self._runs[stream.run_uid]
-            if run.ledger.whole and self._second.can_fetch:
-                run.tear("the event of a frame did not come in time")
+            why = "the event of a frame did not come in time"
+            self._second.rely_on_storage(self._runs[stream.run_uid], why)
         self._announcer.release_held(before)
 
     def _stopped_unseen(self, stop: dict[str, Any]) -> bool:
@@ -248,8 +239,7 @@ class Worker:
         """Close runs of which nothing was heard for long, as far as they are stored."""
         for uid, run in tuple(self._runs.items()):
             if run.seen < silent_since:
-                if self._second.can_fetch:
-                    run.ledger.lose_documents("no stop came, and no frame for long")
+                self._second.rely_on_storage(run, "neither stop nor frame for long")
                 self._attempt_to(partial(self._announcer.abandon, uid))
         self._second.abandon(silent_since)
 

@@ -87,6 +87,11 @@ class SecondPass:
         """Whether runs can be fetched from Tiled."""
         return self._fetch_run is not None
 
+    def rely_on_storage(self, run: OpenRun, why: str) -> None:
+        """Let the stored run decide, where there is one: verdicts are provisional."""
+        if self.can_fetch and run.ledger.whole:
+            run.tear(why)
+
     def find(self, uid: str) -> OpenRun | None:
         """The run ``uid``, if it waits here."""
         return self._runs.get(uid)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from ringwatch.agent.analysis import Analysis
-from ringwatch.agent.assembly import Unfinished, unfinished
 from ringwatch.agent.nouns import (
     FrameRef,
     LostLocator,
@@ -22,6 +21,7 @@ from ringwatch.agent.results import DerivedRun
 from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sinks.spooled import SpooledSink
 from ringwatch.agent.spool.contents import FINAL_BEFORE, ranges
+from ringwatch.agent.unfinished_runs import Unfinished, unfinished
 
 from .conftest import SHAPE
 from .derived_documents import put_all
