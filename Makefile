@@ -15,14 +15,16 @@ FOLDERS := agent benchmarks models plans simulated_beamline
 # Two thread pools on two cores are several times slower than one thread each.
 export OMP_NUM_THREADS ?= 1
 export NUMBA_NUM_THREADS ?= 1
+# Tests load ONNX Runtime themselves, too: it would report to its maker.
+export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo test endure lint types imports kernels bench lock clean
+.PHONY: demo test endure lint types imports kernels docs bench lock clean
 
 demo: $(STAMP)
 	$(BIN)/ringwatch demo $(OPTIONS)
 
 test: $(STAMP)
-	$(MAKE) -j2 -O lint types imports kernels
+	$(MAKE) -j2 -O lint types imports kernels docs
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not alone'
 	$(BIN)/python -m pytest -m alone
 
@@ -45,6 +47,11 @@ imports: $(STAMP)
 kernels: $(STAMP)
 	$(BIN)/python -c 'from ringwatch.agent.quality import warm_up_flags; warm_up_flags()'
 
+# Into build/docs; a warning, such as a link that leads nowhere, is an error.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	$(BIN)/python docs/check_links.py build/docs
+
 # Writes docs/speed.md, docs/speed.json and the README's table; on a quiet machine.
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
@@ -59,14 +66,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q 'pip>=25.1'
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.$(if $(EXTRAS),[$(EXTRAS)])' --group test
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.$(if $(EXTRAS),[$(EXTRAS)])' --group test --group docs
 	touch $@
 
 # torch stays out of the resolution (it would bring twenty CUDA pins); one pin is added.
 lock:
 	echo "torch ; python_version < '0'" > .no-torch.txt
 	uv pip compile -q --universal --python-version 3.11 pyproject.toml \
-	  --group pyproject.toml:test --all-extras --overrides .no-torch.txt \
+	  --group pyproject.toml:test --group pyproject.toml:docs --all-extras --overrides .no-torch.txt \
 	  --no-annotate --no-header -o .constraints.new
 	(echo "# Made by 'make lock'. torch is pinned by hand: a looser pin brings gigabytes of CUDA."; \
 	  cat .constraints.new; echo "torch==2.13.0") > constraints.txt

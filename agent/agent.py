@@ -29,14 +29,16 @@ from ringwatch.agent.runs.counters import Counters
 from ringwatch.agent.settings import Settings
 from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sinks import Sink
+from ringwatch.agent.status_report import Report, report_of
 from ringwatch.agent.worker import Worker
 
-__all__ = ["Agent", "load_classifier"]
+__all__ = ["COMPILES_S", "Agent", "load_classifier"]
 
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.05
-_COMPILES_S = 600.0  # at most, on a slow machine
+COMPILES_S = 600.0
+"""Compiling takes at most, on a slow machine."""
 _COMPILING = (
     "compiled code is being loaded; on the very first use it is made, which takes a "
     "minute or two"
@@ -132,14 +134,14 @@ class Agent:
             worker = self._worker
             self._page.watch(worker.account_of, lambda: worker.oldest_s)
         self._refused = 0
-        collector = AgentCollector(
+        self._collector = AgentCollector(
             self.analysis,
             self._worker,
             self._inbox,
             self._sinks,
             lambda: self._refused,
         )
-        self._metrics = serve_metrics(settings, collector, own)
+        self._metrics = serve_metrics(settings, self._collector, own)
         for left in unfinished(own, self.analysis):
             self._worker.resume(left)
         self._worker.remember(finished(own))
@@ -219,7 +221,7 @@ class Agent:
         """
         if len(self._inbox) and not self._worker.ready:
             logger.warning("documents wait: %s", _COMPILING)
-            patience = time.monotonic() + _COMPILES_S
+            patience = time.monotonic() + COMPILES_S
             while not self._worker.ready and self._worker.alive:
                 if time.monotonic() > patience:
                     break
@@ -249,6 +251,11 @@ class Agent:
     def alive(self) -> bool:
         """Whether verdicts may be expected: not closed, and the worker runs."""
         return self._worker.alive and not self._inbox.closed
+
+    @property
+    def report(self) -> Report:
+        """How it is: a state, what is wrong with its remedy, numbers."""
+        return report_of(self.metrics_url or "", self._collector.collect())
 
     @property
     def open_runs(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from ringwatch.agent.runs.backfill import FetchRun
 from ringwatch.agent.runs.ledger import FrameKey
 from ringwatch.agent.settings import Settings
 from ringwatch.agent.sinks import KeepsRuns, Sink
+from ringwatch.agent.sinks.paragraph import ParagraphSink
 from ringwatch.agent.spool.contents import FINAL_BEFORE, Contents, ranges
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def make_sinks(settings: Settings, api_key: str | None) -> list[Sink]:
             )
         if settings.tiled:
             sinks.append(_tiled_sink(settings, api_key, sinks))
+        if settings.paragraph:
+            sinks.append(ParagraphSink(as_json=settings.log == "json"))
     except RingwatchError:
         for sink in sinks:
             sink.close(0.1)
@@ -260,7 +263,7 @@ def _resumed(left: Contents, analysis: Analysis) -> DerivedRun:
         left.descriptors,
         left.next_seq_num,
         q=analysis.bins,
-        tally=left.tally,
+        account=left.account,
     )
 
 

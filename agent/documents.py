@@ -238,6 +238,7 @@ class Announcer(DocumentRouter):
                 self._detector,
                 doc["run_start"],
                 ", ".join(sorted(run.images_seen)),
+                extra={"run_uid": doc["run_start"]},
             )
         self._listener.run_stopped(doc)
 

@@ -96,7 +96,14 @@ class EmbeddedTiled:
         """Start the server and wait until it answers; ``uri`` then holds its address.
 
         A server that was closed can be started again: same folder, key and port.
+        One that does not come up, or whose start is interrupted, is ended.
         """
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)  # no `with` holds the server before it is up
+            self._start()
+            undo.pop_all()
+
+    def _start(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         log = self.directory / "server.log"
         order = {
@@ -123,7 +130,6 @@ class EmbeddedTiled:
             self._process.stdin.flush()
         answer = self._first_line()
         if not answer.startswith("port "):
-            self.close()
             raise SinkError(f"the embedded Tiled server did not start; see {log}")
         self._port = int(answer.split()[1])
         self.uri = f"http://127.0.0.1:{self._port}"

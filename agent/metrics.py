@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.inbox import Inbox
 from ringwatch.agent.nouns import Word
+from ringwatch.agent.quality import QualitySettings
 from ringwatch.agent.runs.counters import RECENT, Counters
 from ringwatch.agent.sinks import Sink
 from ringwatch.agent.timings import STAGES, TIMINGS
@@ -83,6 +84,8 @@ class AgentCollector(Collector):
         yield InfoMetricFamily("ringwatch_agent", "Which agent it is.", value=told)
         yield _gauge("worker_alive", "Whether the worker's thread runs.", worker.alive)
         yield _gauge("worker_ready", "Whether compiled code is loaded.", worker.ready)
+        ending = self._inbox.closed
+        yield _gauge("worker_ending", "Whether it takes no more documents.", ending)
         open_runs = len(worker.open_runs)
         yield _gauge("runs_open", "Raw runs that are not through yet.", open_runs)
         refused = counters.malformed + self._refused()
@@ -90,6 +93,7 @@ class AgentCollector(Collector):
         yield from _frames(counters)
         yield from _timings(counters)
         yield from self._queue()
+        yield from _knob(self._analysis.settings.quality)
         yield from _of_sinks(self._sinks)
         yield from _of_spools(s for s in self._sinks if isinstance(s, _Spools))
 
@@ -113,6 +117,25 @@ class AgentCollector(Collector):
                 "frame": settings.shed_frames_after_s,
             },
         )
+
+
+def _knob(quality: QualitySettings) -> Iterator[Metric]:
+    """The one knob of the flags, and what follows from it."""
+    yield _gauge(
+        "budget_false_alarms_per_hour",
+        "False alarms an hour that are accepted, over all flags.",
+        quality.false_alarms_per_hour,
+    )
+    yield _gauge(
+        "budget_frame_rate_hertz",
+        "Frames a second for which they are.",
+        quality.frame_rate_hz,
+    )
+    yield _gauge(
+        "threshold_sigma",
+        "Standard deviations from which on a flag may be raised.",
+        quality.threshold,
+    )
 
 
 def _frames(counters: Counters) -> Iterator[Metric]:

@@ -1,9 +1,16 @@
-"""Serves the metrics of one agent over HTTP, on the loopback unless told otherwise."""
+"""Serves the metrics of one agent over HTTP, on the loopback unless told otherwise.
+
+Beside ``/metrics``: ``/healthz`` says whether the worker runs, ``/readyz`` whether
+frames that come now get their verdict. Each answers 200, or 503 where not, with the
+reason as JSON; the rule is that of ``ringwatch status``.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,12 +18,17 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.registry import Collector
 
 from ringwatch.agent.errors import SettingsError
+from ringwatch.agent.status_report import Report, report_of
 from ringwatch.agent.wire.loopback import is_loopback
 
 __all__ = ["MetricsServer", "host_and_port", "url_of"]
 
 logger = logging.getLogger(__name__)
 
+_ANSWERS: dict[str, Callable[[Report], bool]] = {
+    "/healthz": lambda report: report.alive,
+    "/readyz": lambda report: report.ready,
+}
 _PATIENCE_S = 10.0  # with a client that asks for nothing
 
 
@@ -70,6 +82,7 @@ class MetricsServer:
         server.handle_error = _note_error
         self._thread.name = "ringwatch-metrics"
         self.url = url_of(host, self._server.server_port)
+        server.set_app(_beside(server.get_app(), collector, self.url))
 
     def close(self) -> None:
         """Serve no more; closing twice is harmless."""
@@ -77,6 +90,32 @@ class MetricsServer:
             self._server.shutdown()
             self._thread.join()
             self._server.server_close()
+
+
+def _beside(metrics: Callable[..., Any], collector: Collector, url: str) -> Any:
+    """The application of the metrics, with answers to probes beside them."""
+
+    def application(
+        environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        well = _ANSWERS.get(environ["PATH_INFO"])
+        if well is None or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return metrics(environ, start_response)
+        report = report_of(url, collector.collect())
+        status = "200 OK" if well(report) else "503 Service Unavailable"
+        told = {"ok": well(report), "state": report.state, "why": report.why}
+        body = (json.dumps(told) + "\n").encode()
+        start_response(
+            status,
+            [
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(body))),
+                ("Cache-Control", "no-store"),
+            ],
+        )
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+    return application
 
 
 def host_and_port(address: str, setting: str = "metrics") -> tuple[str, int]:

@@ -17,11 +17,11 @@ import numpy as np
 from event_model import ComposeEvent, EventDescriptor, compose_run
 from numpy.typing import NDArray
 
+from ringwatch.agent.account import Account
 from ringwatch.agent.errors import AgentClosedError, DocumentError
 from ringwatch.agent.fields import OBJECT, Fields
 from ringwatch.agent.nouns import Verdict
 from ringwatch.agent.quality import VALUE_UNITS
-from ringwatch.agent.runs.tally import Tally
 
 __all__ = ["DerivedRun", "NamedDocument", "plain"]
 
@@ -89,7 +89,7 @@ class DerivedRun:
                 "use other names"
             )
         fresh = {"uid": str(uuid.uuid4()), "time": time.time()}
-        self._begin(fresh | own | plain(dict(metadata)), {}, q, values, Tally())
+        self._begin(fresh | own | plain(dict(metadata)), {}, q, values, Account())
 
     def _begin(
         self,
@@ -97,7 +97,7 @@ class DerivedRun:
         counters: dict[str, int],
         q: NDArray[np.float64] | Bins | None,
         values: Mapping[str, str],
-        tally: Tally,
+        account: Account,
     ) -> None:
         told = {k: v for k, v in start.items() if k not in {"uid", "time"}}
         self._counters = counters
@@ -108,7 +108,7 @@ class DerivedRun:
         self._bins = q if callable(q) else None
         self._fields = Fields(None if callable(q) else q, values)
         self._compose_event: dict[str, Any] = {}  # by stream
-        self._tally = tally
+        self._account = account
         self._first: list[NamedDocument] = []
         self._stopped = False
 
@@ -120,7 +120,7 @@ class DerivedRun:
         next_seq: Mapping[str, int],
         *,
         q: NDArray[np.float64] | Bins | None = None,
-        tally: Tally | None = None,
+        account: Account | None = None,
         values: Mapping[str, str] = VALUE_UNITS,
     ) -> DerivedRun:
         """Go on with a derived run whose writer died: the same uid, the next events.
@@ -135,13 +135,13 @@ class DerivedRun:
             ``seq_num`` of the next event of each stream.
         q : (n,) float64 or Bins, optional
             As for a new one, where no descriptor says it.
-        tally : Tally, optional
+        account : Account, optional
             Of its events so far.
         values : mapping of str to str
             As for a new one.
         """
         run = cls.__new__(cls)
-        so_far = Tally() if tally is None else deepcopy(tally)
+        so_far = Account() if account is None else deepcopy(account)
         run._begin(start, dict(next_seq), q, values, so_far)
         for descriptor in descriptors:
             run._go_on(descriptor)
@@ -196,7 +196,7 @@ class DerivedRun:
             data=data, timestamps=dict.fromkeys(data, now), time=now, validate=False
         )
         documents.append(("event", dict(event)))
-        self._tally.count(stream, data)
+        self._account.count(stream, data)
         return documents
 
     def stop(
@@ -231,8 +231,8 @@ class DerivedRun:
         stop = self._bundle.compose_stop(exit_status=exit_status, reason=reason)
         told = {
             "raw_exit_status": raw_exit_status,
-            "verdicts": dict(self._tally.words()),
-            "summary": self._tally.paragraph(),
+            "verdicts": dict(self._account.words()),
+            "summary": self._account.paragraph(),
         }
         if frames is not None:
             told["frames"] = dict(frames)

@@ -87,6 +87,10 @@ class Settings(BaseModel):
     metrics : str or None
         Where to serve metrics for Prometheus and ``ringwatch status``, such as
         ``127.0.0.1:9578``.
+    paragraph : bool
+        Whether to print what became of a run where it stops, on the standard error.
+    log : {'text', 'json'}
+        Form of the log of ``ringwatch serve``: for people, or one JSON object a line.
     page : str or None
         Where to serve the web page, such as ``127.0.0.1:8580``. Labels are taken from
         who has the key that the environment names as ``RINGWATCH_PAGE_KEY``.
@@ -169,6 +173,8 @@ class Settings(BaseModel):
     prior: Literal["natural", "balanced"] = "natural"
     publish: str | None = None
     metrics: str | None = None
+    paragraph: bool = True
+    log: Literal["text", "json"] = "text"
     page: str | None = None
     documents_from: Literal["zmq", "tiled"] = "zmq"
     tiled_poll_s: float = Field(default=1.0, gt=0, le=60)

@@ -2,17 +2,20 @@
 
 Takes its orders as one line of JSON on stdin and the API key from the environment,
 answers ``port N``, and serves until stdin ends, so that no server outlives who started
-it. Not meant to be started by hand: see ``ringwatch.agent.embedded_tiled``.
+it: also where stdin ends while it starts. Not meant to be started by hand: see
+``ringwatch.agent.embedded_tiled``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import json
 import os
-import sys
+import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -27,6 +30,8 @@ from tiled.storage import EmbeddedSQLStorage
 __all__ = ["serve"]
 
 _EXPORTERS = "bluesky_tiled_plugins.exporters"
+_GRACE_S = 15.0
+"""To close in once stdin has ended; less than who started us waits."""
 
 
 def _share_no_connection() -> None:
@@ -88,9 +93,39 @@ async def _documents(
         yield line
 
 
+def _watch(up: threading.Event, left: threading.Event) -> None:
+    """Note that stdin has ended; end the process where nothing else does.
+
+    ``os._exit``: the server's own thread, and one that hangs, keep Python running.
+    """
+    # Not through sys.stdin: Python cannot end while a thread is within its buffer.
+    while os.read(0, 4096):
+        pass
+    left.set()
+    if up.is_set():
+        time.sleep(_GRACE_S)
+    os._exit(1)
+
+
+def _order() -> Any:
+    """The line of JSON; None where stdin ended before it was whole.
+
+    Read byte by byte: what is buffered would be lost to who watches for the end.
+    """
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        if not (byte := os.read(0, 1)):
+            return None
+        line += byte
+    return json.loads(line)
+
+
 def serve() -> None:
     """Serve until stdin ends."""
-    order = json.loads(sys.stdin.readline())
+    if (order := _order()) is None:
+        return
+    up, left = threading.Event(), threading.Event()
+    threading.Thread(target=_watch, args=(up, left), daemon=True).start()
     # Before the server is made: otherwise `run.documents()` answers 406.
     default_serialization_registry.register(
         "BlueskyRun", "application/json-seq", _documents
@@ -107,8 +142,10 @@ def serve() -> None:
     if not order["streams"]:
         # A server as most still are: notices are neither kept nor sent.
         server.catalog.context.streaming_cache = None
-    print(f"port {server.port}", flush=True)
-    sys.stdin.read()
+    up.set()
+    with contextlib.suppress(BrokenPipeError):  # who started us has gone: it is left
+        os.write(1, f"port {server.port}\n".encode())
+    left.wait()
     server.close()
 
 

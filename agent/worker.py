@@ -15,6 +15,7 @@ from ringwatch.agent.darks import DarkBook, Fetch
 from ringwatch.agent.documents import Announcer
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.inbox import GAP, Inbox, Item
+from ringwatch.agent.log_lines import note_plan
 from ringwatch.agent.nouns import FrameRef
 from ringwatch.agent.runs.attempts import Attempts
 from ringwatch.agent.runs.backfill import FetchRun
@@ -210,7 +211,8 @@ class Worker:
         self._line.flush()
         if self._publication.has_finished(uid):
             return  # found out at its end: it was all there
-        logger.warning("run %s: verdicts are provisional from here on: %s", uid, why)
+        told = "run %s: verdicts are provisional from here on: %s"
+        logger.warning(told, uid, why, extra={"run_uid": uid})
         self._announcer.lose(uid)
         known = self._runs.get(uid) or self._second.find(uid)
         run = known or self._publication.take_up_again(self._opened({"uid": uid}))
@@ -244,6 +246,7 @@ class Worker:
 
     def run_started(self, start: dict[str, Any]) -> None:
         """Open a run, or go on with one that is known from before."""
+        note_plan(start)
         run = self._opened(start)
         known = self._second.find(run.uid)
         if known is not None:

@@ -44,6 +44,7 @@ def agent_here(
         mask=beamline.mask_path,
         detector="detector_image",
         classifier=classifier,
+        paragraph=False,
         sinks=(verdicts,),
     ) as agent:
         verdicts.watch(agent)

@@ -12,9 +12,14 @@ takes longer and other sizes: `python benchmarks/reduction.py --help`.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
+
+from ringwatch.benchmarks.command import Parser, Steps, end_in_one_line, steps
+
+if __name__ == "__main__":
+    end_in_one_line()
+
+import json
 import signal
 import subprocess
 import sys
@@ -29,17 +34,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from ringwatch.benchmarks.generator import SEED as CRYSTALS_SEED
 from ringwatch.benchmarks.peers import SEED
-from ringwatch.benchmarks.speed_lines import LINES_OF, SpeedLine
+from ringwatch.benchmarks.speed_line import SpeedLine
+from ringwatch.benchmarks.speed_lines import LINES_OF
 from ringwatch.benchmarks.speed_page import between_marks, conditions, publish, table
 
 __all__ = ["SHORT", "BenchmarkError", "main", "run_one"]
@@ -141,31 +140,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def run_all(names: Sequence[str], console: Console) -> dict[str, Any]:
-    """Rows of each benchmark by its name, with a bar that says which one runs."""
+def run_all(names: Sequence[str], told: Steps) -> dict[str, Any]:
+    """Rows of each benchmark by its name; says which one runs, and how long it took."""
     rows: dict[str, Any] = {}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("speed", total=len(names))
-        for name in names:
-            progress.update(bar, description=f"speed: {name}")
-            began = time.monotonic()
-            rows[name] = run_one(name)
-            progress.update(bar, advance=1)
-            progress.log(f"{name}: {time.monotonic() - began:.0f} s")
+    for name in names:
+        told.begin(name)
+        began = time.monotonic()
+        rows[name] = run_one(name)
+        told.note(f"{name}: {time.monotonic() - began:.0f} s")
     return rows
 
 
 def main() -> None:
     """Measure, print, and write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--only", nargs="+", choices=list(SHORT), help="print these")
     parser.add_argument(
         "--root", type=Path, default=ROOT, help="folder of README.md and docs (ours)"
@@ -176,8 +164,10 @@ def main() -> None:
         check_root(parser, options.root)
     err = Console(stderr=True)
     measured = conditions({"frames": SEED, "crystals": CRYSTALS_SEED})
+    names = options.only or list(SHORT)
     try:
-        rows = run_all(options.only or list(SHORT), err)
+        with steps("speed", len(names)) as told:
+            rows = run_all(names, told)
         lines = [line for name, each in rows.items() for line in LINES_OF[name](each)]
         measured["load_after"] = round(os.getloadavg()[0], 2)
         written = [] if options.only else publish(options.root, lines, measured, rows)
@@ -192,7 +182,7 @@ def main() -> None:
         err.print(f"written: {path}", style="dim", highlight=False)
 
 
-def check_root(parser: argparse.ArgumentParser, root: Path) -> None:
+def check_root(parser: Parser, root: Path) -> None:
     """Refuse, before minutes are spent, a folder whose README cannot take the table."""
     try:
         between_marks((root / "README.md").read_text(encoding="utf-8"), "")
@@ -210,6 +200,4 @@ def show(lines: list[SpeedLine], measured: Mapping[str, Any], as_json: bool) -> 
 
 
 if __name__ == "__main__":
-    # Whoever ends us otherwise would leave the benchmark that runs.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

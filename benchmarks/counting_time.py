@@ -15,11 +15,14 @@ For example: `python benchmarks/counting_time.py --samples 40 --json`.
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import COUNT, Parser, end_in_one_line, steps
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy and pyFAI read once.
 import tempfile
@@ -173,14 +176,16 @@ def compare(found: Sequence[Sampled], goal: Labelled) -> dict[str, Any]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--samples", type=int, default=200)
+    parser = Parser(__doc__)
+    parser.option("--samples", COUNT, 200, "of each way")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ringwatch-counting-") as scratch:
+    with (
+        steps("counting time", 1) as told,
+        tempfile.TemporaryDirectory(prefix="ringwatch-counting-") as scratch,
+    ):
+        told.begin(f"{given.samples} samples")
         found = count_samples(Path(scratch), given.samples, given.seed)
     row = compare(found, Labelled())
     if given.json:

@@ -1,6 +1,6 @@
 """Powder patterns per second where torch draws them: lines on all cores, bins on a GPU.
 
-Run: ``python -m benchmarks.generator --device cuda``. Called so by `generator`; "cpu"
+`python benchmarks/generator.py --device cuda` asks for it; "cpu"
 serves to try it out, at a small scale: there the numba kernels are the faster way.
 """
 

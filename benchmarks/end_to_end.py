@@ -21,11 +21,25 @@ For example: `python benchmarks/end_to_end.py --mpx 1 4 --frames 40 --json`.
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import (
+    COUNT,
+    MPX,
+    REPEATS,
+    SILENT,
+    Parser,
+    Steps,
+    await_ready,
+    end_in_one_line,
+    steps,
+    whole,
+)
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy, torch and pyFAI read once.
 import tempfile
@@ -34,7 +48,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from ringwatch.agent import Agent
 from ringwatch.agent.sinks.zmq import ZmqSink
@@ -43,7 +56,6 @@ from ringwatch.benchmarks.frame_file import DATA_KEY, FrameFile
 from ringwatch.benchmarks.listener import subscribe
 from ringwatch.benchmarks.peer_callbacks import BEST, FLOOR, NAIVE, callbacks
 from ringwatch.benchmarks.peers import (
-    LEAST_REPEATS,
     POLARIZATION,
     edge_of,
     median_ms,
@@ -52,6 +64,7 @@ from ringwatch.benchmarks.peers import (
     show_table,
     take_turns,
 )
+from ringwatch.benchmarks.speed_lines import held
 
 Taker = Callable[[str, dict[str, Any]], None]
 """A Bluesky callback."""
@@ -96,6 +109,7 @@ def measure(
     frames: int = 100,
     repeats: int = 5,
     bins: int | None = None,
+    told: Steps = SILENT,
 ) -> list[dict[str, Any]]:
     """All ways over one file, in turns, each round a scan of its own.
 
@@ -111,6 +125,8 @@ def measure(
         Rounds.
     bins : int, optional
         Of q; by default as many as the agent takes, about one a pixel of radius.
+    told : Steps
+        Where it is said what begins.
 
     Returns
     -------
@@ -118,6 +134,8 @@ def measure(
         One row a way: milliseconds a frame, ratios, verdicts counted.
     """
     torch.set_num_threads(1)
+    size = f"{edge**2 / 2**20:g} Mpx"
+    told.begin(f"{size}: {frames} frames are drawn, the agent starts")
     store = FrameFile.write(folder, edge, frames)
     sink = ZmqSink("tcp://127.0.0.1:0", limit=4 * frames + 100)
     agent = Agent(
@@ -132,8 +150,7 @@ def measure(
     subscriber = Subscriber(sink)
     heard: dict[str, list[bytes]] = {}
     try:
-        if not agent.wait_idle(_PATIENCE_S):
-            raise SystemExit("the agent is not ready: is the machine overloaded?")
+        await_ready(agent)
         q = agent.analysis.bins((edge, edge))
         assert q is not None
         peers = callbacks(store, sink, q.size)
@@ -142,6 +159,7 @@ def measure(
             way: _scans(store, repeats, way, take, subscriber, heard)
             for way, take in takers.items()
         }
+        told.begin(f"{size}: four ways, a round to warm up and {repeats}")
         taken = take_turns(ways, repeats)
     finally:
         agent.close()
@@ -192,32 +210,24 @@ def _row(
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    sizes: dict[str, Any] = {"nargs": "+", "type": float, "default": [1.0, 4.0]}
-    parser.add_argument("--mpx", **sizes, help="sizes of frames, 2^20 pixels (1 4)")
-    parser.add_argument("--frames", type=int, default=100, help="of a scan (100)")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds, 5 at least (5)")
-    parser.add_argument("--bins", type=int, help="of q (about one a pixel of radius)")
+    parser = Parser(__doc__)
+    parser.option("--mpx", MPX, [1.0, 4.0], "sizes of frames, 2^20 pixels")
+    parser.option("--frames", COUNT, 100, "of a scan")
+    parser.option("--repeats", REPEATS, 5, "rounds")
+    parser.option("--bins", whole(64, 2047), None, "of q (about one a pixel of radius)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    if options.repeats < LEAST_REPEATS:
-        parser.error(f"--repeats {options.repeats}: {LEAST_REPEATS} at least")
-    if options.frames < 1:
-        parser.error(f"--frames {options.frames}: 1 at least")
     rows: list[dict[str, Any]] = []
-    for mpx in options.mpx:
-        with (
-            Console(stderr=True).status(f"{mpx:g} Mpx"),
-            tempfile.TemporaryDirectory(prefix="ringwatch-end-to-end-") as folder,
-        ):
-            each = {key: getattr(options, key) for key in ("frames", "repeats", "bins")}
-            rows += measure(edge_of(mpx), Path(folder), **each)
+    each = {key: getattr(options, key) for key in ("frames", "repeats", "bins")}
+    with steps("end to end", 2 * len(options.mpx)) as told:
+        for mpx in options.mpx:
+            with tempfile.TemporaryDirectory(prefix="ringwatch-end-to-end-") as folder:
+                rows += measure(edge_of(mpx), Path(folder), **each, told=told)
     if options.json:
         show_json(rows)
     else:
-        show_table(rows, "From a document to a published verdict, ms a frame", _ASKED)
+        asked = held("end_to_end", rows, _ASKED)
+        show_table(rows, "From a document to a published verdict, ms a frame", asked)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,23 @@ For example: `python benchmarks/generator.py --patterns 500 --crystals 20 --json
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import (
+    COUNT,
+    REPEATS,
+    SILENT,
+    Parser,
+    Steps,
+    end_in_one_line,
+    steps,
+    whole,
+)
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy and numba read once.
 import statistics
@@ -30,9 +42,9 @@ from itertools import count
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
-from ringwatch.benchmarks.peers import LEAST_REPEATS, show_json, show_table
+from ringwatch.agent.errors import SettingsError
+from ringwatch.benchmarks.peers import show_json, show_table
 from ringwatch.models.crystals import CrystalGenerator, Peaks
 from ringwatch.models.crystals.pyxtal_crystals import PyXtalError, draw_atoms
 from ringwatch.models.diffraction import Crystal, Grid, lorentz_polarization, render
@@ -140,7 +152,11 @@ PEERS: dict[str, Callable[[CrystalGenerator], Iterator[Composition]]] = {
 
 
 def measure(
-    *, patterns: int = 3000, crystals: int = 100, repeats: int = 5
+    *,
+    patterns: int = 3000,
+    crystals: int = 100,
+    repeats: int = 5,
+    told: Steps = SILENT,
 ) -> list[dict[str, Any]]:
     """Ours on two grids and the peers on two kinds of crystals, in turns.
 
@@ -152,6 +168,8 @@ def measure(
         Of each peer in all; shared out among the rounds.
     repeats : int
         Rounds.
+    told : Steps
+        Where it is said what begins: two steps and one a round.
 
     Returns
     -------
@@ -161,6 +179,7 @@ def measure(
         its rounds; a peer's is over all its crystals, which differ a thousandfold, with
         the standard error of that mean.
     """
+    told.begin("our kernels are loaded; compiled the first time, for minutes")
     generator = CrystalGenerator(seed=SEED, q_min=0.356, q_max=5.77, class_balance=1.0)
     grids = {
         f"ours, {bins} {spacing} points": Grid(
@@ -173,8 +192,10 @@ def measure(
     queues = {name: enumerate(made(generator)) for name, made in PEERS.items()}
     for grid in grids.values():
         draw_patterns(generator, grid, min(patterns, 100))  # compiles
+    told.begin("PyXtal is loaded")
     draw_atoms(225, ["Na", "Cl"], [4, 4], seed=1)  # imports, which take seconds
-    for _ in range(repeats):
+    for turn in range(1, repeats + 1):
+        told.begin(f"round {turn} of {repeats}")
         for name, grid in grids.items():
             ours[name].append(draw_patterns(generator, grid, patterns))
         for name, queue in queues.items():
@@ -206,32 +227,36 @@ def measure(
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--patterns", type=int, default=3000, help="of a round (3000)")
-    parser.add_argument("--crystals", type=int, default=100, help="of a peer (100)")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds, 5 at least (5)")
+    parser = Parser(__doc__)
+    parser.option("--patterns", whole(1, 1_000_000), 3000, "of a round")
+    parser.option("--crystals", COUNT, 100, "of a peer")
+    parser.option("--repeats", REPEATS, 5, "rounds")
     parser.add_argument("--device", help="let torch draw there, such as cuda")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    if options.repeats < LEAST_REPEATS:
-        parser.error(f"--repeats {options.repeats}: {LEAST_REPEATS} at least")
-    if min(options.patterns, options.crystals) < 1:
-        parser.error("--patterns and --crystals: 1 at least")
     if options.device is not None:
         if options.json:
             parser.error("--json is for the CPU: leave out --device")
-        from ringwatch.benchmarks import device_generator  # noqa: PLC0415  torch takes seconds
+        # torch takes seconds
+        from ringwatch.agent.device_sums import find_device  # noqa: PLC0415
+        from ringwatch.benchmarks import device_generator  # noqa: PLC0415
 
+        try:
+            find_device(options.device)
+        except SettingsError:
+            parser.error(
+                f"argument --device: {options.device} cannot be used here: cpu, or "
+                "torch's name of a GPU that it sees"
+            )
         device_generator.main(options.device, laboratory_lines)
         return
     warnings.simplefilter("ignore")  # pymatgen's and PyXtal's, of what is deprecated
-    with Console(stderr=True).status("ours, PyXtal and pymatgen"):
+    with steps("generator", 2 + options.repeats) as told:
         rows = measure(
             patterns=options.patterns,
             crystals=options.crystals,
             repeats=options.repeats,
+            told=told,
         )
     if options.json:
         show_json(rows)

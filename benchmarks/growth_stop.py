@@ -16,11 +16,14 @@ For example: `python benchmarks/growth_stop.py --targets 3 --json`.
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import COUNT, Parser, end_in_one_line, steps
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy and pyFAI read once.
 import math
@@ -246,17 +249,19 @@ def _median(values: Iterable[float]) -> float:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--targets", type=int, default=10, help="of each rate")
+    parser = Parser(__doc__)
+    parser.option("--targets", COUNT, 10, "of each rate")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     rows, every = [], []
-    with tempfile.TemporaryDirectory(prefix="ringwatch-growth-") as scratch:
+    with (
+        steps("growth", 2 * len(RATES)) as told,
+        tempfile.TemporaryDirectory(prefix="ringwatch-growth-") as scratch,
+    ):
         for name, attach in (("here", agent_here), ("remote", agent_there)):
             for rate in RATES:
+                told.begin(f"agent {name}, {rate:g} frames/s")
                 folder = Path(scratch) / f"{name}-{rate:g}"
                 found = measure(folder, attach, rate, given.targets, given.seed)
                 rows.append(row(name, rate, found))

@@ -9,7 +9,8 @@ StreamDatum to that moment; the first frames of a run count like all others.
 
 Three runs and their medians, milliseconds. "late ms" is how far behind the clock the
 slowest document was handed over: much of that, and the machine was too busy to measure.
-"stored" counts the final verdicts that a reader finds in Tiled afterwards.
+"stored" counts the final verdicts that a reader finds in Tiled afterwards. At a rate
+that the agent cannot follow the command says so and ends: no latency is true there.
 
 There is no peer (nobody publishes such a figure) and no floor but "min ms": a frame
 that met nothing in its way.
@@ -19,11 +20,24 @@ For example: `python benchmarks/latency.py --frames 100 --mpx 1 --json`.
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import (
+    MPX,
+    SILENT,
+    Number,
+    Parser,
+    Steps,
+    await_ready,
+    end_in_one_line,
+    steps,
+    whole,
+)
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy and pyFAI read once.
 import statistics
@@ -33,7 +47,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from tiled.queries import Key
 
 from ringwatch.agent import Agent
@@ -48,11 +61,14 @@ from ringwatch.benchmarks.peers import (
     show_json,
     show_table,
 )
+from ringwatch.benchmarks.speed_lines import held
 
 RUNS = 3
 RATE = 20.0
 _WARM = 8  # frames of a run before, which does not count: it loads compiled code
 _PATIENCE_S = 120.0
+_MOST_WAITING, _MOST_WAITING_S = 15, 0.2
+"""More frames in the queue than both: it will only grow."""
 _ASKED = (
     "Asked at 20 frames/s of 1 Mpx, Tiled on: p50 at most 15 ms, p99 at most 60 ms, "
     "median of three runs."
@@ -72,6 +88,7 @@ def measure(
     frames: int = 300,
     runs: int = RUNS,
     rate: float = RATE,
+    told: Steps = SILENT,
 ) -> list[dict[str, Any]]:
     """Runs at a steady pace; see the module.
 
@@ -87,12 +104,20 @@ def measure(
         How many.
     rate : float
         Frames a second.
+    told : Steps
+        Where it is said what begins: two steps and one a run.
 
     Returns
     -------
     list of dict
         One row a run, and a last one with the medians of all columns.
+
+    Raises
+    ------
+    SystemExit
+        If the agent cannot keep up with the rate, or frames get no message.
     """
+    told.begin(f"{frames} frames are drawn; Tiled, subscriber and agent start")
     store = FrameFile.write(folder, edge, frames)
     sink = ZmqSink("tcp://127.0.0.1:0", limit=4 * frames + 100)
     try:
@@ -112,15 +137,17 @@ def measure(
                 api_key=tiled.api_key,
             )
             try:
-                agent.wait_idle(_PATIENCE_S)
+                await_ready(agent)
+                told.begin(f"{_WARM} frames that do not count")
                 warm = FrameFile.write(_made(folder / "warm"), edge, _WARM)
                 _paced(agent, warm, listener, rate)
                 rows = []
-                for number in range(runs):
+                for run in range(1, runs + 1):
+                    told.begin(f"run {run}: {frames / rate:.0f} s by the clock")
                     found = _paced(agent, store, listener, rate)
                     agent.wait_idle(_PATIENCE_S)
                     stored = _stored(tiled, found.pop("uid"))
-                    rows.append({"run": str(number + 1)} | found | {"stored": stored})
+                    rows.append({"run": str(run)} | found | {"stored": stored})
             finally:
                 agent.close()
     finally:
@@ -129,7 +156,8 @@ def measure(
         key: statistics.median(row[key] for row in rows) for key in list(rows[0])[1:]
     }
     return [
-        {"mpx": edge**2 / 2**20} | row for row in [*rows, {"run": "median"} | median]
+        {"mpx": edge**2 / 2**20, "rate": rate} | row
+        for row in [*rows, {"run": "median"} | median]
     ]
 
 
@@ -145,13 +173,20 @@ def _paced(
     documents = store.documents()
     handed: list[float] = []
     late: list[float] = []
-    began = time.perf_counter()
+    before, began = agent.counters.analysed, time.perf_counter()
     for name, doc in documents:
         if name == "stream_datum":
             due = began + (len(handed) + 1) / rate
             time.sleep(max(0.0, due - time.perf_counter()))
             handed.append(time.perf_counter())
             late.append(handed[-1] - due)
+            done = agent.counters.analysed - before
+            if len(handed) - done > max(_MOST_WAITING, rate * _MOST_WAITING_S):
+                raise SystemExit(
+                    f"cannot keep up with {rate:g} frames/s, the queue grows: of "
+                    f"{len(handed)} frames {len(handed) - done} wait; what rate is "
+                    "followed here, python benchmarks/end_to_end.py says"
+                )
         agent(name, doc)
     try:
         came = listener.take(_PATIENCE_S)
@@ -185,28 +220,23 @@ def _stored(tiled: EmbeddedTiled, uid: str) -> int:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--mpx", type=float, default=1.0, help="2^20 pixels (1)")
-    parser.add_argument("--frames", type=int, default=300, help="of a run (300)")
-    parser.add_argument("--rate", type=float, default=RATE, help="frames a second (20)")
+    parser = Parser(__doc__)
+    parser.option("--mpx", MPX, 1.0, "2^20 pixels")
+    parser.option("--frames", whole(20, 100_000), 300, "of a run")
+    parser.option("--rate", Number(least=0.1, most=1000), RATE, "frames a second")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    if options.frames < 20:
-        parser.error(f"--frames {options.frames}: 20 at least")
-    if not 0.1 <= options.rate <= 1000:
-        parser.error(f"--rate {options.rate:g}: 0.1 to 1000 a second")
     with (
-        Console(stderr=True).status("three runs by the clock"),
+        steps("latency", 2 + RUNS) as told,
         tempfile.TemporaryDirectory(prefix="ringwatch-latency-") as folder,
     ):
         each = {"frames": options.frames, "rate": options.rate}
-        rows = measure(edge_of(options.mpx), Path(folder), **each)
+        rows = measure(edge_of(options.mpx), Path(folder), **each, told=told)
     if options.json:
         show_json(rows)
     else:
-        show_table(rows, f"From a document to 0MQ at {options.rate:g} frames/s", _ASKED)
+        asked = held("latency", rows, _ASKED)
+        show_table(rows, f"From a document to 0MQ at {options.rate:g} frames/s", asked)
 
 
 if __name__ == "__main__":

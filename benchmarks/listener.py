@@ -1,8 +1,9 @@
 """A subscriber in a process of its own, which notes when messages arrive.
 
-`python -m ringwatch.benchmarks.listener ADDRESS`: prints a line of JSON a run, with the
-index of each frame and the moment of its first message (seconds of the machine's clock,
-which all its processes share). Messages are read when the run has ended, not before.
+`python -m ringwatch.benchmarks.listener ADDRESS PARENT`: prints a line of JSON a run,
+with the index of each frame and the moment of its first message (seconds of the
+machine's clock, which all its processes share). Messages are read when the run has
+ended, not before.
 """
 
 from __future__ import annotations
@@ -36,17 +37,18 @@ def subscribe(address: str) -> zmq.Socket[bytes]:
     return socket
 
 
-def listen(address: str, out: IO[str]) -> None:
+def listen(address: str, parent: int, out: IO[str]) -> None:
     """Subscribe and tell, until the parent process has gone.
 
     Parameters
     ----------
     address : str
         Of a 0MQ publisher.
+    parent : int
+        The process that this one must not outlive, also where it has gone already.
     out : text stream
         Takes the lines.
     """
-    parent = os.getppid()
     socket = subscribe(address)
     came: list[tuple[float, bytes]] = []
     while os.getppid() == parent:
@@ -81,9 +83,13 @@ class Listener:
 
     def __init__(self, address: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "ringwatch.benchmarks.listener", address],
+            [
+                *(sys.executable, "-m", "ringwatch.benchmarks.listener"),
+                *(address, str(os.getpid())),
+            ],
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C is for who started it
         )
         self._told: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -126,4 +132,4 @@ class Listener:
 
 
 if __name__ == "__main__":
-    listen(sys.argv[1], sys.stdout)
+    listen(sys.argv[1], int(sys.argv[2]), sys.stdout)

@@ -17,11 +17,14 @@ For example: `python benchmarks/network.py --batch 1 16 64 --json`.
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import REPEATS, Parser, end_in_one_line, steps, whole
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy and torch read once.
 import statistics
@@ -32,12 +35,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import nn
 
 from ringwatch.agent.reduction import Reduction
 from ringwatch.benchmarks.peers import (
-    LEAST_REPEATS,
     binning_of,
     draw_frames,
     experiment_of,
@@ -187,19 +188,13 @@ def _row(
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    sizes: dict[str, Any] = {"nargs": "+", "type": int, "default": [1, 16, 64]}
-    parser.add_argument("--batch", **sizes, help="patterns of a call (1 16 64)")
-    parser.add_argument("--repeats", type=int, default=25, help="rounds (25)")
+    parser = Parser(__doc__)
+    parser.option("--batch", whole(1, 4096), [1, 16, 64], "patterns of a call")
+    parser.option("--repeats", REPEATS, 25, "rounds")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    if options.repeats < LEAST_REPEATS:
-        parser.error(f"--repeats {options.repeats}: {LEAST_REPEATS} at least")
-    if min(options.batch) < 1:
-        parser.error(f"--batch {min(options.batch)}: 1 at least")
-    with Console(stderr=True).status("both backends"):
+    with steps("network", 1) as told:
+        told.begin(f"both backends, {options.repeats} rounds")
         rows = measure(options.batch, repeats=options.repeats)
     if options.json:
         show_json(rows)

@@ -1,15 +1,20 @@
-"""What a change of the recipe is worth, at equal compute.
+"""What a change of the recipe is worth: `python benchmarks/networks.py`.
 
 Each variant trains for the same processor time from scratch, with its own learning-rate
 schedule, and is scored on random crystals that nobody trained on and, where files are
 named, on the development part ``choose`` of real structures and measured patterns.
 One seed each: differences of a point are noise.
 
-    python benchmarks/networks.py --structures S.parquet --patterns P.parquet
-    python benchmarks/networks.py --only transformer convnext --minutes 2
+For example: `python benchmarks/networks.py --only transformer convnext --minutes 2`, or
+with `--structures S.parquet --patterns P.parquet`.
 """
 
 from __future__ import annotations
+
+from ringwatch.benchmarks.command import Number, Parser, end_in_one_line, steps
+
+if __name__ == "__main__":
+    end_in_one_line()
 
 import argparse
 import dataclasses
@@ -194,10 +199,9 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Train and score the variants one after the other."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--minutes", type=float, default=8.0, help="of each variant")
+    parser = Parser(__doc__)
+    minutes = Number(least=0.01, most=10_000)
+    parser.option("--minutes", minutes, 8.0, "of each variant")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--structures", type=Path)
     parser.add_argument("--patterns", type=Path)
@@ -205,13 +209,15 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = read_recipe(RECIPE)
     rows = []
-    for name in arguments.only:
-        changed = varied(recipe, VARIANTS[name], arguments.minutes)
-        rows.append(run(name, changed, arguments))
-        if arguments.json:
-            with arguments.json.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
-        show(rows[-1:])
+    with steps("networks", len(arguments.only)) as told:
+        for name in arguments.only:
+            told.begin(name)
+            changed = varied(recipe, VARIANTS[name], arguments.minutes)
+            rows.append(run(name, changed, arguments))
+            if arguments.json:
+                with arguments.json.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(rows[-1]) + "\n")
+            show(rows[-1:])
     show(rows)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyFAI.containers import Integrate1dResult
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -28,9 +29,10 @@ from ringwatch.simulated_beamline.geometry import DetectorModel, Geometry
 from ringwatch.simulated_beamline.sample import Mixture
 
 __all__ = [
+    "AGENT",
     "BINS",
+    "CAKE",
     "ENGINES",
-    "LEAST_REPEATS",
     "POLARIZATION",
     "SEED",
     "binning_of",
@@ -51,8 +53,8 @@ BINS = 2000
 POLARIZATION = 0.99
 SEED = 6
 """Of the frames that are drawn."""
-LEAST_REPEATS = 5
-"""Fewer make no median that another program on the machine does not move."""
+CAKE, AGENT = "cake", "cake, second look"
+"""Ways of ours from a frame to its pattern; the second is the agent's."""
 
 ENGINES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
     {
@@ -227,16 +229,32 @@ def show_table(rows: list[dict[str, Any]], title: str, asked: str) -> None:
     asked : str
         What the figures are held against; below the table.
     """
-    table = Table(title=title)
-    for key in rows[0]:
-        left = key in ("way", "dtype")
-        table.add_column(key.replace("_", " "), justify="left" if left else "right")
+    # What is the same in all rows goes below: the rest fits into 80 columns.
+    same = {
+        key: value
+        for key, value in rows[0].items()
+        if len(rows) > 1 and all(row[key] == value for row in rows)
+    }
+    varied = [key for key in rows[0] if key not in same]
+    table = Table(title=title, box=box.SIMPLE, pad_edge=False)
+    for key in varied:
+        cells = [_cell(row[key]) for row in rows]
+        table.add_column(
+            key.replace("_", " "),
+            justify="left" if key in ("way", "dtype") else "right",
+            overflow="fold",
+            # A figure is not broken where words can be.
+            min_width=max(len(word) for cell in cells for word in cell.split()),
+        )
     for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+        table.add_row(*(_cell(row[key]) for key in varied))
     console = Console()
     console.print(table)
+    if same:
+        told = (f"{key.replace('_', ' ')} {_cell(each)}" for key, each in same.items())
+        console.print(f"In all rows: {', '.join(told)}.", highlight=False)
     load = f"Load of the machine: {os.getloadavg()[0]:.1f}."
-    console.print(f"{asked} {load}", highlight=False)
+    console.print(f"{asked}\n{load}", highlight=False, markup=False)
 
 
 def _cell(value: object) -> str:

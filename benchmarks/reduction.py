@@ -20,11 +20,14 @@ For example: `python benchmarks/reduction.py --mpx 1 4 --dtype uint32 --json`.
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import MPX, REPEATS, Parser, end_in_one_line, steps
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy and pyFAI read once.
 from collections.abc import Callable, Sequence
@@ -35,14 +38,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pyFAI.containers import Integrate1dResult
-from rich.console import Console
 
 from ringwatch.agent.nouns import Cake
 from ringwatch.agent.reduction import Reduction
 from ringwatch.benchmarks.peers import (
+    AGENT,
     BINS,
+    CAKE,
     ENGINES,
-    LEAST_REPEATS,
     binning_of,
     draw_frames,
     edge_of,
@@ -55,8 +58,9 @@ from ringwatch.benchmarks.peers import (
     show_table,
     take_turns,
 )
+from ringwatch.benchmarks.speed_lines import held
 
-CAKE, AGENT, PLAIN = "cake", "cake, second look", "plain 1D"
+PLAIN = "plain 1D"
 PEER, FLOOR = "pyFAI no-csc", "floor"
 _FRAMES = 4  # in turns: a frame that was just summed would still be in the cache
 _SPLIT_TOLERANCE = 1e-6
@@ -199,30 +203,22 @@ def _row(way: str, taken: dict[str, list[float]], equal: bool) -> dict[str, Any]
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--mpx",
-        nargs="+",
-        type=float,
-        default=[1.0, 4.0, 9.0, 16.0],
-        help="sizes of the frames, 2^20 pixels (1 4 9 16)",
-    )
+    parser = Parser(__doc__)
+    parser.option("--mpx", MPX, [1.0, 4.0, 9.0, 16.0], "sizes of frames, 2^20 pixels")
     parser.add_argument("--dtype", choices=("uint16", "uint32"), default="uint16")
-    parser.add_argument("--repeats", type=int, default=9, help="rounds, 5 at least (9)")
+    parser.option("--repeats", REPEATS, 9, "rounds")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    if options.repeats < LEAST_REPEATS:
-        parser.error(f"--repeats {options.repeats}: {LEAST_REPEATS} at least")
     rows: list[dict[str, Any]] = []
-    for mpx in options.mpx:
-        with Console(stderr=True).status(f"{mpx:g} Mpx"):
+    with steps("reduction", len(options.mpx)) as told:
+        for mpx in options.mpx:
+            told.begin(f"{mpx:g} Mpx, {options.repeats} rounds")
             rows += measure(edge_of(mpx), dtype=options.dtype, repeats=options.repeats)
     if options.json:
         show_json(rows)
         return
-    show_table(rows, "From a frame to I(q), 2000 bins", _ASKED)
+    asked = held("reduction", rows, _ASKED)
+    show_table(rows, "From a frame to I(q), 2000 bins", asked)
 
 
 if __name__ == "__main__":

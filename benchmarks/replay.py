@@ -20,12 +20,23 @@ For example: `python benchmarks/replay.py --frames 500 --obvious 40 --json`.
 
 from __future__ import annotations
 
-import argparse
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from ringwatch.benchmarks.command import (
+    EDGE,
+    SILENT,
+    Parser,
+    Steps,
+    await_ready,
+    end_in_one_line,
+    steps,
+    whole,
+)
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numba and pyFAI read once.
 import statistics
@@ -48,6 +59,7 @@ from ringwatch.agent.sources import stored_stream
 from ringwatch.agent.sources.tiled import with_dark_run
 from ringwatch.benchmarks.peers import read_floor, show_json
 from ringwatch.benchmarks.replay_workers import measure_workers, said_in
+from ringwatch.benchmarks.speed_lines import held
 from ringwatch.benchmarks.stored_scan import store_run
 from ringwatch.simulated_beamline.beamline import Beamline
 from ringwatch.simulated_beamline.frame_file import FRAMES
@@ -66,7 +78,7 @@ def time_ours(beamline: Beamline, runs: Any, run: Any) -> tuple[float, int]:
         sinks=(MemorySink(limit=1),),
         max_pending_documents=200,
     )
-    agent.wait_idle(120)
+    await_ready(agent)
     began = time.perf_counter()
     documents = with_dark_run(runs, run, detector="detector_image")
     analyse_stored(agent, documents, console=QUIET)
@@ -132,6 +144,7 @@ def measure(
     *,
     through_tiled: bool = True,
     repeats: int = 1,
+    told: Steps = SILENT,
 ) -> dict[str, Any]:
     """All ways over one stored run.
 
@@ -143,11 +156,13 @@ def measure(
     floor: list[float] = []
     naive: list[float] = []
     far: dict[str, Any] = {}
+    told.begin(f"a run of {frames} frames is measured and stored in Tiled")
     with EmbeddedTiled(folder / "tiled", readable_storage=[folder]) as tiled:
         beamline, run = store_run(folder, tiled, frames, edge)
         runs = tiled.catalog("raw")
         time_floor(beamline)  # compiles, and the file is in the cache for everybody
-        for _ in range(repeats):
+        for turn in range(1, repeats + 1):
+            told.begin(f"round {turn} of {repeats}: the obvious way, ours, the floor")
             taken = time_obvious(beamline, run, obvious // 2)
             seconds, done = time_ours(beamline, runs, run)
             taken += time_obvious(beamline, run, obvious - obvious // 2)
@@ -156,6 +171,7 @@ def measure(
             theirs.append(len(taken) / sum(taken))
             naive += taken
         if through_tiled:
+            told.begin(f"ours in slices through Tiled, {obvious} frames")
             _, few = store_run(folder / "few", tiled, obvious, edge)
             far_fps = time_through_tiled(beamline, runs, few)
             far["ours_through_tiled_fps"] = round(far_fps, 2)
@@ -202,7 +218,8 @@ def show(found: dict[str, Any]) -> None:
         table.add_row(way, str(found[key]), f"{found[key] / obvious:.2f}")
     console = Console()
     console.print(table)
-    console.print("Asked: five times the obvious way.", highlight=False)
+    asked = held("replay", [found], "Asked of 1 Mpx: five times the obvious way.")
+    console.print(asked, highlight=False)
     if "workers" in found:
         same = "the same to the last bit" if found["identical"] else "NOT the same"
         console.print(
@@ -215,31 +232,27 @@ def show(found: dict[str, Any]) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--frames", type=int, default=2000, help="of the run (2000)")
-    parser.add_argument("--obvious", type=int, default=100, help="of them that way")
-    parser.add_argument("--edge", type=int, default=1024, help="pixels of the detector")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds, 3 at least (3)")
-    parser.add_argument("--workers", type=int, default=0, help="time so many as well")
+    parser = Parser(__doc__)
+    parser.option("--frames", whole(2, 100_000), 2000, "of the run")
+    parser.option("--obvious", whole(2, 100_000), 100, "of them that way")
+    parser.option("--edge", EDGE, 1024, "pixels of the detector")
+    parser.option("--repeats", whole(3, 1000), 3, "rounds")
+    parser.option("--workers", whole(0, 1024), 0, "time so many as well")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    if options.repeats < 3:
-        parser.error(f"--repeats {options.repeats}: 3 at least")
-    if not 2 <= options.obvious <= options.frames:
+    if options.obvious > options.frames:
         parser.error(f"--obvious {options.obvious}: 2 to --frames {options.frames}")
     sizes = options.frames, options.obvious, options.edge
-    with (
-        Console(stderr=True).status("stores a run, then replays it"),
-        tempfile.TemporaryDirectory(prefix="ringwatch-replay-") as folder,
-    ):
-        found = measure(*sizes, Path(folder), repeats=options.repeats)
-    if options.workers:
+    workers = options.workers
+    with steps("replay", 2 + options.repeats + bool(workers)) as told:
         with tempfile.TemporaryDirectory(prefix="ringwatch-replay-") as folder:
-            found |= measure_workers(
-                options.workers, options.frames, options.edge, Path(folder)
-            )
+            found = measure(*sizes, Path(folder), repeats=options.repeats, told=told)
+        if workers:
+            told.begin(f"{workers} runs in one process, then on {workers} workers")
+            with tempfile.TemporaryDirectory(prefix="ringwatch-replay-") as folder:
+                found |= measure_workers(
+                    workers, options.frames, options.edge, Path(folder)
+                )
     if options.json:
         show_json([found])
     else:

@@ -16,11 +16,21 @@ For example: `python benchmarks/run_engine.py --points 20 --style stream --json`
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import (
+    COUNT,
+    REPEATS,
+    Parser,
+    await_ready,
+    end_in_one_line,
+    steps,
+)
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy and pyFAI read once.
 import statistics
@@ -33,10 +43,10 @@ from typing import Any
 
 import numpy as np
 from bluesky import RunEngine
-from rich.console import Console
 
 from ringwatch.agent import Agent
-from ringwatch.benchmarks.peers import LEAST_REPEATS, show_json, show_table
+from ringwatch.benchmarks.peers import show_json, show_table
+from ringwatch.benchmarks.speed_lines import held
 from ringwatch.simulated_beamline.beamline import STYLES
 from ringwatch.simulated_beamline.scenarios import powder_beamline
 
@@ -119,7 +129,7 @@ def measure(
         return seconds
 
     try:
-        agent.wait_idle(_PATIENCE_S)
+        await_ready(agent)
         for way in ways:  # files, caches and threads are warm
             scan(way, 3)
         for watch in watches.values():
@@ -154,35 +164,29 @@ def _row(
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     styles: dict[str, Any] = {
         "nargs": "+",
         "choices": list(STYLES),
         "default": list(STYLES),
     }
     parser.add_argument("--style", **styles, help="of announcing frames (all)")
-    parser.add_argument("--points", type=int, default=50, help="of a scan (50)")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds, 5 at least (5)")
+    parser.option("--points", COUNT, 50, "of a scan")
+    parser.option("--repeats", REPEATS, 5, "rounds")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    if options.repeats < LEAST_REPEATS:
-        parser.error(f"--repeats {options.repeats}: {LEAST_REPEATS} at least")
-    if options.points < 1:
-        parser.error(f"--points {options.points}: 1 at least")
     rows: list[dict[str, Any]] = []
-    for style in options.style:
-        with (
-            Console(stderr=True).status(style),
-            tempfile.TemporaryDirectory(prefix="ringwatch-run-engine-") as folder,
-        ):
-            each = {"points": options.points, "repeats": options.repeats}
-            rows += measure(style, Path(folder), **each)
+    each = {"points": options.points, "repeats": options.repeats}
+    with steps("RunEngine", len(options.style)) as told:
+        for style in options.style:
+            told.begin(f"{style}, {options.repeats} rounds of three scans")
+            with tempfile.TemporaryDirectory(prefix="ringwatch-run-engine-") as folder:
+                rows += measure(style, Path(folder), **each)
     if options.json:
         show_json(rows)
     else:
-        show_table(rows, "What a subscribed agent costs the RunEngine", _ASKED)
+        asked = held("run_engine", rows, _ASKED)
+        show_table(rows, "What a subscribed agent costs the RunEngine", asked)
 
 
 if __name__ == "__main__":

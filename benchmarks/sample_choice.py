@@ -15,11 +15,14 @@ For example: `python benchmarks/sample_choice.py --frames 60 --json`.
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import COUNT, Parser, end_in_one_line, steps
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy and pyFAI read once.
 import statistics
@@ -125,17 +128,19 @@ def worst(ways: Mapping[str, Mapping[str, Progress]], way: str) -> float:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--frames", type=int, default=FRAMES)
-    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser = Parser(__doc__)
+    parser.option("--frames", COUNT, FRAMES, "to share out")
+    parser.option("--seeds", COUNT, SEEDS, "of experiments")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     found = []
-    with tempfile.TemporaryDirectory(prefix="ringwatch-samples-") as scratch:
+    with (
+        steps("sample choice", given.seeds) as told,
+        tempfile.TemporaryDirectory(prefix="ringwatch-samples-") as scratch,
+    ):
         for number in range(given.seeds):
+            told.begin(f"seed {given.seed + number}")
             folder = Path(scratch) / str(number)
             found.append(share_out(folder, given.frames, given.seed + number))
     rows = [

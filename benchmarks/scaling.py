@@ -16,36 +16,35 @@ For example: `python benchmarks/scaling.py --only frames --frames 20000 --json`.
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import (
+    EDGE,
+    MPX,
+    REPEATS,
+    Parser,
+    end_in_one_line,
+    steps,
+    whole,
+)
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy and pyFAI read once.
 import math
-import statistics
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
-from ringwatch.agent import Agent
 from ringwatch.agent.geometry import MAX_Q_BINS
-from ringwatch.agent.sinks.memory import MemorySink
-from ringwatch.benchmarks.frame_file import DATA_KEY, FrameFile
+from ringwatch.benchmarks.frame_file import FrameFile
 from ringwatch.benchmarks.peers import (
-    BINS,
-    LEAST_REPEATS,
-    POLARIZATION,
     edge_of,
     exponent,
     median_ms,
@@ -54,10 +53,9 @@ from ringwatch.benchmarks.peers import (
     take_turns,
 )
 from ringwatch.benchmarks.reduction import Contest
+from ringwatch.benchmarks.scaling_runs import WARM, measure_processes, verdict_times
+from ringwatch.benchmarks.speed_lines import held
 
-WARM = 20
-"""First frames of a run, which the figures leave out."""
-_PATIENCE_S = 120.0
 _ASKED = {
     "pixels": "Asked of ours: an exponent of 0.9 to 1.1.",
     "bins": "Nothing is asked; a pass over pixels should hardly grow with bins.",
@@ -132,7 +130,7 @@ def measure_frames(edge: int, frames: int, folder: Path) -> list[dict[str, Any]]
         Rows of the first and last tenth: median and mean, and these over the first.
     """
     store = FrameFile.write(folder, edge, frames)
-    moments = np.diff(_verdict_times(store))[WARM:] * 1e3  # (frames - 1 - WARM,) ms
+    moments = np.diff(verdict_times(store))[WARM:] * 1e3  # (frames - 1 - WARM,) ms
     tenth = max(1, moments.size // 10)
     parts = {"first tenth": moments[:tenth], "last tenth": moments[-tenth:]}
     first = parts["first tenth"]
@@ -149,127 +147,18 @@ def measure_frames(edge: int, frames: int, folder: Path) -> list[dict[str, Any]]
     ]
 
 
-def _verdict_times(store: FrameFile, barrier: Barrier | None = None) -> list[float]:
-    """When each verdict of a scan came, seconds; all start at the barrier."""
-    came: list[float] = []
-    ended = threading.Event()
-
-    def note(name: str, doc: dict[str, Any]) -> None:
-        if name == "event":
-            came.append(time.perf_counter())
-        elif name == "stop":
-            ended.set()
-
-    agent = Agent(
-        poni=store.poni,
-        mask=store.mask,
-        detector=DATA_KEY,
-        npt=BINS,
-        polarization=POLARIZATION,
-        classifier="onnx",
-        max_pending_documents=200,
-        sinks=(MemorySink(limit=1, listener=note),),
-    )
-    try:
-        agent.wait_idle(_PATIENCE_S)
-        if barrier is not None:
-            barrier.wait(_PATIENCE_S)
-        for name, doc in store.documents():
-            agent.feed(name, doc)
-        ended.wait(_PATIENCE_S)
-    finally:
-        agent.close()
-    if len(came) != store.frames:
-        raise SystemExit(f"only {len(came)} of {store.frames} verdicts came")
-    return came
-
-
-_barrier: Barrier | None = None
-
-
-def _meet(barrier: Barrier) -> None:
-    """Set up a process: what it waits at for the others."""
-    global _barrier  # noqa: PLW0603 - a barrier goes to a process only as it starts
-    _barrier = barrier
-
-
-def _span(store: FrameFile) -> tuple[float, float]:
-    """When the first frame that counts and the last one had their verdicts."""
-    came = _verdict_times(store, _barrier)
-    return came[WARM], came[-1]
-
-
-def _rate(processes: int, store: FrameFile) -> float:
-    """Frames a second of all, from the first verdict that counts to the last."""
-    # Started afresh: a forked process would share numba's and OpenMP's locks.
-    context = get_context("spawn")
-    barrier = context.Barrier(processes)
-    with ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_meet, initargs=(barrier,)
-    ) as pool:
-        spans = list(pool.map(_span, [store] * processes))
-    counted = processes * (store.frames - 1 - WARM)
-    # One clock for all processes of a machine.
-    return counted / (max(end for _, end in spans) - min(at for at, _ in spans))
-
-
-def measure_processes(
-    edge: int,
-    frames: int,
-    folder: Path,
-    *,
-    processes: Sequence[int] = (1, 2),
-    repeats: int = 3,
-) -> list[dict[str, Any]]:
-    """Frames a second with so many processes, in turns; each has a run of its own.
-
-    Parameters
-    ----------
-    edge, frames, folder
-        See ``measure_frames``; frames of each process.
-    processes : sequence of int
-    repeats : int
-        Rounds; each starts its processes anew.
-
-    Returns
-    -------
-    list of dict
-        One row a number: median of frames a second, and how many times the first's.
-    """
-    store = FrameFile.write(folder, edge, frames)
-    rates: dict[int, list[float]] = {number: [] for number in processes}
-    for _ in range(repeats):
-        for number in processes:
-            rates[number].append(_rate(number, store))
-    middle = {number: statistics.median(each) for number, each in rates.items()}
-    return [
-        {
-            "processes": number,
-            "frames_each": frames - 1 - WARM,
-            "frames_per_s": rate,
-            "speed_up": rate / middle[processes[0]],
-        }
-        for number, rate in middle.items()
-    ]
-
-
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--only", nargs="+", choices=_ASKED, default=list(_ASKED))
-    sizes: dict[str, Any] = {"nargs": "+", "type": float, "default": [1, 2, 4, 9, 16]}
-    parser.add_argument("--mpx", **sizes, help="sizes of frames, 2^20 pixels")
-    parser.add_argument("--frames", type=int, default=2000, help="of a run (2000)")
-    parser.add_argument("--edge", type=int, default=512, help="of these frames, pixels")
-    parser.add_argument("--repeats", type=int, default=5, help="rounds, 5 at least (5)")
+    parser.option(
+        "--mpx", MPX, [1.0, 2.0, 4.0, 9.0, 16.0], "sizes of frames, 2^20 pixels"
+    )
+    parser.option("--frames", whole(WARM + 100, 1_000_000), 2000, "of a run")
+    parser.option("--edge", EDGE, 512, "of these frames, pixels")
+    parser.option("--repeats", REPEATS, 5, "rounds")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    if options.repeats < LEAST_REPEATS:
-        parser.error(f"--repeats {options.repeats}: {LEAST_REPEATS} at least")
-    if options.frames < WARM + 100:
-        parser.error(f"--frames {options.frames}: {WARM + 100} at least")
     if "pixels" in options.only and len(set(options.mpx)) < 2:
         parser.error("--mpx: an exponent needs two sizes")
     edge, frames, repeats = options.edge, options.frames, options.repeats
@@ -284,16 +173,19 @@ def main() -> None:
         ),
     }
     every: dict[str, list[dict[str, Any]]] = {}
-    for name in options.only:
-        with (
-            Console(stderr=True).status(name),
-            tempfile.TemporaryDirectory(prefix="ringwatch-scaling-") as folder,
-        ):
-            every[name] = measures[name](Path(folder))
-        if not options.json:
-            show_table(every[name], f"Scaling: {name}", _ASKED[name])
+    with steps("scaling", len(options.only)) as told:
+        for name in options.only:
+            told.begin(name)
+            with tempfile.TemporaryDirectory(prefix="ringwatch-scaling-") as folder:
+                every[name] = measures[name](Path(folder))
     if options.json:
         show_json(every)
+        return
+    for name, rows in every.items():
+        asked = _ASKED[name]
+        if name in ("pixels", "frames"):
+            asked = held("scaling", {name: rows}, asked)
+        show_table(rows, f"Scaling: {name}", asked)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ringwatch.benchmarks.speed_lines import SpeedLine
+from ringwatch.agent.settings import Settings
+from ringwatch.benchmarks.speed_line import SpeedLine
 
 __all__ = ["BEGIN", "END", "between_marks", "conditions", "page", "publish", "table"]
 
@@ -25,6 +26,7 @@ _VERSIONS = (
 _HEADINGS = (
     "what",
     "ours",
+    "frames/s",
     "peer",
     "ratio",
     "floor",
@@ -63,21 +65,22 @@ def _cpu() -> str:
 
 def table(lines: list[SpeedLine]) -> str:
     """Lines as a table in Markdown, with a newline at its end."""
-    rows = [_HEADINGS, ("---", *["---:"] * 5, "---"), *map(_cells, lines)]
+    rows = [_HEADINGS, ("---", *["---:"] * 6, "---"), *map(_cells, lines)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def _cells(line: SpeedLine) -> tuple[str, ...]:
     peer = _figure(line.peer, line.unit)
-    met = {None: "", True: ": yes", False: ": **no**"}[line.met]
+    met = {None: ": not that size", True: ": yes", False: ": **no**"}[line.met]
     return (
         line.what,
         _figure(line.ours, line.unit),
+        _figure(line.frames_a_second),
         f"{peer} ({line.peer_name})" if line.peer_name else peer,
         _figure(line.ratio),
         _figure(line.floor, line.unit),
         _figure(line.times_the_floor),
-        line.asked + met or "-",
+        f"{line.asked}{met}" if line.asked else "-",
     )
 
 
@@ -95,17 +98,48 @@ def page(lines: list[SpeedLine], measured: Mapping[str, Any]) -> str:
     return f"""# Speed
 
 Written by `make bench`; do not edit. One thread a worker, ours and the others in turns,
-medians. "ratio" says how many times better than the peer ours is, "times the floor" how
-many times worse than what nobody can beat; both hold on another machine sooner than the
-figures do. Each line's benchmark is a command of its own in `benchmarks/`, whose
-`--help` says what is measured beside what.
+medians.
 
 {table(lines)}
+{_legend()}
 Measured {measured["date"]} on {measured["cpu"]}, {measured["cores"]} cores, load
 {measured["load"]} before the first benchmark and {measured["load_after"]} after the
 last, Python {measured["python"]}; {versions}. Seeds: {seeds}.
 
 The same in [JSON](speed.json), with all rows of all benchmarks.
+"""
+
+
+def _legend() -> str:
+    """How the table is to be read."""
+    labels, frames = (
+        f"{Settings.model_fields[name].default:g} s"
+        for name in ("shed_labels_after_s", "shed_frames_after_s")
+    )
+    return f"""How to read it:
+
+- **Can my detector be followed?** If it gives fewer frames a second than "frames/s" of
+  "document to published verdict" at its size: reading, flags, label and 0MQ of one
+  agent on this machine (throughput). "frame to pattern" is the reduction alone.
+- **Latency** is how long after its document a frame's verdict is out, at a rate that
+  can be followed.
+- **Above that** the queue grows. {labels} behind, the agent leaves out labels; {frames}
+  behind, whole frames, whose verdict is `unknown`. Each verdict says so. Those after a
+  frame that was left out are provisional (`final` false), and a second pass over the
+  stored run gives each frame its final verdict. Frames that are stored nowhere are
+  left out only where the memory for what waits is full.
+- **ratio**: how many times better than the peer ours is. **floor**: what nobody can
+  beat, such as reading a frame and the index of its pixels once. Both ratios hold on
+  another machine sooner than the figures do.
+- **asked**: what was set as a goal before it was measured; "not that size" where this
+  form of the benchmark is shorter than the goal.
+- **pyFAI no-csc** is `integrate1d_ng` in its fastest engine, without pixel splitting;
+  full-csc splits pixels fully, bbox-csr by bounding boxes (what most people use).
+- **Bins** of q: 2000 for "frame to pattern", elsewhere about one a pixel of radius; a
+  cake has 32 sectors of each.
+- Each line's benchmark is a command in `benchmarks/`, whose `--help` says what is
+  measured beside what. A file there whose first line names no command is a part of
+  these. GPUs: `python benchmarks/device.py`.
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,6 +49,8 @@ def onnx_engine(weights: WeightsFile) -> Engine:
     It does the convolutions; ``Head`` does the dense layers, one pattern after the
     other, so that a pattern has the same bits whichever come with it.
     """
+    # It reports its use to its maker else, over HTTPS; a beamline asked for none of it.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime  # noqa: PLC0415 - not needed beside torch
 
     from ringwatch.models.head_kernels import Head  # noqa: PLC0415

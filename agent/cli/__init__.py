@@ -30,6 +30,11 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "status": (
             "Say how a running agent is: frames, latency by stages, queue, spool."
         ),
+        "tail": "Print a line for each verdict, as LiveTable does for points.",
+        "explain": (
+            "Say in one paragraph what went wrong in a run, why, and what to take "
+            "again."
+        ),
         "keys": (
             "Make a pair of keys, so that only those you name talk to the agent over "
             "0MQ."
@@ -39,6 +44,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
             "show."
         ),
         "replay": ("Analyse stored runs again, with the code that analyses them live."),
+        "label": "Say what frames show, or ask what people said and what to look at.",
         "train": "Train a network on random crystals and decorated structure types.",
         "bench": "Measure what each flag sees, and how often it cries for nothing.",
         "evaluate": ("Score a classifier on real structures and on measured patterns."),

@@ -228,7 +228,7 @@ def _run_live(
     """
     tape = VerdictTape(console)
     sink = MemorySink(listener=None if tiled is None else tape)
-    published: dict[str, Any] = {}
+    published: dict[str, Any] = {"paragraph": tiled is not None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # bluesky's own, about the event loop
         engine: Any = RunEngine({}, call_returns_result=False)
@@ -268,7 +268,7 @@ def _run_replay(
     """What the agent said of the stored run, and whether of all of it."""
     sink = MemorySink()
     runs = tiled.catalog("raw")
-    agent = _agent(beamline, sink, attempt=2)
+    agent = _agent(beamline, sink, attempt=2, paragraph=False)
     documents = with_dark_run(runs, find_run(runs, uid))
     try:
         analyse_stored(agent, documents, console=console)

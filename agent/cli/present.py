@@ -29,13 +29,20 @@ def word_style(word: Word) -> str:
 class VerdictTape:
     """Prints one line a verdict as derived documents pass: a sink's listener.
 
-    Columns: frame, verdict, primary flag, label, its probability, milliseconds from the
-    document to the verdict; then the reason, where it is new.
+    Columns: number of the point, index of the frame, verdict, primary flag, its z,
+    label, its probability, milliseconds from the document to the verdict; then the
+    reason, where it is new.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    stream : str or None
+        Whose frames are shown; None for those of all.
     """
 
-    _ROW = "{:>5}  {:<10}  {:<14}  {:<9} {:>5}  {:>6}  {}"
+    _ROW = "{:>5} {:>5}  {:<10}  {:<14} {:>6}  {:<9} {:>5}  {:>6}  {}"
 
-    def __init__(self, console: Console, stream: str = "primary") -> None:
+    def __init__(self, console: Console, stream: str | None = "primary") -> None:
         self._console = console
         self._stream = stream
         self._wanted: set[str] = set()
@@ -43,22 +50,27 @@ class VerdictTape:
 
     def heading(self) -> None:
         """Print the names of the columns."""
-        names = ("frame", "verdict", "flag", "label", "p", "ms", "")
+        names = ("seq", "frame", "verdict", "flag", "z", "label", "p", "ms", "")
         self._console.print(self._ROW.format(*names), style="bold", highlight=False)
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
         """Take one derived document."""
         if name == "descriptor" and doc["name"] == self._stream:
             self._wanted.add(doc["uid"])
-        if name != "event" or doc["descriptor"] not in self._wanted:
+        if name != "event":
+            return
+        if self._stream is not None and doc["descriptor"] not in self._wanted:
             return
         data = doc["data"]
         word = Word(data["verdict"])
         probability = data["label_prob"]
+        z = data.get(f"z_{data['primary_flag']}", math.nan)
         row = self._ROW.format(
+            data["raw_seq_num"],
             data["raw_index"],
             word.value,
             data["primary_flag"] or "-",
+            "-" if math.isnan(z) else f"{z:.1f}",
             (data["label"] or "-") + ("?" if data["label"] and data["unsure"] else ""),
             "-" if math.isnan(probability) else f"{probability:.2f}",
             f"{data['latency_ms']:.0f}",

@@ -30,6 +30,8 @@ class Said:
     ----------
     words : Counter
         Frames by verdict.
+    paragraph : str
+        What became of the run, in words; empty before it stops.
     documents : list of (name, document)
         Starts, descriptors and final events, long arrays condensed.
     """
@@ -37,6 +39,7 @@ class Said:
     def __init__(self, listener: Listener | None) -> None:
         self._listener = listener
         self.words: Counter[str] = Counter()
+        self.paragraph = ""
         self.documents: list[NamedDocument] = []
 
     def __call__(self, name: str, doc: dict[str, Any]) -> None:
@@ -46,6 +49,8 @@ class Said:
             self.documents.append((name, doc | {"data": condensed(doc["data"])}))
         elif name in ("start", "descriptor"):
             self.documents.append((name, doc))
+        elif name == "stop":
+            self.paragraph = str(doc.get("summary", ""))
         if self._listener is not None:
             self._listener(name, doc)
 

@@ -120,9 +120,9 @@ def replay_one(
     Returns
     -------
     dict
-        ``run``, ``frames``, ``analysed``, ``words``, ``attempt``, ``analysis_id``,
-        ``digest`` of the final verdicts, ``seconds``; on demand ``diff`` and
-        ``verdicts``.
+        ``run``, ``frames``, ``analysed``, ``words``, ``paragraph``, ``attempt``,
+        ``analysis_id``, ``digest`` of the final verdicts, ``seconds``; on demand
+        ``diff`` and ``verdicts``.
 
     Raises
     ------
@@ -154,6 +154,7 @@ def replay_one(
         "frames": agent.counters.announced,
         "analysed": agent.counters.analysed,
         "words": dict(said.words),
+        "paragraph": said.paragraph,
         "attempt": attempt,
         "analysis_id": agent.analysis.analysis_id,
         "digest": verdict_digest(verdicts),

@@ -81,6 +81,7 @@ def settings_for_replay(settings: Settings) -> Settings:
             "publish": None,
             "metrics": None,
             "tiled": None,
+            "paragraph": False,
             "max_pending_documents": min(settings.max_pending_documents, MOST_PENDING),
             "max_pending_bytes": min(settings.max_pending_bytes, MOST_PENDING_BYTES),
         }

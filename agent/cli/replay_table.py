@@ -10,11 +10,11 @@ from rich.table import Table
 
 __all__ = ["json_object", "tell_diff", "tell_failure", "tell_run"]
 
-_SHOWN = ("run", "frames", "analysed", "words", "attempt")
+_SHOWN = ("run", "frames", "analysed", "words", "paragraph", "attempt")
 
 
 def tell_run(console: Console, answer: dict[str, Any], *, with_name: bool) -> None:
-    """One line: frames analysed, and their verdicts."""
+    """One line: frames analysed, and their verdicts; of a run alone also the words."""
     told = ", ".join(f"{n} {word}" for word, n in answer["words"].items())
     name = f"{answer['run'][:8]}  " if with_name else ""
     console.print(
@@ -22,6 +22,8 @@ def tell_run(console: Console, answer: dict[str, Any], *, with_name: bool) -> No
         + (f": {told}." if told else "."),
         highlight=False,
     )
+    if not with_name and answer.get("paragraph"):
+        console.print(answer["paragraph"], highlight=False, markup=False)
 
 
 def tell_failure(console: Console, asked: str, error: str) -> None:
@@ -83,7 +85,7 @@ def json_object(answer: dict[str, Any]) -> dict[str, Any]:
     """An answer as ``--json`` prints it."""
     if "error" in answer:
         return answer
-    shown = {key: answer[key] for key in _SHOWN}
+    shown = {key: answer[key] for key in _SHOWN if key in answer}
     if "diff" in answer:
         shown["diff"] = answer["diff"]
     if "verdicts" in answer:

@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ringwatch.agent.agent import Agent
 from ringwatch.agent.assembly import curve_of
+from ringwatch.agent.cli.notify_socket import NotifySocket
+from ringwatch.agent.cli.service_log import Form, begin_log, wrong_settings_exit
+from ringwatch.agent.cli.unit_file import unit_file
 from ringwatch.agent.errors import SettingsError
 from ringwatch.agent.settings import Settings
 from ringwatch.agent.settings_file import load_settings
@@ -45,6 +48,14 @@ def serve(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Log also what goes well.")
     ] = False,
+    log: Annotated[
+        Form | None,
+        typer.Option(help="Form of the log [default: as in the settings, or text]."),
+    ] = None,
+    unit: Annotated[
+        bool,
+        typer.Option("--unit", help="Print a systemd unit for this, and exit."),
+    ] = False,
 ) -> None:
     """Watch the runs that others publish over 0MQ, and hand verdicts back.
 
@@ -55,24 +66,34 @@ def serve(
     off what waits and exits 0; what does not go out in time waits in the spool for the
     next start. `ringwatch keys --help` says how to let only those in whom you know.
 
+    Exits 78 where the settings cannot be used. `--unit` prints a unit that knows this:
+    `ringwatch serve --config /etc/ringwatch/agent.toml --unit >
+    /etc/systemd/system/ringwatch.service`. `--log json` writes one object a line, with
+    `run_uid`, `plan_name` and `frame` where they are known.
+
     For example: `ringwatch serve --config agent.toml`.
     """
-    settings = load_settings(config)
-    if settings.documents_from == "zmq" and not settings.documents:
-        raise SettingsError(
-            f"{config} has no 'documents': name the 0MQ addresses of the publishers or "
-            'proxies, such as documents = ["tcp://127.0.0.1:5577"], or write '
-            'documents_from = "tiled" to watch the runs that are written there'
-        )
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _, __: ending.set())
-    with _alone(settings.state):
-        _serve(settings, ending, close_after)
+    form: Form = log or "text"
+    with wrong_settings_exit(lambda: form):
+        settings = load_settings(config, log=log)
+        form = settings.log
+        if unit:
+            program = Path(sys.argv[0]).absolute()
+            sys.stdout.write(unit_file(program, config, settings))
+            return
+        if settings.documents_from == "zmq" and not settings.documents:
+            raise SettingsError(
+                f"{config} has no 'documents': name the 0MQ addresses of the "
+                "publishers or proxies, such as "
+                'documents = ["tcp://127.0.0.1:5577"], or write '
+                'documents_from = "tiled" to watch the runs that are written there'
+            )
+        say = begin_log(form, verbose=verbose)
+        ending = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _, __: ending.set())
+        with _alone(settings.state):
+            _serve(settings, ending, close_after, say)
 
 
 @contextlib.contextmanager
@@ -105,8 +126,13 @@ def _alone(state: Path | None) -> Iterator[None]:
         yield
 
 
-def _serve(settings: Settings, ending: threading.Event, close_after: float) -> None:
-    out = Console(stderr=True, highlight=False, soft_wrap=True)
+def _serve(
+    settings: Settings,
+    ending: threading.Event,
+    close_after: float,
+    say: Callable[[str], None],
+) -> None:
+    notify = NotifySocket()
     agent = Agent(settings)
     sources = _sources(settings, agent)
     for source in sources:
@@ -116,13 +142,14 @@ def _serve(settings: Settings, ending: threading.Event, close_after: float) -> N
     told += [f"page at {agent.page_url}"] if agent.page_url else []
     told += [f"metrics at {agent.metrics_url}"] if agent.metrics_url else []
     told += [f"into {public(settings.tiled)}"] if settings.tiled else []
-    out.print("; ".join(told))
+    say("; ".join(told))
     notes = None
     if settings.state:
         file = settings.state / "last_seen.json"
         notes = CatchUp(file, settings, agent.documents_lost, lambda: agent.open_runs)
         notes.begin(ending)
-    _watch(ending, agent, out, notes)
+    _watch(ending, agent, notify, notes, say)
+    notify.stopping()
     ended, deadline = time.time(), time.monotonic() + close_after
     closed = [source.close(_time_to(deadline)) for source in sources]
     finished = agent.close(max(1.0, _time_to(deadline)))
@@ -130,22 +157,27 @@ def _serve(settings: Settings, ending: threading.Event, close_after: float) -> N
         notes.mark(ended)
     left_over = "" if all(closed) and finished else "; not all went out"
     kept = _KEPT if left_over and settings.state else ""
-    out.print(_counts(agent) + left_over + kept)
+    say(_counts(agent) + left_over + kept)
 
 
 def _watch(
-    ending: threading.Event, agent: Agent, out: Console, notes: CatchUp | None
+    ending: threading.Event,
+    agent: Agent,
+    notify: NotifySocket,
+    notes: CatchUp | None,
+    say: Callable[[str], None],
 ) -> None:
     """Note that we are there, and tell now and then how it goes, until the end."""
     before, told = "", time.monotonic()
     while True:
+        now = _counts(agent)
+        notify.pulse(agent.report, now)
         if notes is not None:
             notes.mark()
-        if ending.wait(MARK_S):
+        if ending.wait(min(MARK_S, notify.interval_s)):
             return
-        now = _counts(agent)
         if now != before and time.monotonic() - told > _REPORT_S:
-            out.print(now)
+            say(now)
             before, told = now, time.monotonic()
 
 

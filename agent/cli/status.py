@@ -14,14 +14,14 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from ringwatch.agent.cli.status_report import (
+from ringwatch.agent.cli.status_table import status_table
+from ringwatch.agent.errors import SettingsError
+from ringwatch.agent.status_report import (
     NoAgentError,
     Report,
     read_report,
     unreachable,
 )
-from ringwatch.agent.cli.status_table import status_table
-from ringwatch.agent.errors import SettingsError
 
 __all__ = ["status"]
 

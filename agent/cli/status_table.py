@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ringwatch.agent.cli.status_report import Report
+from ringwatch.agent.status_report import Report
 
 __all__ = ["status_table"]
 
@@ -51,6 +51,7 @@ def _rows(numbers: dict[str, Any]) -> list[tuple[str, str]]:
         ("verdicts", _list_of(numbers["words"]) or "none"),
         ("left out", _list_of(numbers["shed"])),
         ("alarms", _list_of(numbers["alarms"])),
+        ("knob", _knob(numbers["knob"])),
         ("latency", _milliseconds(numbers["latency_ms"])),
         *(
             (f"  {stage}", _milliseconds(taken))
@@ -67,6 +68,15 @@ def _rows(numbers: dict[str, Any]) -> list[tuple[str, str]]:
         refused = f", {spool['refused']} refused" if spool["refused"] else ""
         rows.append(("spool", f"{spool['bytes'] / 1e6:.1f} MB{refused}"))
     return [(name, told) for name, told in rows if told]
+
+
+def _knob(told: dict[str, float]) -> str:
+    """What the thresholds of the flags follow from."""
+    return (
+        f"{told['false_alarms_per_hour']:g} false alarms an hour at "
+        f"{told['frame_rate_hz']:g} frames a second: from "
+        f"{told['threshold_sigma']:.1f} sigma on"
+    )
 
 
 def _list_of(counted: dict[str, int]) -> str:

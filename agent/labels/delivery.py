@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ringwatch.agent.errors import LabelError
+from ringwatch.agent.labels.documents import label_event
 from ringwatch.agent.labels.journal import Journal
 from ringwatch.agent.labels.journal_folder import JournalFolder
 from ringwatch.agent.sinks.archive import FAILURES, Archive
@@ -38,7 +41,7 @@ class Delivery:
     def __init__(self, folder: Path, archive: Archive) -> None:
         self._journals = JournalFolder(folder)
         self._archive = archive
-        self._sent: dict[str, int] = {}  # bytes of each file that Tiled has
+        self._files: dict[str, _File] = {}  # by name
         self._cond = threading.Condition()
         self._asked = self._answered = 0
         self._closing = False
@@ -73,7 +76,7 @@ class Delivery:
 
         What did not go waits in its file for the next process.
         """
-        all_sent = self.flush(timeout)
+        all_sent = self.flush(timeout if not self._closing else 0.0)
         with self._cond:
             self._closing = True
             self._cond.notify_all()
@@ -123,6 +126,8 @@ class Delivery:
         for path in self._journals.unsent():
             try:
                 self._send(path)
+            except FileNotFoundError:  # another process has just sent it
+                continue
             except LabelError as error:
                 said = str(error)
             except FAILURES as error:
@@ -133,22 +138,35 @@ class Delivery:
         return said
 
     def _send(self, path: Path) -> None:
-        size = path.stat().st_size
-        if self._sent.get(path.name) == size:
-            return
-        journal = Journal(path)
+        file = self._files.setdefault(path.name, _File(Journal(path)))
+        journal = file.journal
         documents = journal.read()
         if not (journal.start and journal.descriptor):
             raise LabelError(
                 f"{path} cannot be sent to Tiled: its first two lines, start document "
                 "and descriptor, cannot be read; mend them"
             )
-        events = [doc for name, doc in documents if name == "event"]
+        # Made anew: what a hand has mended need not be a whole document.
+        file.waiting += [
+            label_event(journal.descriptor, each.label, each.seq_num)[1]
+            for each in journal.entries(documents)
+        ]
+        if not (file.waiting or journal.stop) and file.begun:
+            return
         stored = self._archive.open(journal.start)
         stored.add_stream(journal.descriptor)
-        if events:
-            stored.append(events)
+        if file.waiting:
+            stored.append(file.waiting)
         if journal.stop:
             stored.stop(journal.stop)
             self._journals.sent(path)
-        self._sent[path.name] = size
+        file.waiting, file.begun = [], True
+
+
+@dataclass(slots=True)
+class _File:
+    """A file, as far as it was read."""
+
+    journal: Journal
+    waiting: list[dict[str, Any]] = field(default_factory=list)  # read and not sent
+    begun: bool = False  # whether Tiled has its run

@@ -92,10 +92,11 @@ def label_of(data: Mapping[str, Any], when: Any) -> Label:
     LabelError
         Where it is none.
     """
-    try:
-        told = plain({field: data[name] for name, (field, _) in COLUMNS.items()})
-    except (LookupError, TypeError) as error:
-        raise LabelError(f"an event is no label: it lacks {error}") from error
+    if not isinstance(data, Mapping):
+        raise LabelError(f"data of an event are {type(data).__name__}: expected keys")
+    if missing := [name for name in COLUMNS if name not in data]:
+        raise LabelError(f"an event is no label: it lacks {', '.join(missing)}")
+    told = plain({field: data[name] for name, (field, _) in COLUMNS.items()})
     return Label.from_object(told | {"time": plain(when)})
 
 

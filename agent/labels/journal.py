@@ -30,6 +30,7 @@ MOST_BYTES = 1 << 25
 LONGEST_S = 30 * 86_400.0
 """How long a file takes labels, seconds."""
 MOST_LINE_BYTES = 1 << 16
+_MOST_SEQ_NUM = 1 << 31  # far more than lines; any table holds it
 HEAD_LINES = 2  # start document and descriptor
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Journal:
         self.stop: dict[str, Any] = {}
         self._lines = 0
         self._offset = 0
+        self._inode = 0
 
     @property
     def takes_more(self) -> bool:
@@ -76,12 +78,17 @@ class Journal:
     def read(self) -> list[NamedDocument]:
         """Documents since the last call; a line under way comes with the next call.
 
+        Where somebody has edited the file, all of it.
+
         Raises
         ------
         OSError
             If the file cannot be read.
         """
         with self._opened(os.O_RDONLY) as file:
+            if not self._is_where_we_were(file):
+                self._lines = self._offset = 0
+            self._inode = os.fstat(file.fileno()).st_ino
             file.seek(self._offset)
             data = file.read(2 * MOST_BYTES)
         found = []
@@ -102,8 +109,8 @@ class Journal:
                 continue
             try:
                 label = label_of(doc["data"], doc["time"])
-                number = int(doc["seq_num"])
-            except (LabelError, LookupError, TypeError, ValueError) as error:
+                number = _seq_num(doc)
+            except (LabelError, LookupError) as error:
                 logger.warning("%s holds an event that is no label: %s", self, error)
                 continue
             uid = str(self.start.get("uid", self.path.stem))
@@ -142,6 +149,13 @@ class Journal:
 
     def __str__(self) -> str:
         return str(self.path)
+
+    def _is_where_we_were(self, file: Any) -> bool:
+        """Whether the file goes on behind the last line that was read."""
+        if not self._offset:
+            return True
+        same = os.fstat(file.fileno()).st_ino == self._inode
+        return same and os.pread(file.fileno(), 1, self._offset - 1) == b"\n"
 
     def _torn(self, file: Any) -> bytes:
         return b"\n" if file.seek(0, os.SEEK_END) > self._offset else b""
@@ -187,6 +201,13 @@ def journal_line(name: str, doc: Mapping[str, Any]) -> bytes:
 def _is_start(doc: Mapping[str, Any]) -> bool:
     named = isinstance(doc.get("uid"), str)
     return named and isinstance(doc.get("time"), int | float)
+
+
+def _seq_num(doc: Mapping[str, Any]) -> int:
+    number = doc["seq_num"]
+    if type(number) is not int or not 0 < number < _MOST_SEQ_NUM:
+        raise LabelError(f"seq_num is {number!r}: expected the number of an event")
+    return number
 
 
 def _write(file: Any, data: bytes) -> None:

@@ -129,6 +129,8 @@ class JournalFolder:
         for path in [*sorted((self.path / SENT).glob(f"*{SUFFIX}")), *self.unsent()]:
             journal = self._known.setdefault(path.name, Journal(path))
             journal.path = path
+            if journal.stop:  # takes no more
+                continue
             try:
                 entries += journal.entries(journal.read())
             except OSError as error:

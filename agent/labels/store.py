@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from operator import attrgetter
@@ -19,7 +20,7 @@ from ringwatch.agent.sinks.archive import Archive
 from ringwatch.agent.sources.tiled_server import server
 from ringwatch.agent.tiled_client import disconnect
 
-__all__ = ["LABELS", "LabelStore"]
+__all__ = ["LABELS", "LabelStore", "labels_folder"]
 
 LABELS = "labels"
 """Name of the container in Tiled, and of the folder within that of an agent's state."""
@@ -203,6 +204,17 @@ class LabelStore:
             if label.uid not in self._places:  # the first word under a uid stays
                 self._of_run.setdefault(label.run_uid, {})[label.uid] = label
                 self._places[label.uid] = entry.labels_uid, entry.seq_num
+
+
+def labels_folder(state: Path | None) -> Path:
+    """Where labels go first: in the state folder of an agent, or else in one's own.
+
+    Page and command use the same, so that each sees at once what the other took.
+    """
+    if state is not None:
+        return state / LABELS
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(home).expanduser() / "ringwatch" / LABELS
 
 
 def _in_order(labels: dict[str, Label]) -> list[Label]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ringwatch.agent.errors import RingwatchError
+from ringwatch.agent.log_lines import about
 from ringwatch.agent.nouns import FrameRef
 
 __all__ = ["Attempts"]
@@ -42,6 +43,12 @@ class Attempts:
         frame : FrameRef, optional
             That it is about, for the log.
         """
+        if frame is None:
+            return self._attempt(action, "a document")
+        with about(frame.run_uid, frame.index):
+            return self._attempt(action, f"run {frame.run_uid} frame {frame.index}")
+
+    def _attempt(self, action: Callable[[], T], what: str) -> tuple[T | None, str]:
         try:
             return action(), ""
         except RingwatchError as error:
@@ -54,8 +61,5 @@ class Attempts:
                 logger.error("%s", told)
             return None, told
         except Exception as error:
-            where = (
-                f"run {frame.run_uid} frame {frame.index}" if frame else "a document"
-            )
-            logger.exception("analysis of %s failed", where)
+            logger.exception("analysis of %s failed", what)
             return None, f"analysis failed: {type(error).__name__}: {error}"

@@ -228,7 +228,9 @@ class StoredFrames:
             self._announcer.feed(name, doc)
         except DocumentError as error:  # one that is malformed costs itself only
             if not self._malformed:
-                logger.error("run %s, as it is stored: %s", self._uid, error)
+                uid = self._uid
+                told = "run %s, as it is stored: %s"
+                logger.error(told, uid, error, extra={"run_uid": uid})
             self._malformed += 1
         fresh = []
         for ref in self._listener.take():

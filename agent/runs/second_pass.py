@@ -254,6 +254,7 @@ class SecondPass:
                 run.uid,
                 len(left),
                 failure or "neither files nor Tiled have them",
+                extra={"run_uid": run.uid},
             )
         for said in left:
             verdict = (

@@ -21,7 +21,13 @@ from ringwatch.agent.tiled_client import ClientError
 import httpx
 from tiled.queries import Key
 
-__all__ = ["find_pass", "next_attempt", "passes", "verdict_documents"]
+__all__ = [
+    "find_pass",
+    "newest_raw_uid",
+    "next_attempt",
+    "passes",
+    "verdict_documents",
+]
 
 
 def passes(root: Any, container: str, raw_uid: str) -> list[Any]:
@@ -80,6 +86,32 @@ def find_pass(
             "`ringwatch replay --store`"
         )
     return stored[-1]
+
+
+def newest_raw_uid(root: Any, container: str) -> str:
+    """Uid of the raw run whose analysis began last.
+
+    Raises
+    ------
+    ReplayError
+        If nothing is stored, or the server fails.
+    """
+    try:
+        found = root.get(container)
+        newest = (
+            () if found is None else found.sort(("start.time", -1)).values().head(1)
+        )
+        for run in newest:
+            return str(run.metadata["start"]["raw_uid"])
+    except (httpx.HTTPError, ClientError, OSError, LookupError) as error:
+        raise ReplayError(
+            f"the newest run cannot be looked up in {container!r} "
+            f"({type(error).__name__}): name it by its uid"
+        ) from error
+    raise ReplayError(
+        f"no verdicts are stored in {container!r}: check tiled_container in the "
+        "settings, or that an agent with `tiled` set was attached"
+    )
 
 
 def is_analysed(root: Any, container: str, raw_uid: str) -> bool:

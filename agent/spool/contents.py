@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ringwatch.agent.account import Account
 from ringwatch.agent.errors import SinkError
 from ringwatch.agent.runs.ledger import FrameKey
-from ringwatch.agent.runs.tally import Tally
 from ringwatch.agent.spool.records import HEADER, read_records
 
 __all__ = ["FINAL_BEFORE", "Contents", "contents", "ranges"]
@@ -37,7 +37,7 @@ class Contents:
     final : set of (str, str, int)
         Stream, raw data key and raw index of frames with a final verdict, in this run
         or in an earlier attempt at the same raw run.
-    tally : Tally
+    account : Account
         Of the verdicts in this run.
     events : int
         Events in the file.
@@ -59,7 +59,7 @@ class Contents:
     descriptors: list[dict[str, Any]] = field(default_factory=list)
     next_seq_num: dict[str, int] = field(default_factory=dict)
     final: set[FrameKey] = field(default_factory=set)
-    tally: Tally = field(default_factory=Tally)
+    account: Account = field(default_factory=Account)
     events: int = 0
     documents: int = 0
     stopped: bool = False
@@ -81,7 +81,7 @@ class Contents:
         if "raw_index" not in data or "final" not in data:
             return
         if "verdict" in data:
-            self.tally.count(stream, data)
+            self.account.count(stream, data)
         if data["final"]:
             frame = (stream, str(data.get("raw_data_key")), int(data["raw_index"]))
             self.final.add(frame)

@@ -54,7 +54,7 @@ def replay(
 def test_a_stored_run_is_told_frame_by_frame(replay: ReplayCommand, uid: str) -> None:
     result = replay(uid)
     assert result.exit_code == 0, result.output
-    rows = [line.split()[:2] for line in result.output.splitlines()]
+    rows = [line.split()[1:3] for line in result.output.splitlines()]
     assert [[str(n), "good"] for n in range(FRAMES)] == [
         row for row in rows if row and row[0].isdigit() and row[1] == "good"
     ]
@@ -67,6 +67,7 @@ def test_json_says_the_same_of_each_run(replay: ReplayCommand, uid: str) -> None
         "frames": FRAMES + DARKS,
         "analysed": FRAMES,
         "words": {"unknown": DARKS, "good": FRAMES},
+        "paragraph": "4 frames: 4 good; 2 dark or set aside. No fault was found.",
         "attempt": 2,
     }
     assert answers(replay(uid, uid[:8], "--json")) == [expected, expected]

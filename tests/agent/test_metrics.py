@@ -24,31 +24,15 @@ from ringwatch.agent.metrics_server import host_and_port, url_of
 from ringwatch.agent.runs.counters import RECENT
 from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.agent.timings import STAGES
-from ringwatch.models.prediction import Prediction
 from ringwatch.simulated_beamline.readout import ListedFrames
 from ringwatch.simulated_beamline.scans import step_scan
 from ringwatch.simulated_beamline.stream_detector import StreamDetector
 
 from .derived_documents import wait_until
+from .hanging import Hangs
 from .service import inline_run
 
 ANY_PORT = "127.0.0.1:0"
-
-
-class Hangs:
-    """A classifier that hangs until it is released, once it is warm."""
-
-    identity = "hangs"
-
-    def __init__(self) -> None:
-        self.asked, self.released = threading.Event(), threading.Event()
-        self.warm = False
-
-    def predict(self, *_: Any) -> Prediction:
-        if self.warm:
-            self.asked.set()
-            self.released.wait(60)
-        raise ZeroDivisionError("it knows nothing")
 
 
 @pytest.fixture

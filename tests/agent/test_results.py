@@ -243,10 +243,11 @@ def test_stop_counts_each_frame_once() -> None:
     [(_, stop)] = run.stop(raw_exit_status="success")
     assert stop["num_events"] == {"primary": 5}
     assert stop["verdicts"] == {"good": 2, "bad": 1, "unknown": 1}
-    assert stop["summary"] == (
-        "4 frames: 2 good, 1 bad, 1 unknown. Without a final verdict: 1. Revised: 1. "
-        "Root causes: 1 no_beam. Most frequent label: S225 (3)."
+    assert stop["summary"].startswith(
+        "4 frames: 2 good, 1 bad, 1 unknown; 1 without a final verdict; 1 revised. "
+        "What went wrong: no beam (bad), frame 2: all is well. What to do: "
     )
+    assert "Take point 3 again (frame 2)." in stop["summary"]
     with pytest.raises(AgentClosedError, match="next attempt"):
         run.event(a_verdict(4))
     with pytest.raises(AgentClosedError, match="already"):

@@ -119,7 +119,8 @@ def test_the_spool_keeps_to_its_bounds(tmp_path: Path) -> None:
         'tiled = "http://127.0.0.1:9"\n'
         f'state = "{tmp_path}/state"\n'
         "spool_max_bytes = 1_048_576\n"
-        "spool_max_memory_bytes = 1_048_576\n",
+        "spool_max_memory_bytes = 1_048_576\n"
+        "paragraph = false\n",
     )
     (sink,) = make_sinks(settings, None)
     assert isinstance(sink, SpooledSink)

@@ -19,40 +19,24 @@ import pytest
 from typer.testing import CliRunner
 
 from ringwatch.agent import Agent
+from ringwatch.agent import status_report as reports
 from ringwatch.agent.agent import Agent as RealAgent
 from ringwatch.agent.cli import app
-from ringwatch.agent.cli import status_report as reports
-from ringwatch.agent.cli.status_report import NoAgentError, read_report
 from ringwatch.agent.errors import SettingsError
-from ringwatch.models.prediction import Prediction
+from ringwatch.agent.status_report import NoAgentError, read_report
 from ringwatch.plans.publisher import DocumentPublisher
 
 from .derived_documents import wait_until
+from .hanging import Hangs
 from .service import COMMAND, Service, inline_run
 
 NUMBERS = {
     "version", "analysis_id", "runs_open", "frames_announced", "frames_final",
     "frames_analysed", "frames_backfilled", "frames_lost", "words", "shed", "alarms",
     "documents_refused", "latency_ms", "stages_ms", "queue", "last_verdict_age_s",
-    "sinks", "spool", "troubles",
+    "sinks", "spool", "troubles", "knob",
 }  # fmt: skip
 TOLD = {"url", "state", "healthy", "problems"}
-
-
-class Hangs:
-    """A classifier that hangs until it is released, once it is warm."""
-
-    identity = "hangs"
-
-    def __init__(self) -> None:
-        self.asked, self.released = threading.Event(), threading.Event()
-        self.warm = False
-
-    def predict(self, *_: Any) -> Prediction:
-        if self.warm:
-            self.asked.set()
-            self.released.wait(60)
-        raise ZeroDivisionError("it knows nothing")
 
 
 @pytest.fixture
@@ -131,6 +115,7 @@ def test_of_a_service_in_another_process(
     assert code == 0, words
     for told in ("state idle", "analysed 4 of 4 frames", "verdicts 4 good", "p99"):
         assert told in words
+    assert "knob 0.1 false alarms an hour at 10 frames a second: from 5.3 sig" in words
     assert re.search(r"latency p50 [\d.]+ ms, p99 [\d.]+ ms wait p50", words)
     assert re.search(r"queue 0 documents, 0.0 s old newest verdict [\d.]+ s ago", words)
     for found in lines:

@@ -210,7 +210,7 @@ def test_the_ends_of_a_run_are_laid_side_by_side(
 ) -> None:
     took = [9.0] * scaling.WARM + [1.0, 1.0, 1.0, 9.0] * 5 + [2.0] * 20
     came = np.concatenate([[0.0], np.cumsum(took)]).tolist()
-    monkeypatch.setattr(scaling, "_verdict_times", lambda store: came)
+    monkeypatch.setattr(scaling, "verdict_times", lambda store: came)
     first, last = scaling.measure_frames(64, len(came), tmp_path)
     assert first["way"] == "first tenth"
     assert first["frames"] == last["frames"] == 4
@@ -247,7 +247,7 @@ def test_each_command_says_what_it_does_and_refuses_too_few_rounds(
     monkeypatch.setattr(sys, "argv", [name, "--repeats", "4"])
     with pytest.raises(SystemExit, match="2"):
         module.main()
-    assert "5 at least" in capsys.readouterr().err
+    assert "5 to 1,000" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -103,8 +103,7 @@ def test_latency_is_told_of_every_frame_and_tiled_has_them_all(tmp_path: Path) -
         assert median[key] == sorted(row[key] for row in runs)[1]
     p50, p99, _ = LINES_OF["latency"](rows)
     assert (p50.ours, p99.ours) == (median["p50_ms"], median["p99_ms"])
-    assert p50.met is (median["p50_ms"] <= 15)
-    assert p99.met is (median["p99_ms"] <= 60)
+    assert (p50.met, p99.met) == (None, None)  # neither the size nor the rate
 
 
 def test_the_listener_keeps_the_first_message_of_each_frame() -> None:
@@ -182,7 +181,9 @@ def test_replay_tells_of_the_peer_and_of_the_floor(tmp_path: Path) -> None:
     )
     (line,) = LINES_OF["replay"]([found])
     assert line.ours == found["ours_fps"]
-    assert line.met is (found["ratio"] >= 5)
+    assert line.met is None  # asked of 1 Mpx
+    (large,) = LINES_OF["replay"]([found | {"pixels": 2**20}])
+    assert large.met is (found["ratio"] >= 5)
     replay.show(found)
 
 
@@ -226,11 +227,11 @@ def test_peers_get_space_groups_of_ours() -> None:
 # -- as commands ------------------------------------------------------------------
 
 REFUSED = {
-    "network": (["--repeats", "4"], "5 at least"),
-    "latency": (["--frames", "19"], "20 at least"),
-    "run_engine": (["--repeats", "4"], "5 at least"),
-    "replay": (["--repeats", "2"], "3 at least"),
-    "generator": (["--repeats", "4"], "5 at least"),
+    "network": (["--repeats", "4"], "5 to 1,000"),
+    "latency": (["--frames", "19"], "20 to 100,000"),
+    "run_engine": (["--repeats", "4"], "5 to 1,000"),
+    "replay": (["--repeats", "2"], "3 to 1,000"),
+    "generator": (["--repeats", "4"], "5 to 1,000"),
 }
 
 

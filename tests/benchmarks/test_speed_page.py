@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ringwatch.benchmarks import bench, reduction, scaling
-from ringwatch.benchmarks.speed_lines import LINES_OF, SpeedLine
+from ringwatch.benchmarks.speed_line import SpeedLine
+from ringwatch.benchmarks.speed_lines import LINES_OF, held
 from ringwatch.benchmarks.speed_page import (
     BEGIN,
     END,
@@ -30,6 +32,7 @@ LINE = SpeedLine(
     ratio=617.25,
     floor=0.5,
     times_the_floor=4.0,
+    frames_a_second=500.0,
     asked="ratio >= 2.5",
     met=True,
 )
@@ -59,6 +62,7 @@ def test_reduction_is_laid_beside_each_engine_and_the_floor() -> None:
         assert line.times_the_floor == pytest.approx(line.ours / line.floor)
         assert line.peer == by_way[line.peer_name]["ms"]
         assert line.ratio == pytest.approx(line.peer / line.ours)
+        assert line.frames_a_second == pytest.approx(1000 / line.ours)
         assert line.met is None  # asked of 4 Mpx alone
 
 
@@ -87,6 +91,8 @@ def test_the_whole_way_is_held_against_both_peers(naive: float, best: float) -> 
     assert [line.asked for line in lines] == ["ratio >= 6", "ratio >= 2"]
     assert [line.met for line in lines] == [naive == 60.0] * 2
     assert lines[0].times_the_floor == 2.5
+    assert lines[0].frames_a_second == 100
+    assert "(throughput), 1 Mpx" in lines[0].what
 
 
 def test_growth_is_told_by_the_exponents() -> None:
@@ -95,14 +101,23 @@ def test_growth_is_told_by_the_exponents() -> None:
     by_way = {row["way"]: row["exponent"] for row in rows["pixels"]}
     assert line.ours == by_way["cake"]
     assert line.floor == by_way["floor"]
+    assert line.met is None  # asked of 1 to 16 Mpx
+    large = [row | {"ms_at_1": 1.0, "ms_at_16": 16.0} for row in rows["pixels"]]
+    (line,) = LINES_OF["scaling"]({"pixels": large})
     assert line.met is (0.9 <= line.ours <= 1.1)
-    frames = [{"median_to_first": 1.0}, {"median_to_first": 1.25}]
+    frames = [
+        {"median_to_first": 1.0, "frames": 1998},
+        {"median_to_first": 1.25, "frames": 1998},
+    ]
     processes = [
         {"processes": 1, "speed_up": 1.0},
         {"processes": 2, "speed_up": 1.6},
     ]
     last, two = LINES_OF["scaling"]({"frames": frames, "processes": processes})
     assert last.ours == 1.25
+    assert last.met is False
+    (short,) = LINES_OF["scaling"]({"frames": [row | {"frames": 38} for row in frames]})
+    assert short.met is None
     assert (two.ours, two.floor, two.times_the_floor) == (1.6, 2.0, 1.25)
 
 
@@ -114,12 +129,36 @@ def test_a_table_has_a_row_a_line_and_a_cell_a_column() -> None:
     missed = SpeedLine(what="slow", unit="us", ours=300.0, asked="< 200 us", met=False)
     rows = table([LINE, bare, missed]).splitlines()
     assert len(rows) == 5
-    assert {row.count("|") for row in rows} == {8}
+    assert {row.count("|") for row in rows} == {9}
     assert rows[2] == (
-        "| a frame | 2 ms | 1,234 ms (pyFAI) | 617 | 0.5 ms | 4 | ratio >= 2.5: yes |"
+        "| a frame | 2 ms | 500 | 1,234 ms (pyFAI) | 617 | 0.5 ms | 4 "
+        "| ratio >= 2.5: yes |"
     )
-    assert rows[3] == "| alone | 0.98 | - | - | - | - | - |"
+    assert rows[3] == "| alone | 0.98 | - | - | - | - | - | - |"
     assert rows[4].endswith("| < 200 us: **no** |")
+    (*_, other) = table([replace(missed, met=None)]).splitlines()
+    assert other.endswith("| < 200 us: not that size |")
+
+
+def latency_rows(mpx: float, rate: float) -> list[dict[str, Any]]:
+    figures = {"p50_ms": 9.0, "p99_ms": 70.0, "max_ms": 80.0}
+    return [{"run": "median", "mpx": mpx, "rate": rate} | figures]
+
+
+def test_latency_is_held_against_what_is_asked_at_its_rate_and_size_alone() -> None:
+    p50, p99, slowest = LINES_OF["latency"](latency_rows(1.0, 20.0))
+    assert (p50.met, p99.met, slowest.met) == (True, False, None)
+    for mpx, rate in ((4.0, 20.0), (1.0, 10.0)):
+        lines = LINES_OF["latency"](latency_rows(mpx, rate))
+        assert [line.met for line in lines] == [None] * 3
+
+
+def test_each_command_says_whether_what_is_asked_is_met() -> None:
+    told = held("latency", latency_rows(1.0, 20.0), "Asked: this.").splitlines()
+    assert told[0] == "Asked: this."
+    assert [line.rpartition(": ")[2] for line in told[1:]] == ["met", "NOT met"]
+    other = held("latency", latency_rows(1.0, 10.0), "Asked: this.")
+    assert other == "Asked: this. Not the size asked."
 
 
 def test_only_what_stands_between_the_marks_is_replaced() -> None:
@@ -162,6 +201,8 @@ def test_page_json_and_readme_are_written_and_nothing_else(tmp_path: Path) -> No
     assert readme == README.replace("old\n", inside)
     page = (tmp_path / "docs" / "speed.md").read_text()
     assert inside in page
+    assert "Can my detector be followed?" in page
+    assert "2 s behind, the agent leaves out labels; 10 s" in page
     told = json.loads((tmp_path / "docs" / "speed.json").read_text())
     assert told["rows"] == rows
     assert told["lines"][0]["ratio"] == 617.25

@@ -135,16 +135,55 @@ def test_a_line_that_cannot_be_read_costs_no_other(
     assert "holds an event that is no label" in caplog.text
     store.add(label(7))  # what was torn becomes a line of its own
     assert [each.index for each in LabelStore(folder).of_run("run-1")] == [0, 7]
+    assert store.flush(PATIENCE_S)
+    assert len(stored_uids(server, container)) == 2
+    store.close()
     assert b"\xff" * 20 in path.read_bytes()
     lines = path.read_bytes().splitlines()
     lines[3], lines[4] = kept, b"{}"
     path.write_bytes(b"\n".join(lines) + b"\n")  # mended by hand
+    store.add(label(8))
     again = make_store(folder)
-    assert [each.index for each in again.of_run("run-1")] == [0, 1, 7]
+    for each in (store, again):  # one that was there before, one that came later
+        assert [said.index for said in each.of_run("run-1")] == [0, 1, 7, 8]
     assert again.flush(PATIENCE_S)
-    assert stored_uids(server, container) == [
+    assert sorted(stored_uids(server, container)) == sorted(
         each.uid for each in again.of_run("run-1")
+    )
+
+
+def test_hostile_lines_are_left_out(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    LabelStore(folder).add(label(0))
+    (path,) = folder.glob("*.jsonl")
+    head, descriptor, event = path.read_bytes().splitlines(keepends=True)
+    hostile = [
+        b"[" * 60_000,
+        b"[" * 100_000,
+        b'["event", {"x": "' + b"y" * (1 << 17) + b'"}]',
+        b'["event", []]',
+        b'"event"',
+        b"7",
+        b"",
+        b'["event", {"data": 1, "time": 1, "seq_num": 1}]',
+        event.strip().replace(b'"ada"', b'"\\u001b[2Jada"'),
+        event.strip().replace(b'"raw_index": 0', b'"raw_index": 1e300'),
+        event.strip().replace(b'"raw_index": 0', b'"raw_index": NaN'),
+        event.strip().replace(b'"seq_num": 1', b'"seq_num": "x"'),
+        event.strip().replace(b'"seq_num": 1', b'"seq_num": Infinity'),
+        event.strip().replace(b'"seq_num": 1', b'"seq_num": 1' + b"0" * 300),
     ]
+    assert len({*hostile, event.strip()}) == len(hostile) + 1  # each differs from it
+    last = event.replace(b'"raw_index": 0', b'"raw_index": 5')
+    uid = json.loads(event)[1]["uid"].encode()
+    last = last.replace(uid, b"another-label")
+    path.write_bytes(head + descriptor + event + b"\n".join(hostile) + b"\n" + last)
+    caplog.clear()
+    found = LabelStore(folder).of_run("run-1")
+    assert sorted(each.index for each in found) == [0, 5]
+    assert len(caplog.records) == len(hostile)  # each is told
+    assert max(len(record.getMessage()) for record in caplog.records) < 1000
 
 
 @pytest.mark.slow

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-__all__ = ["NoAgentError", "Problem", "Report", "read_report", "unreachable"]
+__all__ = [
+    "NoAgentError",
+    "Problem",
+    "Report",
+    "read_report",
+    "report_of",
+    "unreachable",
+]
 
 STUCK_S = 30.0
 """So long nothing comes of what waits before that counts as stale."""
@@ -28,6 +36,8 @@ _FASTER = {
     "flags": "fewer frames a second, or a faster machine",
     "classify": "a GPU, or classifier = 'none' where nobody needs labels",
 }
+
+_STARTING = "compiled code is being loaded (the very first time it is made: minutes)"
 
 Samples = Mapping[str, Mapping[tuple[str, ...], float]]
 """Values by the name of the metric and the values of its labels, in their order."""
@@ -54,7 +64,7 @@ class Report:
     url : str
     state : str
         ``starting``, ``idle``, ``working``, ``behind``, ``stale``, ``troubled``,
-        ``ended`` or ``unreachable``.
+        ``ending``, ``ended`` or ``unreachable``.
     problems : tuple of Problem
         None where the agent is healthy.
     numbers : dict
@@ -70,6 +80,31 @@ class Report:
     def healthy(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
+
+    @property
+    def alive(self) -> bool:
+        """Whether its worker runs, or is about to."""
+        return self.state not in ("ended", "unreachable")
+
+    @property
+    def moves(self) -> bool:
+        """Whether something comes of what it is given, be it late."""
+        return self.alive and self.state != "stale"
+
+    @property
+    def ready(self) -> bool:
+        """Whether frames that come now get their verdict from this process.
+
+        Also where it is behind or Tiled is away: both cost no verdict.
+        """
+        return self.moves and self.state not in ("starting", "ending")
+
+    @property
+    def why(self) -> str:
+        """What is wrong or waited for, in one line; empty where nothing is."""
+        if self.state == "starting":
+            return _STARTING
+        return "; ".join(problem.what for problem in self.problems)
 
     def to_object(self) -> dict[str, Any]:
         """As ``--json`` prints it."""
@@ -96,17 +131,30 @@ def read_report(url: str, text: str) -> Report:
     NoAgentError
         Where they are no metrics of an agent.
     """
+    return report_of(url, text_string_to_metric_families(text))
+
+
+def report_of(url: str, families: Iterable[Metric]) -> Report:
+    """Report of an agent out of its metrics, as they are collected or parsed.
+
+    Raises
+    ------
+    NoAgentError
+        Where they are no metrics of an agent.
+    """
     try:
-        samples = _read(text)
+        samples = _read(families)
         numbers = _numbers(samples)
     except (ValueError, LookupError) as error:
         raise NoAgentError("what answers there are no metrics of an agent") from error
-    alive, ready = (_one(samples, f"worker_{key}") > 0 for key in ("alive", "ready"))
+    alive, ready, ending = (
+        _one(samples, f"worker_{key}") > 0 for key in ("alive", "ready", "ending")
+    )
     if not ready:  # its documents wait, and it may have runs to take up
         return Report(url=url, state="starting", numbers=numbers)
-    found = dict(_problems(numbers, alive=alive))
+    found = dict(_problems(numbers, alive=alive, ending=ending))
     busy = "working" if numbers["queue"]["age_s"] > 0 else "idle"
-    order = ("ended", "stale", "behind", "troubled")
+    order = ("ended", "stale", "ending", "behind", "troubled")
     return Report(
         url=url,
         state=next((state for state in order if found.get(state)), busy),
@@ -115,9 +163,9 @@ def read_report(url: str, text: str) -> Report:
     )
 
 
-def _read(text: str) -> Samples:
+def _read(families: Iterable[Metric]) -> Samples:
     samples: dict[str, dict[tuple[str, ...], float]] = {}
-    for family in text_string_to_metric_families(text):
+    for family in families:
         for name, labels, value, *_ in family.samples:
             key = tuple(labels[label] for label in sorted(labels))
             samples.setdefault(name.removeprefix(_PREFIX), {})[key] = value
@@ -163,6 +211,11 @@ def _numbers(samples: Samples) -> dict[str, Any]:
         "words": words,
         "shed": _counted(samples, "shed_total"),
         "alarms": _counted(samples, "alarms_total"),
+        "knob": {
+            "false_alarms_per_hour": _one(samples, "budget_false_alarms_per_hour"),
+            "frame_rate_hz": _one(samples, "budget_frame_rate_hertz"),
+            "threshold_sigma": round(_one(samples, "threshold_sigma"), 3),
+        },
         "documents_refused": int(_one(samples, "documents_refused_total")),
         "latency_ms": {
             _percentile(quantile): round(value * 1e3, 3)
@@ -194,7 +247,7 @@ def _finite(value: float) -> float | None:
 
 
 def _problems(
-    numbers: Mapping[str, Any], *, alive: bool
+    numbers: Mapping[str, Any], *, alive: bool, ending: bool
 ) -> Iterator[tuple[str, tuple[Problem, ...]]]:
     if not alive:
         what = "its worker has ended"
@@ -214,6 +267,9 @@ def _problems(
         )
         remedy = f"most time goes into {slowest!r}: {_FASTER[slowest]}"
         yield "behind", (Problem(what=what, remedy=remedy),)
+    if ending:
+        what = "it is ending: it takes no more documents"
+        yield "ending", (Problem(what=what, remedy="wait, then start it again"),)
     troubles = [
         Problem(
             what=f"trouble with {name!r}", remedy=_REMEDIES.get(name, "see the log")
