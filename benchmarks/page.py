@@ -7,6 +7,7 @@ pictures of the documentation anew instead.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import shutil
 import statistics
@@ -15,12 +16,14 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bluesky import RunEngine
+from bluesky.utils import MsgGenerator
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from ringwatch.agent import Agent
@@ -74,7 +77,7 @@ def measure(
         to verdict without and with the page open; ``ratio`` of the two.
     """
     beamline = powder_beamline(folder, detector=512, pace=0.0)
-    documents = recorded(beamline, frames)
+    documents = recorded(beamline, beamline.step_scan(frames))
     files: dict[str, Any] = {"poni": beamline.poni_path, "mask": beamline.mask_path}
     found: dict[str, Any] = {"frames": frames, "rate_hz": rate_hz}
     with (
@@ -106,12 +109,12 @@ def measure(
     return found
 
 
-def recorded(beamline: Beamline, frames: int) -> list[Document]:
+def recorded(beamline: Beamline, plan: MsgGenerator[Any]) -> list[Document]:
     """Documents of a real scan."""
     documents: list[Document] = []
     engine = quiet_engine()
     engine.subscribe(lambda name, doc: documents.append((name, doc)))
-    engine(beamline.step_scan(frames))
+    engine(plan)
     return documents
 
 
@@ -156,38 +159,45 @@ def renamed(documents: list[Document], letter: str) -> list[Document]:
     return [(name, other(doc)) for name, doc in documents]
 
 
-def screenshots(folder: Path, out: Path) -> None:
-    """Take the pictures of the documentation, while the furnace ramp runs."""
-    scenario = FurnaceRamp(frames=90, side=1024)
+def screenshots(folder: Path, out: Path, rate_hz: float = 5.0) -> None:
+    """Take the pictures of the documentation, while a furnace ramp is watched."""
+    scenario = FurnaceRamp(frames=60, side=1024)
     beamline = scenario.beamline(folder)
     files: dict[str, Any] = {"poni": beamline.poni_path, "mask": beamline.mask_path}
-    engine = quiet_engine()
+    documents = recorded(beamline, scenario.plan(beamline))
     with (
         chromium() as browser,
         Agent(**files, detector="detector_image", page="127.0.0.1:0") as agent,
     ):
         agent.wait_idle(300)
-        engine.subscribe(agent)
-        pages: dict[str, Page] = {}
         for name, options in _LOOKS.items():
-            pages[name] = browser.new_context(**options).new_page()
-            pages[name].goto(str(agent.page_url))
-        scan = threading.Thread(target=lambda: engine(scenario.plan(beamline)))
-        scan.start()
-        for name, page in pages.items():
-            shoot(page, scenario.frames * 8 // 10, out / f"{name}.png", scan.is_alive)
-        scan.join()
+            page = browser.new_context(**options).new_page()
+            page.goto(str(agent.page_url))
+            told = renamed(documents, name[-1])
+            watched = threading.Thread(target=feed, args=(agent, told, rate_hz))
+            watched.start()
+            wanted = [name[-1] * 8, scenario.frames - 8]
+            shoot(page, wanted, out / f"{name}.png")
+            watched.join()
+            page.context.close()
 
 
-def shoot(page: Page, frame: int, path: Path, alive: Callable[[], bool]) -> None:
-    """Take a picture once a frame is drawn."""
+def shoot(page: Page, wanted: list[Any], path: Path) -> None:
+    """Take a picture once a frame of a run is drawn, small enough for a README."""
     page.wait_for_function(
-        "(i) => window.ringwatch.newest >= i", arg=frame, timeout=120_000
+        "([run, index]) => window.ringwatch.run.startsWith(run)"
+        " && window.ringwatch.newest >= index",
+        arg=wanted,
+        timeout=120_000,
     )
-    page.wait_for_function(
-        "() => document.querySelector('#lines-said').innerText.includes('Lines of')"
+    page.wait_for_timeout(1000)  # for picture and lines of that frame
+    whole = "phone" not in path.name
+    image: Any = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
+    if whole:
+        image = image.resize((1152, round(1152 * image.height / image.width)))
+    image.convert("RGB").quantize(96, dither=Image.Dither.NONE).save(
+        path, optimize=True
     )
-    page.screenshot(path=str(path), full_page=True)
 
 
 def main() -> None:

@@ -62,5 +62,5 @@ function judge(run) {
     for (let level = 1; level < 256; level++) if ((sum += seen[level]) >= share * total) return level;
     return 255;
   };
-  return { low: at(0.1), high: Math.max(at(0.998), at(0.1) + 24) };
+  return { low: at(0.1), high: Math.max(at(0.975), at(0.1) + 24) };
 }

@@ -14,7 +14,7 @@ const $ = (id) => document.getElementById(id);
 const STRIP_MS = 250; // the strip of all frames is drawn less often than the newest one
 
 // What tests and curious people may read: frames drawn, and their way from the feed.
-const stats = { drawn: 0, newest: -1, first: 0, ways: [] };
+const stats = { drawn: 0, newest: -1, run: "", first: 0, ways: [] };
 window.ringwatch = stats;
 
 const live = { run: null, card: null, frame: {}, linked: false, clock: Infinity, oldest: 0, account: null, period: 0, age: 0 };
@@ -96,7 +96,7 @@ function draw() {
   if (handedOver) {
     stats.drawn += 1;
     stats.first ||= performance.now(); // since the navigation
-    stats.newest = live.run.newest;
+    Object.assign(stats, { newest: live.run.newest, run: live.run.uid });
     stats.ways.push([live.run.newest, Date.now() - handedOver]);
     if (stats.ways.length > 1000) stats.ways.shift();
     handedOver = 0;

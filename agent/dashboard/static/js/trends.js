@@ -92,9 +92,14 @@ function band(context, { values, widths }, place, height) {
 function label(context, w, h, series, low, high) {
   context.font = "11px system-ui, sans-serif";
   context.textAlign = "right";
-  context.fillStyle = colour("soft");
-  context.fillText(number(high, 3), w - 4, 11);
-  context.fillText(number(low, 3), w - 4, h - 4);
+  for (const [value, y] of [[number(high, 3), 11], [number(low, 3), h - 4]]) {
+    context.fillStyle = colour("well");
+    context.globalAlpha = 0.8;
+    context.fillRect(w - 8 - context.measureText(value).width, y - 10, w, 13);
+    context.globalAlpha = 1;
+    context.fillStyle = colour("soft");
+    context.fillText(value, w - 4, y);
+  }
   context.textAlign = "left";
   let x = 5;
   for (const one of series) {
