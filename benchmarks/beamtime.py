@@ -137,14 +137,13 @@ def take_runs(
                 counts=float(np.exp(rng.uniform(low, high))),
                 background=float(rng.uniform(*BACKGROUND)),
                 temperature=float(kelvin[0]),
-                furnace_rate=100.0,
             )
             steps = [{beamline.furnace: float(t)} for t in kelvin]
             (uid,) = engine(beamline.step_scan(steps, darks=1))
             truth = [each.phase for each in beamline.truths]
             taken.append(Taken(uid=uid, truth=truth))
-            if not agent.wait_idle(PATIENCE_S):
-                raise TimeoutError("the agent did not come to its verdicts")
+        if not agent.wait_idle(5.0 * PATIENCE_S):
+            raise TimeoutError("the agent did not come to its verdicts")
     return taken
 
 
@@ -154,7 +153,7 @@ def _sample(
     """What lies in the beam in a run, and its temperatures, kelvin."""
     first = runs * 2 // 5
     known = PHASES[KNOWN[number % len(KNOWN)]]
-    warm = np.linspace(300.0, 340.0, frames) + rng.uniform(-5.0, 5.0)
+    warm = np.full(frames, rng.uniform(290.0, 345.0))
     kind = (number - first) % 6
     if number < first or kind == 5:
         return Blend(((known, 1.0),)), warm

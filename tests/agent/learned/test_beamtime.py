@@ -51,6 +51,7 @@ def command(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # Tiled reads and writes for most of it
 def test_new_phases_are_found_named_and_labelled(
     beamtime: tuple[EmbeddedTiled, list[Taken]], command: Command
 ) -> None:
@@ -85,6 +86,7 @@ def test_new_phases_are_found_named_and_labelled(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_flag_is_taught_from_stored_frames(
     beamtime: tuple[EmbeddedTiled, list[Taken]], command: Command
 ) -> None:
