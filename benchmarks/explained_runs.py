@@ -8,7 +8,16 @@ told first.
 
 from __future__ import annotations
 
-import argparse
+import os
+
+from ringwatch.benchmarks.command import COUNT, Parser, end_in_one_line, steps
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
+
+# After the environment is set, which numpy and pyFAI read once.
 import math
 import tempfile
 from collections.abc import Callable, Mapping
@@ -236,20 +245,23 @@ def explain_run(folder: Path, number: int, seed: int = SEED) -> Explained:
 
 def main() -> None:
     """Print the table, and with --words what people are told."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=SEED)
+    parser = Parser(__doc__)
+    parser.option("--runs", COUNT, 10, "simulated runs")
+    parser.add_argument("--seed", type=int, default=SEED, help="of all that is drawn")
     parser.add_argument("--words", action="store_true", help="print each paragraph")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print an object")
     given = parser.parse_args()
     found = []
-    with tempfile.TemporaryDirectory(prefix="ringwatch-explained-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="ringwatch-explained-") as scratch,
+        steps("explained runs", given.runs) as told,
+    ):
         for number in range(given.runs):
+            told.begin(f"run {number + 1}")
             found.append(explain_run(Path(scratch) / str(number), number, given.seed))
-            if given.words:
-                print(f"\n{found[-1].fault}: {found[-1].paragraph}")
+    if given.words and not given.json:
+        for each in found:
+            print(f"\n{each.fault}: {each.paragraph}")
     rows = [each.row() for each in found]
     if given.json:
         paragraphs = [each.paragraph for each in found]

@@ -17,10 +17,13 @@ For example: `python benchmarks/review_queue.py --seeds 5 --plot curve.png --jso
 
 from __future__ import annotations
 
-import argparse
 import os
 
+from ringwatch.benchmarks.command import COUNT, EDGE, Parser, end_in_one_line, steps
+
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy reads once.
 from collections.abc import Sequence
@@ -212,27 +215,27 @@ def _draw(found: dict[str, Floats], path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table, or with --json the rows and curves."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", 1)[0])
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="beamtimes")
-    parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--runs", type=int, nargs=2, default=RUNS, metavar="N")
-    parser.add_argument("--frames", type=int, default=FRAMES, help="of each run")
-    parser.add_argument("--edge", type=int, default=512, help="pixels of the detector")
-    parser.add_argument("--most", type=int, default=MOST, help="labels")
+    parser = Parser(__doc__)
+    parser.option("--seeds", COUNT, SEEDS, "beamtimes")
+    parser.add_argument("--seed", type=int, default=SEED, help="of all that is drawn")
+    parser.option("--runs", COUNT, list(RUNS), "runs to choose from, and to score on")
+    parser.option("--frames", COUNT, FRAMES, "of each run")
+    parser.option("--edge", EDGE, 512, "pixels of the detector")
+    parser.option("--most", COUNT, MOST, "labels")
     parser.add_argument("--plot", type=Path, help="curves of the first head, as PNG")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print an object")
     asked = parser.parse_args(arguments)
+    if len(asked.runs) != 2:
+        parser.error("--runs takes two numbers: to choose from, and to score on")
     classifier = Classifier.load(backend="onnx")
-    beamtimes = [
-        draw_beamtime(
-            classifier,
-            tuple(asked.runs),
-            asked.frames,
-            asked.seed + i,
-            edge=asked.edge,
-        )
-        for i in range(asked.seeds)
-    ]
+    beamtimes = []
+    with steps("review queue", asked.seeds) as told:
+        for i in range(asked.seeds):
+            told.begin(f"beamtime {i + 1}")
+            runs, seed = tuple(asked.runs), asked.seed + i
+            beamtimes.append(
+                draw_beamtime(classifier, runs, asked.frames, seed, edge=asked.edge)
+            )
     found = {head: curves(beamtimes, head, asked.most) for head in HEADS}
     rows = [row for head in HEADS for row in _rows(head, found[head])]
     if asked.plot:
