@@ -93,12 +93,9 @@ class Look:
 
     def choose(self, index: int, frames: int = FRAMES) -> None:
         """Click a frame of the strip."""
-        self("film").scroll_into_view_if_needed()
-        box = self("film").bounding_box()
-        assert box is not None
-        span = max(frames, 40)
-        x = box["x"] + (index + 0.5) / span * box["width"]
-        self.page.mouse.click(x, box["y"] + box["height"] / 2)
+        wide = self("film").evaluate("e => e.clientWidth")
+        place = {"x": (index + 0.5) / max(frames, 40) * wide, "y": 60.0}
+        self("film").click(position=place)  # type: ignore[arg-type]
         self.until_said("detail-title", f"Frame {index} (chosen)")
 
     def check(self) -> None:
