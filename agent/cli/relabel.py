@@ -17,7 +17,7 @@ from ringwatch.agent.cli.label import who
 from ringwatch.agent.cli.label_choice import Place
 from ringwatch.agent.cli.teach import registry_of
 from ringwatch.agent.errors import LearnedError, ReplayError
-from ringwatch.agent.labels.store import LABELS
+from ringwatch.agent.labels.store import labels_folder
 from ringwatch.agent.learned.head_file import Head, check_name, read_head
 from ringwatch.agent.learned.label_versions import newest_version, store_version
 from ringwatch.agent.learned.registry import Registry
@@ -104,7 +104,7 @@ def relabel(
         uri=tiled or settings.tiled or LOCAL,
         verdicts=settings.tiled_container,
         raw=settings.raw_container,
-        folder=(settings.state or Path()) / LABELS,
+        folder=labels_folder(settings.state),
     )
     with place.root() as root:
         if name:

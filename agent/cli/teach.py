@@ -18,7 +18,7 @@ from ringwatch.agent.cli.label import who
 from ringwatch.agent.cli.label_choice import Place, parse_indices
 from ringwatch.agent.errors import LearnedError, ReplayError
 from ringwatch.agent.labels.opinions import settled_flags
-from ringwatch.agent.labels.store import LABELS, LabelStore
+from ringwatch.agent.labels.store import LabelStore, labels_folder
 from ringwatch.agent.learned.head_file import check_name, read_head
 from ringwatch.agent.learned.lessons import Lesson, learn
 from ringwatch.agent.learned.registry import Registry
@@ -121,7 +121,7 @@ def teach(
             uri=tiled or settings.tiled or LOCAL,
             verdicts=settings.tiled_container,
             raw=settings.raw_container,
-            folder=(settings.state or Path()) / LABELS,
+            folder=labels_folder(settings.state),
         )
         told: dict[str, Any] = {"per_hour": per_hour, "rate_hz": rate_hz}
         told |= {"name": name, "by": who(by)}

@@ -293,9 +293,8 @@ def test_a_full_disk_keeps_none_of_them(
     def fail(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", fail)  # a disk that is full tells it here
-        with pytest.raises(LabelError, match="No space"):
-            store.add(label(1), label(2))
+    with monkeypatch.context() as full, pytest.raises(LabelError, match="No space"):
+        full.setattr(os, "fsync", fail)  # a disk that is full tells it here
+        store.add(label(1), label(2))
     store.add(label(3))
     assert [each.index for each in LabelStore(folder).of_run("run-1")] == [0, 3]
