@@ -22,7 +22,6 @@ PATIENCE_S = 30.0
 
 
 def stored_uids(server: EmbeddedTiled, container: str) -> list[str]:
-    """Uids of labels as a plain client reads them, by their runs."""
     runs = server.client()[container].values()
     return [str(uid) for run in runs for uid in run["primary"]["label_uid"].read()]
 
@@ -293,8 +292,9 @@ def test_a_full_disk_keeps_none_of_them(
     def fail(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as full, pytest.raises(LabelError, match="No space"):
+    with monkeypatch.context() as full:
         full.setattr(os, "fsync", fail)  # a disk that is full tells it here
-        store.add(label(1), label(2))
+        with pytest.raises(LabelError, match="No space"):
+            store.add(label(1), label(2))
     store.add(label(3))
     assert [each.index for each in LabelStore(folder).of_run("run-1")] == [0, 3]
