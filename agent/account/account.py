@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ringwatch.agent.account.causes import NOTES, Cause
-from ringwatch.agent.account.points import RETAKEN, Points
+from ringwatch.agent.account.points import Points
+from ringwatch.agent.account.titles import title
+from ringwatch.agent.flags import Flag
 from ringwatch.agent.nouns import Word
 from ringwatch.agent.spans import Spans, told
 
@@ -18,6 +20,7 @@ __all__ = ["Account"]
 _MOST_TOLD = 6  # causes told in full; the rest are named
 _MOST_LABELS = 3
 _BOUND = 10_000  # probabilities remembered
+_LONE, _SAME = Flag.ZINGERS.label, Flag.HOT_PIXELS.label
 
 
 class Account:
@@ -77,7 +80,7 @@ class Account:
             if key not in self.causes:
                 self.causes[key] = Cause(*key)
             self.causes[key].take(data)
-        if flag and word not in RETAKEN:  # there it may come of what went wrong
+        if flag and word == "good":  # elsewhere it may come of what went wrong
             self._note(index, word, flag, str(data.get("also") or ""))
         if data.get("label") and word != "bad":
             self._labels[str(data["label"])] += 1
@@ -99,7 +102,8 @@ class Account:
     @property
     def faults(self) -> list[Cause]:
         """What made frames anything but good, in the order in which it came."""
-        return sorted(self.causes.values(), key=lambda cause: cause.first)
+        found = sorted(self.causes.values(), key=lambda cause: cause.first)
+        return _as_one(found)
 
     def paragraph(self) -> str:
         """All of it for people, in one paragraph."""
@@ -156,12 +160,16 @@ class Account:
             return ["No fault was found."] if self._final["good"] else []
         several = len(self.points) > 1
         told_in_full = [
-            cause.sentence(with_stream=several) for cause in faults[:_MOST_TOLD]
+            cause.sentence(
+                last=self.points[cause.stream, cause.data_key].last,
+                with_stream=several,
+            )
+            for cause in faults[:_MOST_TOLD]
         ]
         if len(faults) == 1:
             return [f"What went wrong: {told_in_full[0]}"]
         numbered = [f"({n}) {said}" for n, said in enumerate(told_in_full, 1)]
-        more = [f"{c.name} ({len(c.frames)})" for c in faults[_MOST_TOLD:]]
+        more = [f"{title(c.flag)} ({len(c.frames)})" for c in faults[_MOST_TOLD:]]
         if more:
             numbered.append(f"And {', '.join(more)}.")
         return ["What went wrong, in the order in which it came:", *numbered]
@@ -169,21 +177,26 @@ class Account:
     def _take_again(self) -> list[str]:
         said = []
         for (stream, data_key), points in self.points.items():
-            if not points.numbers:
-                continue
             whose = f" of {data_key} ({stream})" if len(self.points) > 1 else ""
-            many = len(points.numbers) > 1
-            said.append(
-                f"Take point{'s' * many} {told(points.numbers)}{whose} again "
-                f"(frame{'s' * many} {told(points.frames)})."
-            )
+            if points.numbers:
+                many = len(points.numbers) > 1
+                said.append(
+                    f"Take point{'s' * many} {told(points.numbers)}{whose} again "
+                    f"(frame{'s' * many} {told(points.frames)})."
+                )
+            if points.suspect:
+                many = len(points.suspect) > 1
+                said.append(
+                    f"Frame{'s' * many} {told(points.suspect)}{whose} can be used, "
+                    "with care for what is said above."
+                )
         return said
 
     def _good_to_know(self) -> list[str]:
         said = []
         notes = {n: s for n, s in self._notes.items() if n != "unsure"}
         if notes:
-            named = [f"{_in_words(n)} ({told(s, 3)})" for n, s in notes.items()]
+            named = [f"{title(n)} ({told(s, 3)})" for n, s in notes.items()]
             said.append(f"No fault, but seen in frames: {', '.join(named)}.")
         if self._labels:
             first = self._labels.most_common(_MOST_LABELS)
@@ -200,8 +213,20 @@ class Account:
         return said + (f", not sure in {self._unsure}" if self._unsure else "")
 
 
-def _in_words(name: str) -> str:
-    return name.replace("_", " ")
+def _as_one(causes: list[Cause]) -> list[Cause]:
+    """Hot pixels with the frame before, in which nobody could know that they stay."""
+    told_apart: list[Cause] = []
+    for cause in causes:
+        if told_apart and _began_as(told_apart[-1], cause):
+            told_apart[-1] = cause.joined(told_apart[-1])
+        else:
+            told_apart.append(cause)
+    return told_apart
+
+
+def _began_as(one: Cause, other: Cause) -> bool:
+    same = (one.flag, other.flag) == (_LONE, _SAME) and len(one.frames) == 1
+    return same and other.first == one.first + 1
 
 
 def _counted(words: Counter[str]) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from ringwatch.agent.account.titles import title
 from ringwatch.agent.flags import Flag, Severity
 from ringwatch.agent.quality.texts import TEXTS
 from ringwatch.agent.spans import Spans, told
@@ -17,6 +20,8 @@ __all__ = ["NOTES", "Cause"]
 NOTES = frozenset(f.label for f in Flag if f.severity is Severity.INFORMATION)
 """Flags that are no faults."""
 
+_MOST_KINDS = 3
+_NUMBERS = re.compile(r"[\d.]+")
 _BY_LABEL = {flag.label: flag for flag in Flag}
 
 
@@ -51,17 +56,31 @@ class Cause:
     reason: str = ""
     worst: int = -1
     _z: float = -math.inf
+    _kinds: dict[str, str] = field(default_factory=dict)  # of exact flags: sentences
 
     def take(self, data: Mapping[str, Any]) -> None:
         """Take the data of a final verdict with this cause."""
-        index = int(data["raw_index"])
+        index, reason = int(data["raw_index"]), str(data.get("reason", ""))
         self.frames.add(index)
         self.words[str(data["verdict"])] += 1
         self.also.update(_faults(str(data.get("also") or "")))
         z = abs(float(data.get(f"z_{self.flag}", math.nan)))
+        if math.isnan(z) and len(self._kinds) < _MOST_KINDS:
+            kind = _NUMBERS.sub("", reason)
+            self._kinds.setdefault(kind, f"in frame {index}, {reason.rstrip('.')}")
         if self.worst < 0 or z > self._z:
-            self.worst, self.reason = index, str(data.get("reason", ""))
+            self.worst, self.reason = index, reason
             self._z = -math.inf if math.isnan(z) else z
+
+    def joined(self, other: Cause) -> Cause:
+        """With the frames of a cause that was the same one under another name."""
+        whole = deepcopy(self)
+        for first, last in other.frames:
+            for index in range(first, last + 1):
+                whole.frames.add(index)
+        whole.words += other.words
+        whole.also += other.also
+        return whole
 
     @property
     def first(self) -> int:
@@ -74,31 +93,41 @@ class Cause:
         return self.words.most_common(1)[0][0]
 
     @property
-    def name(self) -> str:
-        """The flag in words."""
-        return _in_words(self.flag) or "not judged"
-
-    @property
     def remedy(self) -> str:
         """What to look at or to do."""
         flag = _BY_LABEL.get(self.flag)
         return TEXTS[flag].remedy if flag in TEXTS else ""
 
-    def sentence(self, *, with_stream: bool = False) -> str:
-        """What it is, where, how bad it got, and what to do."""
+    def sentence(self, *, last: int, with_stream: bool = False) -> str:
+        """What it is, where, how bad it got, and what to do.
+
+        Parameters
+        ----------
+        last : int
+            Index of the run's last frame.
+        with_stream : bool
+            Whether to say whose frames these are.
+        """
         many = len(self.frames)
         where = f"frame{'s' * (many != 1)} {told(self.frames)}"
+        if many > 1 and last in self.frames:
+            where += " (to the end)"
         if with_stream:
             where += f" of {self.data_key} ({self.stream})"
-        said = self.reason.rstrip(".")
-        worst = f"at its worst, in frame {self.worst}, " if many > 1 else ""
-        sentence = f"{self.name} ({self.word}), {where}: {worst}{said}."
-        with_it = [f"{_in_words(f)} in {n}" for f, n in self.also.most_common(3)]
+        name = f"{self.flag}, {self.word}" if self.flag else self.word
+        sentence = f"{title(self.flag)} ({name}), {where}: {self._how(many)}."
+        with_it = [f"{title(f)} ({n} of {many})" for f, n in self.also.most_common(3)]
         if with_it:
-            sentence += f" Raised with it: {', '.join(with_it)}."
+            sentence += f" In the same frames, perhaps of it: {', '.join(with_it)}."
         if self.remedy:
             sentence += f" What to do: {self.remedy[0].lower()}{self.remedy[1:]}"
         return sentence
+
+    def _how(self, many: int) -> str:
+        if len(self._kinds) > 1:
+            return "; ".join(self._kinds.values())
+        worst = f"at its worst, in frame {self.worst}, " if many > 1 else ""
+        return worst + self.reason.rstrip(".")
 
     def to_object(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -120,7 +149,3 @@ class Cause:
 def _faults(names: str) -> list[str]:
     """Of comma-joined flags those that are more than information."""
     return [name for name in names.split(",") if name and name not in NOTES]
-
-
-def _in_words(name: str) -> str:
-    return name.replace("_", " ")

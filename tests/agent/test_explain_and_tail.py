@@ -118,7 +118,7 @@ def test_the_agent_prints_a_paragraph_where_the_run_stops(
     uid, printed, _ = run
     (line,) = printed.splitlines()
     assert line.startswith(f"Run {uid[:8]}: 16 frames: 9 good, 5 misaligned, 2 bad. ")
-    assert line.index("no beam (bad), frames 6-7") < line.index("beam center (misali")
+    assert line.index("no beam (no_beam, bad), frames 6-7") < line.index("beam centre")
     assert "Take points 7-8, 12-16 again (frames 6-7, 11-15)." in line
 
 

@@ -245,7 +245,7 @@ def test_stop_counts_each_frame_once() -> None:
     assert stop["verdicts"] == {"good": 2, "bad": 1, "unknown": 1}
     assert stop["summary"].startswith(
         "4 frames: 2 good, 1 bad, 1 unknown; 1 without a final verdict; 1 revised. "
-        "What went wrong: no beam (bad), frame 2: all is well. What to do: "
+        "What went wrong: no beam (no_beam, bad), frame 2: all is well. What to do: "
     )
     assert "Take point 3 again (frame 2)." in stop["summary"]
     with pytest.raises(AgentClosedError, match="next attempt"):

@@ -65,10 +65,10 @@ def test_causes_come_in_order_with_their_worst_frame_and_what_to_do() -> None:
     )
     words = account.paragraph()
     assert words.startswith("7 frames: 4 good, 2 misaligned, 1 bad. ")
-    first, second = words.index("(1) no beam (bad), frame 4:"), words.index("(2) beam")
+    first, second = words.index("(1) no beam (no_beam, bad)"), words.index("(2) beam")
     assert first < second
-    assert "frames 5-6: at its worst, in frame 6, beam_center in 6." in words
-    assert "Raised with it: tilt in 1." in words  # unsure is no fault
+    assert "frames 5-6 (to the end): at its worst, in frame 6, beam_center in" in words
+    assert "perhaps of it: detector tilted (1 of 2)." in words  # unsure is no fault
     assert "What to do: calibrate again" in words
     assert "Take points 5-7 again (frames 4-6)." in words
     assert "Label: F--- in 6 of 6 frames" in words  # not of the bad one
@@ -82,7 +82,7 @@ def test_a_sound_run_claims_no_more_than_that() -> None:
     account = account_of(*(said(i) for i in range(3)), said(3, "good", "change_point"))
     words = account.paragraph()
     assert "No fault was found." in words
-    assert "No fault, but seen in frames: change point (3)." in words
+    assert "No fault, but seen in frames: sudden change of the pattern (3)." in words
     assert "again" not in words
 
 
@@ -130,8 +130,30 @@ def test_streams_are_named_where_there_are_several() -> None:
 
 
 def test_more_causes_than_anybody_reads_are_named_only() -> None:
-    flags = ("shadow", "spots", "grainy", "ice", "zingers", "hot_pixels", "misread")
+    flags = ("shadow", "spots", "grainy", "ice", "misread", "zingers", "hot_pixels")
     events = [said(i, "suspect", flag) for i, flag in enumerate(flags)]
     words = account_of(*events, said(9, "suspect", "sequence")).paragraph()
     assert "(6) hot pixels" in words
-    assert "And misread (1), sequence (1)." in words
+    assert "And frames lost or out of order (1)." in words
+
+
+def test_hot_pixels_begin_in_the_frame_in_which_nobody_knew_that_they_stay() -> None:
+    account = account_of(
+        said(3, "suspect", "zingers"),
+        *(said(i, "suspect", "hot_pixels") for i in range(4, 9)),
+        said(9),
+    )
+    (cause,) = account.faults
+    assert (cause.flag, list(cause.frames)) == ("hot_pixels", [(3, 8)])
+    assert account.paragraph() == account.paragraph()  # telling changes nothing
+    assert "Frames 3-8 can be used, with care" in account.paragraph()
+
+
+def test_what_differs_from_frame_to_frame_is_told_of_each() -> None:
+    words = account_of(
+        said(13, "suspect", "sequence", reason="frames are missing (1)"),
+        said(14, "suspect", "sequence", reason="the number went from 14 to 13"),
+        said(15, "suspect", "sequence", reason="frames are missing (2)"),
+    ).paragraph()
+    assert "in frame 13, frames are missing (1); in frame 14, the number went" in words
+    assert "missing (2)" not in words
