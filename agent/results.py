@@ -240,11 +240,23 @@ class DerivedRun:
         told = {
             "raw_exit_status": raw_exit_status,
             "verdicts": dict(self._account.words()),
-            "summary": self._account.paragraph(),
+            "summary": self._summary(),
         }
         if frames is not None:
             told["frames"] = dict(frames)
         return [*self._first, ("stop", dict(stop) | told)]
+
+    def _summary(self) -> str:
+        """What became of its frames; where it goes on with an attempt, says so."""
+        before = self._bundle.start_doc.get("final_before", ())
+        frames = sum(last - first + 1 for *_, first, last in before)
+        told = self._account.paragraph()
+        if not frames:
+            return told
+        return (
+            f"{frames} frames were told of by an earlier attempt (`ringwatch explain` "
+            f"tells of all); of the rest: {told}"
+        )
 
     def _go_on(self, descriptor: Mapping[str, Any]) -> None:
         """Compose further events of a descriptor that was published before."""

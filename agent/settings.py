@@ -200,6 +200,11 @@ class Settings(BaseModel):
     raw_container: str = "raw"
     quality: QualitySettings = QualitySettings()
 
+    @property
+    def heads_folder(self) -> Path | None:
+        """Where what people taught is kept; None for nowhere."""
+        return self.heads or (self.state and self.state / "heads")
+
     @field_validator("quality")
     @classmethod
     def _alarms_are_rare(cls, quality: QualitySettings) -> QualitySettings:

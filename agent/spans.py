@@ -16,12 +16,14 @@ class Spans:
     def __init__(self) -> None:
         self._firsts: list[int] = []
         self._lasts: list[int] = []
+        self._count = 0
 
     def add(self, index: int) -> bool:
         """Take an index; whether it is new."""
         firsts, lasts = self._firsts, self._lasts
         if index in self:
             return False
+        self._count += 1
         at = bisect_right(firsts, index) - 1  # the range that begins before it
         joins = at >= 0 and lasts[at] == index - 1
         touches = at + 1 < len(firsts) and firsts[at + 1] == index + 1
@@ -42,6 +44,7 @@ class Spans:
         at = bisect_right(self._firsts, index) - 1
         if at < 0 or index > self._lasts[at]:
             return
+        self._count -= 1
         first, last = self._firsts.pop(at), self._lasts.pop(at)
         for a, b in ((index + 1, last), (first, index - 1)):
             if a <= b:
@@ -57,8 +60,8 @@ class Spans:
         return zip(self._firsts, self._lasts, strict=True)
 
     def __len__(self) -> int:
-        """Number of indices."""
-        return sum(last - first + 1 for first, last in self)
+        """Number of indices; any thread may ask."""
+        return self._count
 
     def __bool__(self) -> bool:
         return bool(self._firsts)

@@ -165,15 +165,16 @@ class Explained:
     @property
     def found(self) -> bool:
         """Whether the cause is told at all."""
-        return bool(self._right & set(self.named))
+        return bool(self.right & set(self.named))
 
     @property
     def is_first(self) -> bool:
         """Whether it is told first."""
-        return bool(self.named) and self.named[0] in self._right
+        return bool(self.named) and self.named[0] in self.right
 
     @property
-    def _right(self) -> set[str]:
+    def right(self) -> set[str]:
+        """Flags that say what happened."""
         return {self.flag, _OTHER_NAMES.get(self.fault, self.flag)}
 
     def row(self) -> dict[str, Any]:

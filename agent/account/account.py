@@ -45,7 +45,7 @@ class Account:
         self.aside = 0
         self._final: Counter[str] = Counter()
         self._open: dict[tuple[str, str, int], str] = {}
-        self._notes: dict[str, Spans] = {}
+        self._notes: dict[tuple[str, str, str], Spans] = {}
         self._labels: Counter[str] = Counter()
         self._probabilities: list[float] = []
         self._revised = self._unsure = 0
@@ -80,20 +80,17 @@ class Account:
             if key not in self.causes:
                 self.causes[key] = Cause(*key)
             self.causes[key].take(data)
-        if flag and word == "good":  # elsewhere it may come of what went wrong
-            self._note(index, word, flag, str(data.get("also") or ""))
+        raised = [flag] if flag and word == "good" else []
+        if word == "good":  # elsewhere it may come of what went wrong
+            raised += [n for n in _named(data.get("also")) if n in NOTES]
+        raised += [f"{name} (taught)" for name in _named(data.get("taught"))]
+        for name in raised:
+            self._notes.setdefault((stream, data_key, name), Spans()).add(index)
         if data.get("label") and word != "bad":
             self._labels[str(data["label"])] += 1
             self._unsure += bool(data.get("unsure"))
             if len(self._probabilities) < _BOUND and "label_prob" in data:
                 self._probabilities.append(float(data["label_prob"]))
-
-    def _note(self, index: int, word: str, flag: str, also: str) -> None:
-        """Remember what is no fault but worth knowing."""
-        raised = [flag, *filter(None, also.split(","))]
-        for name in raised:
-            if name in NOTES or (word == "good" and name == flag):
-                self._notes.setdefault(name, Spans()).add(index)
 
     def words(self) -> Counter[str]:
         """Frames per word of their newest verdict."""
@@ -119,10 +116,15 @@ class Account:
             "not_final": len(self._open),
             "revised": self._revised,
             "causes": [cause.to_object() for cause in self.faults],
-            "information": {
-                name: [list(span) for span in spans]
-                for name, spans in self._notes.items()
-            },
+            "information": [
+                {
+                    "stream": stream,
+                    "data_key": data_key,
+                    "name": name,
+                    "frames": [list(span) for span in spans],
+                }
+                for (stream, data_key, name), spans in self._notes.items()
+            ],
             "retake": [
                 {
                     "stream": stream,
@@ -194,9 +196,13 @@ class Account:
 
     def _good_to_know(self) -> list[str]:
         said = []
-        notes = {n: s for n, s in self._notes.items() if n != "unsure"}
+        notes = {key: s for key, s in self._notes.items() if key[2] != "unsure"}
         if notes:
-            named = [f"{title(n)} ({told(s, 3)})" for n, s in notes.items()]
+            several = len(self.points) > 1
+            named = [
+                f"{title(name)} ({told(spans, 3)}{f' of {stream}' if several else ''})"
+                for (stream, _, name), spans in notes.items()
+            ]
             said.append(f"No fault, but seen in frames: {', '.join(named)}.")
         if self._labels:
             first = self._labels.most_common(_MOST_LABELS)
@@ -211,6 +217,11 @@ class Account:
         known = [p for p in self._probabilities if not math.isnan(p)]
         said = f", median probability {statistics.median(known):.2f}" if known else ""
         return said + (f", not sure in {self._unsure}" if self._unsure else "")
+
+
+def _named(names: object) -> list[str]:
+    """What stands in a comma-joined field."""
+    return [name for name in str(names or "").split(",") if name]
 
 
 def _as_one(causes: list[Cause]) -> list[Cause]:

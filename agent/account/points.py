@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,24 +34,30 @@ class Points:
     numbers: Spans = field(default_factory=Spans)
     frames: Spans = field(default_factory=Spans)
     suspect: Spans = field(default_factory=Spans)
-    _bad: dict[int, int] = field(default_factory=dict)  # number: index
-    _again: dict[int, int] = field(default_factory=dict)  # taken twice: latest index
-    _newest: tuple[int, int] = (-1, 0)  # index and number
+    _bad: dict[int, tuple[int, float]] = field(default_factory=dict)
+    _again: dict[int, int] = field(default_factory=dict)  # number: index from which on
+    _newest: tuple[int, int, float] = (-1, 0, math.nan)  # index, number, time
 
     def take(self, data: Mapping[str, Any]) -> None:
-        """Take the data of a final verdict."""
+        """Take the data of a final verdict.
+
+        Frames of one point have its number and its time; one that is taken again has
+        the number only. A point is bad if one of its frames is.
+        """
         index, number = int(data["raw_index"]), int(data["raw_seq_num"])
+        time = float(data.get("raw_time", index))
         if data["verdict"] == "suspect":
             self.suspect.add(index)
-        if index > self._newest[0]:
-            if number <= self._newest[1]:  # the RunEngine went back
-                self._again[number] = index
-            self._newest = index, number
+        newest, reached, when = self._newest
+        if index > newest:
+            if number < reached or (number == reached and time != when):
+                self._again[number] = index  # the RunEngine went back
+            self._newest = index, number, time
         known = self._bad.get(number)
-        if known is not None and known < index:
-            self._forget(number, known)
+        if known is not None and known[0] < index and known[1] != time:
+            self._forget(number, known[0])
         if data["verdict"] in RETAKEN and index >= self._again.get(number, index):
-            self._bad[number] = index
+            self._bad[number] = index, time
             self.numbers.add(number)
             self.frames.add(index)
 

@@ -11,7 +11,7 @@ from typing import Any
 from ringwatch.agent.errors import ReplayError
 from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.settings_file import load_settings
-from ringwatch.agent.sources.derived import find_pass, newest_raw_uid, verdict_documents
+from ringwatch.agent.sources.derived import find_pass, newest_raw_uid, whole_documents
 from ringwatch.agent.sources.tiled import find_run
 from ringwatch.agent.sources.tiled_server import server
 from ringwatch.agent.tiled_client import disconnect, keys_in, public
@@ -33,20 +33,20 @@ class StoredPass:
         Its stop document; {} while it goes on, or where it was broken off.
     """
 
-    def __init__(self, run: Any) -> None:
-        self._run = run
+    def __init__(self, root: Any, container: str, run: Any) -> None:
+        self._place = root, container, run
         self.start: dict[str, Any] = run.metadata["start"]
         self.stop: dict[str, Any] = run.metadata.get("stop") or {}
 
     def documents(self) -> Iterator[NamedDocument]:
-        """Its documents, values in the types of their descriptor.
+        """Its documents, and what earlier attempts had finished of the same pass.
 
         Raises
         ------
         ReplayError
             If the server fails on the way.
         """
-        return verdict_documents(self._run)
+        return whole_documents(*self._place)
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def stored_pass(
         uid = newest_raw_uid(root, into) if run is None else run
         if run is not None and settings.raw_container in root:
             uid = _whole(root[settings.raw_container], run)
-        yield StoredPass(find_pass(root, into, uid, attempt))
+        yield StoredPass(root, into, find_pass(root, into, uid, attempt))
     finally:
         disconnect(root)
 

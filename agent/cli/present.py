@@ -81,12 +81,16 @@ class VerdictTape:
         )
 
     def _reason(self, data: dict[str, Any]) -> str:
-        """Reason of a raised flag, once: it stays the same for frames on end."""
+        """Reason of a raised flag, once: it stays the same for frames on end.
+
+        Before it what people taught, where that is raised.
+        """
+        taught = f"[{data['taught']}] " if data.get("taught") else ""
         flag = data["primary_flag"] or data["verdict"]
         known, self._told = self._told, flag
         if flag in ("good", known):
-            return ""
-        return str(data["reason"])
+            return taught.rstrip()
+        return taught + str(data["reason"])
 
 
 def as_object(verdict: Verdict) -> dict[str, Any]:

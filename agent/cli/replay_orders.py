@@ -75,11 +75,14 @@ def settings_for_replay(settings: Settings) -> Settings:
         for name in ("poni", "mask", "dark", "reference", "weights")
         if (path := getattr(settings, name)) is not None
     }
+    if (heads := settings.heads_folder) is not None:
+        files["heads"] = heads.resolve()
     return settings.model_copy(
         update=files
         | {
             "publish": None,
             "metrics": None,
+            "page": None,
             "tiled": None,
             "paragraph": False,
             "max_pending_documents": min(settings.max_pending_documents, MOST_PENDING),

@@ -139,7 +139,7 @@ def registry_of(settings: Settings, folder: Path | None) -> Registry:
     LearnedError
         Where neither names one.
     """
-    found = folder or settings.heads or (settings.state and settings.state / "heads")
+    found = folder or settings.heads_folder
     if found is None:
         raise LearnedError(
             "no folder for what is taught: give --heads FOLDER, or --config with "

@@ -40,7 +40,7 @@ class CurrentHeads:
         LearnedError
             If one of them cannot be read.
         """
-        folder = settings.heads or (settings.state and settings.state / "heads")
+        folder = settings.heads_folder
         if folder is None:
             return cls()
         registry = Registry(folder)

@@ -101,6 +101,15 @@ class FrameLedger:
         return ref.index in self._finals[ref.stream, ref.data_key]
 
     @property
+    def finals(self) -> list[tuple[str, str, int, int]]:
+        """Frames with a final verdict: stream, data key, first and last index."""
+        return [
+            (*key, first, last)
+            for key, spans in self._finals.items()
+            for first, last in spans
+        ]
+
+    @property
     def account(self) -> dict[str, int]:
         """Frames ``announced`` so far, and those of them with a ``final`` verdict."""
         return {

@@ -33,6 +33,8 @@ class OpenRun:
     ledger : FrameLedger
     attempt : int
         Number of its derived run, where that is not the agent's own; else 0.
+    final_before : list of (str, str, int, int)
+        Frames that an attempt which was taken for abandoned gave their final verdicts.
     seen : float
         When its newest frame came, on the clock of ``time.monotonic``.
     stop : dict or None
@@ -51,6 +53,7 @@ class OpenRun:
     derived: DerivedRun | None = None
     ledger: FrameLedger = field(default_factory=FrameLedger)
     attempt: int = 0
+    final_before: list[tuple[str, str, int, int]] = field(default_factory=list)
     seen: float = 0.0
     stop: dict[str, Any] | None = None
     second: RunAnalysis | None = None

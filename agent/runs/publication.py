@@ -20,6 +20,7 @@ from ringwatch.agent.runs.ledger import FrameLedger
 from ringwatch.agent.runs.open_run import OpenRun
 from ringwatch.agent.runs.verdicts import unknown_verdict
 from ringwatch.agent.sinks import Sink
+from ringwatch.agent.spool.contents import FINAL_BEFORE
 from ringwatch.agent.timings import Stopwatch
 
 __all__ = ["Publication"]
@@ -149,6 +150,7 @@ class Publication:
         known = self._abandoned.pop(run.uid, None)
         if known is not None:
             run.ledger, run.attempt = known[0], known[1] + 1
+            run.final_before = run.ledger.finals
         return run
 
     def _compose(self, run: OpenRun, verdict: Verdict) -> list[NamedDocument]:
@@ -156,11 +158,13 @@ class Publication:
         first: list[NamedDocument] = []
         if run.derived is None:
             analysis = run.analysis.analysis
+            before = run.final_before
+            told = {FINAL_BEFORE: before} if before else {}
             run.derived = DerivedRun(
                 run.start,
                 analysis_id=analysis.analysis_id,
                 attempt=run.attempt or self._attempt,
-                metadata=analysis.hashes,
+                metadata=analysis.hashes | told,
                 q=self._q_of(verdict),
                 learned=analysis.heads.fields,
             )

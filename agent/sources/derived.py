@@ -27,6 +27,7 @@ __all__ = [
     "next_attempt",
     "passes",
     "verdict_documents",
+    "whole_documents",
 ]
 
 
@@ -137,6 +138,30 @@ def verdict_documents(derived: Any) -> Iterator[NamedDocument]:
                 key: _typed(value, data_keys[key]) for key, value in doc["data"].items()
             }
         yield name, doc
+
+
+def whole_documents(root: Any, container: str, derived: Any) -> Iterator[NamedDocument]:
+    """Documents of a stored pass, with what earlier attempts had finished of it.
+
+    An agent that was restarted with another analysis goes on in a run of its own, which
+    names the frames that are final already: their descriptors and final events go
+    before it.
+
+    Raises
+    ------
+    ReplayError
+        If the server fails on the way.
+    """
+    start = derived.metadata["start"]
+    if start.get("final_before"):
+        for before in passes(root, container, str(start["raw_uid"])):
+            if _attempt(before) >= _attempt(derived):
+                continue
+            for name, doc in verdict_documents(before):
+                final = name == "event" and doc["data"]["final"]
+                if final or name == "descriptor":
+                    yield name, doc
+    yield from verdict_documents(derived)
 
 
 def _typed(value: Any, data_key: dict[str, Any]) -> Any:

@@ -157,3 +157,19 @@ def test_what_differs_from_frame_to_frame_is_told_of_each() -> None:
     ).paragraph()
     assert "in frame 13, frames are missing (1); in frame 14, the number went" in words
     assert "missing (2)" not in words
+
+
+def test_a_point_of_several_frames_is_as_bad_as_one_of_them() -> None:
+    same = {"raw_seq_num": 1, "raw_time": 5.0}
+    account = account_of(
+        said(0, "bad", "no_beam", **same), said(1, **same), said(2, **same)
+    )
+    (again,) = account.to_object()["retake"]
+    assert (again["points"], again["frames"]) == ([[1, 1]], [[0, 0]])
+    account.count("primary", said(3, raw_seq_num=1, raw_time=9.0))
+    assert account.to_object()["retake"] == []
+
+
+def test_what_people_taught_is_told() -> None:
+    words = account_of(said(0), said(1, taught="gasket")).paragraph()
+    assert "seen in frames: gasket (taught) (1)." in words
