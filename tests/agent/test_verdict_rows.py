@@ -12,6 +12,7 @@ from event_model import compose_run
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.errors import ReplayError
 from ringwatch.agent.sinks.tiled import TiledSink
+from ringwatch.agent.sources.derived import find_pass, whole_documents
 from ringwatch.agent.sources.verdict_rows import verdict_rows
 
 from .derived_documents import put_all
@@ -62,7 +63,7 @@ def derived(attempt: int, events: Sequence[Event], **more: Any) -> list[Any]:
 
 def test_each_frame_has_one_row(server: EmbeddedTiled) -> None:
     first = derived(1, [(0, 0, False), (1, 0, True), (0, 1, True), (2, 0, False)])
-    rest = derived(2, [(2, 1, True)], final_before={"primary": {"det": [[0, 1]]}})
+    rest = derived(2, [(2, 1, True)], final_before=[("primary", "det", 0, 1)])
     sink = TiledSink(server.uri, api_key=server.api_key, container=CONTAINER)
     try:
         put_all(sink, first)
@@ -80,6 +81,11 @@ def test_each_frame_has_one_row(server: EmbeddedTiled) -> None:
         assert (row.start["attempt"], row.data["final"]) == (2, True)
         assert row.data["class_probs"] == [0.2] * 5
         assert verdict_rows(root, CONTAINER, "raw-rows")[row.key].arrays == {}
+        newest = find_pass(root, CONTAINER, "raw-rows")
+        whole = list(whole_documents(root, CONTAINER, newest))
+        final = [doc["data"] for name, doc in whole if name == "event"]
+        assert [each["raw_index"] for each in final if each["final"]] == [1, 0, 2]
+        assert [name for name, _ in whole].count("start") == 1
         with pytest.raises(ReplayError, match="no verdicts stored"):
             verdict_rows(root, CONTAINER, "another")
     finally:
