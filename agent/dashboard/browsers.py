@@ -8,6 +8,7 @@ of the strip, sees the newest verdict, and delays nobody.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,8 @@ from ringwatch.agent.dashboard.pictures import Picture
 from ringwatch.agent.dashboard.story import Story
 
 __all__ = ["Browser", "Browsers", "story_message"]
+
+logger = logging.getLogger(__name__)
 
 MOST_BROWSERS = 32
 _TICK_S = 1.0  # something is told at least so often: else the link is gone
@@ -97,6 +100,7 @@ class Browsers:
             for task in (gone, telling):
                 task.cancel()
             await asyncio.gather(gone, telling, return_exceptions=True)
+            _log(telling)
 
     async def _tell(self, browser: Browser, socket: WebSocket) -> None:
         while True:
@@ -161,6 +165,13 @@ def _add_news(
     if rows and story.newest >= 0:
         header["card"] = story.card(story.newest)
         parts |= story.pattern(story.newest)
+
+
+def _log(telling: asyncio.Task[None]) -> None:
+    """Log why a browser was told no more, where it did not just go."""
+    error = None if telling.cancelled() else telling.exception()
+    if error is not None and not isinstance(error, (WebSocketDisconnect, OSError)):
+        logger.error("a browser was told no more", exc_info=error)
 
 
 async def _until_gone(socket: WebSocket) -> None:

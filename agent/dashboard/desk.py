@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.dashboard.archive import PAGE, Archive
 from ringwatch.agent.dashboard.browsers import Browsers, story_message
+from ringwatch.agent.dashboard.clerk import Clerk
 from ringwatch.agent.dashboard.labels import Said, label_of, told
 from ringwatch.agent.dashboard.lines import Lines, find_lines
 from ringwatch.agent.dashboard.message import pack
@@ -21,15 +19,20 @@ from ringwatch.agent.dashboard.pictures import Picture, Pictures
 from ringwatch.agent.dashboard.rings import RingCurves
 from ringwatch.agent.dashboard.stories import Stories
 from ringwatch.agent.dashboard.story import Story
-from ringwatch.agent.errors import LabelError, ReplayError, RingwatchError
-from ringwatch.agent.frames_seen import FramesSeen
+from ringwatch.agent.errors import (
+    FrameReadError,
+    LabelError,
+    ReplayError,
+    RingwatchError,
+)
+from ringwatch.agent.frames_seen import FramesSeen, Place
 from ringwatch.agent.labels import LabelStore
+from ringwatch.agent.nouns import FrameRef
 
 __all__ = ["Desk"]
 
 _MOST_LOADED = 2  # runs from Tiled that are kept
 _NO_TILED = "there is no Tiled server in the agent's settings"
-_T = TypeVar("_T")
 
 
 class Desk:
@@ -60,11 +63,11 @@ class Desk:
         self._analysis, self._stories, self._labels = analysis, stories, labels
         self._archive = archive
         self._loaded: OrderedDict[str, Story] = OrderedDict()
-        stored = None if archive is None else archive.frame
-        self._pictures = Pictures(analysis, seen, stored)
+        self._pictures = Pictures(analysis, seen)
         self._rings: dict[tuple[int, int], RingCurves] = {}
-        self._looker = ThreadPoolExecutor(1, "ringwatch-page-frames")
-        self._asker = ThreadPoolExecutor(1, "ringwatch-page-tiled")
+        self._looker = Clerk("ringwatch-page-frames")
+        self._asker = Clerk("ringwatch-page-tiled")
+        self._look, self._ask = self._looker.do, self._asker.do
 
     async def list_runs(self, offset: int) -> dict[str, Any]:
         """Runs by their start, the newest first: those in memory, then those stored."""
@@ -104,7 +107,10 @@ class Desk:
         shape = None
         place = story.uid, story.stream, index
         try:
-            picture = await self._look(partial(self._pictures.of, place))
+            found = self._pictures.find(place)
+            if found is None:
+                found = await self._stored(place)
+            picture = await self._look(partial(self._pictures.of, place, found))
         except RingwatchError as error:
             header["no_picture"] = str(error)
         else:
@@ -114,6 +120,11 @@ class Desk:
             lines = await self._look(partial(self.lines_of, story, index, shape))
             header["lines"] = lines.told
         return pack(header, parts)
+
+    @property
+    def keeps_labels(self) -> bool:
+        """Whether there is a place for labels."""
+        return self._labels is not None
 
     async def labels_of(self, uid: str) -> list[dict[str, Any]]:
         """What people said of the frames of a run."""
@@ -168,8 +179,8 @@ class Desk:
 
     def close(self) -> None:
         """End the threads; what they do is not waited for."""
-        self._looker.shutdown(wait=False, cancel_futures=True)
-        self._asker.shutdown(wait=False, cancel_futures=True)
+        self._looker.close()
+        self._asker.close()
         if self._labels is not None:
             self._labels.close(1.0)
 
@@ -185,11 +196,14 @@ class Desk:
             self._loaded.popitem(last=False)
         return story
 
-    async def _look(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._looker, work)
-
-    async def _ask(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._asker, work)
+    async def _stored(self, place: Place) -> FrameRef:
+        if self._archive is None:
+            raise FrameReadError(
+                f"the pixels of frame {place[2]} were in memory only, and are gone; "
+                "with a Tiled server (`tiled`) that stores the raw runs they could be "
+                "shown"
+            )
+        return await self._ask(partial(self._archive.frame, place))
 
 
 def _entry(story: Story) -> dict[str, Any]:

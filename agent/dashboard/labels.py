@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ringwatch.agent.labels import Label
+from ringwatch.agent.errors import LabelError
+from ringwatch.agent.labels import Label, LabelStore
+from ringwatch.agent.settings import Settings
 
-__all__ = ["Said", "label_of", "told"]
+__all__ = ["Said", "label_of", "open_store", "told"]
+
+logger = logging.getLogger(__name__)
 
 
 class Said(BaseModel):
@@ -67,3 +72,16 @@ def told(label: Label) -> dict[str, Any]:
     """What the page shows of a label."""
     keys = ("index", "by", "says", "value", "comment", "time", "adjudicated")
     return {key: getattr(label, key) for key in keys}
+
+
+def open_store(settings: Settings, api_key: str | None) -> LabelStore | None:
+    """Where labels are kept; None where there is no place, or an unusable one."""
+    if not settings.state:
+        return None
+    try:
+        return LabelStore(
+            settings.state / "labels", tiled=settings.tiled, api_key=api_key
+        )
+    except LabelError as error:  # frames are judged all the same
+        logger.error("the page takes no labels: %s", error)
+        return None
