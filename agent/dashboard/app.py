@@ -98,9 +98,12 @@ def _reading(desk: Desk) -> APIRouter:
 
     @router.get("/api/frame")
     async def frame(
-        uid: Uid, index: Annotated[int, Query(ge=0, lt=1 << 40)], stream: Stream = ""
+        uid: Uid,
+        index: Annotated[int, Query(ge=0, lt=1 << 40)],
+        stream: Stream = "",
+        data_key: Stream = "",
     ) -> Response:
-        told = await desk.tell_frame(uid, stream, index)
+        told = await desk.tell_frame(uid, stream, data_key, index)
         return Response(told, media_type=_BINARY)
 
     return router

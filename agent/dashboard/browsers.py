@@ -130,7 +130,7 @@ class Browsers:
             parts |= story.reference()
         if self.picture is not None and self.picture is not browser.picture:
             browser.picture = self.picture
-            if self.picture.place[:2] == (story.uid, story.stream):
+            if self.picture.place[:3] == (story.uid, story.stream, story.data_key):
                 header["picture"] = self.picture.header
                 parts |= self.picture.parts
         if self.lines is not None and self.lines is not browser.lines:
@@ -142,6 +142,7 @@ class Browsers:
 def info_of(story: Story) -> dict[str, Any]:
     """What stays the same while a run goes on."""
     told = {"run": story.uid, "stream": story.stream, "start": story.start}
+    told["data_key"] = story.data_key
     return told | {"row": ROW, "words": WORDS, "flags": FLAGS}
 
 

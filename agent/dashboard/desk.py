@@ -31,7 +31,7 @@ from ringwatch.agent.nouns import FrameRef
 
 __all__ = ["Desk"]
 
-_MOST_LOADED = 2  # runs from Tiled that are kept
+_MOST_LOADED = 4  # names of stories from Tiled that are kept: one or two a story
 _NO_TILED = "there is no Tiled server in the agent's settings"
 
 
@@ -62,7 +62,7 @@ class Desk:
         self.browsers = browsers
         self._analysis, self._stories, self._labels = analysis, stories, labels
         self._archive = archive
-        self._loaded: OrderedDict[str, Story] = OrderedDict()
+        self._loaded: OrderedDict[tuple[str, str, str], Story] = OrderedDict()
         self._pictures = Pictures(analysis, seen)
         self._rings: dict[tuple[int, int], RingCurves] = {}
         self._looker = Clerk("ringwatch-page-frames")
@@ -88,9 +88,11 @@ class Desk:
         story = await self._story(uid, stream)
         return story_message(story)
 
-    async def tell_frame(self, uid: str, stream: str, index: int) -> bytes:
+    async def tell_frame(
+        self, uid: str, stream: str, data_key: str, index: int
+    ) -> bytes:
         """What was said of a frame, its pattern and its picture, as far as they go."""
-        story = await self._story(uid, stream)
+        story = await self._story(uid, stream, data_key)
         card, pattern = story.card(index), story.pattern(index)
         if card is None:
             raise ReplayError(f"run {uid} has no verdict of frame {index} on the page")
@@ -105,7 +107,7 @@ class Desk:
                 else "Without a geometry there is no pattern."
             )
         shape = None
-        place = story.uid, story.stream, index
+        place = story.uid, story.stream, story.data_key, index
         try:
             found = self._pictures.find(place)
             if found is None:
@@ -137,7 +139,7 @@ class Desk:
         """Keep what somebody said, beside the verdict that was meant."""
         if self._labels is None:
             raise LabelError("nobody keeps labels: give the agent a folder (`state`)")
-        story = await self._story(said.run, said.stream)
+        story = await self._story(said.run, said.stream, said.data_key)
         card = story.card(said.index)
         if card is None:
             raise ReplayError(f"run {said.run} has no verdict of frame {said.index}")
@@ -184,14 +186,15 @@ class Desk:
         if self._labels is not None:
             self._labels.close(1.0)
 
-    async def _story(self, uid: str, stream: str) -> Story:
-        known = self._stories.find(uid, stream) or self._loaded.get(uid)
+    async def _story(self, uid: str, stream: str, data_key: str = "") -> Story:
+        key = uid, stream, data_key
+        known = self._stories.find(*key) or self._loaded.get(key)
         if known is not None:
             return known
         if self._archive is None:
             raise ReplayError(f"run {uid[:80]} is not in memory, and {_NO_TILED}")
-        story = await self._ask(partial(self._archive.story, uid))
-        self._loaded[uid] = story
+        story = await self._ask(partial(self._archive.story, *key))
+        self._loaded[key] = self._loaded[uid, story.stream, story.data_key] = story
         while len(self._loaded) > _MOST_LOADED:
             self._loaded.popitem(last=False)
         return story
@@ -199,7 +202,7 @@ class Desk:
     async def _stored(self, place: Place) -> FrameRef:
         if self._archive is None:
             raise FrameReadError(
-                f"the pixels of frame {place[2]} were in memory only, and are gone; "
+                f"the pixels of frame {place[3]} were in memory only, and are gone; "
                 "with a Tiled server (`tiled`) that stores the raw runs they could be "
                 "shown"
             )

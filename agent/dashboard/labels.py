@@ -23,8 +23,8 @@ class Said(BaseModel):
 
     Attributes
     ----------
-    run, stream, index
-        The frame, of a raw run.
+    run, stream, data_key, index
+        The frame, of a raw run; without a data key of the newest one.
     says : {'correct', 'wrong', 'class', 'comment'}
         As in ``ringwatch.agent.labels.SAYS``.
     value, comment, by : str
@@ -34,6 +34,7 @@ class Said(BaseModel):
 
     run: str = Field(min_length=1, max_length=300)
     stream: str = Field(min_length=1, max_length=300)
+    data_key: str = Field("", max_length=300)
     index: int = Field(ge=0, lt=1 << 40)
     says: Literal["correct", "wrong", "class", "comment"]
     value: str = ""

@@ -117,7 +117,7 @@ class Pictures:
     ) -> Picture:
         small = preview(pixels, self._mask((pixels.shape[0], pixels.shape[1])))
         header = {
-            "index": place[2],
+            "index": place[3],
             "shape": list(pixels.shape),
             "low": small.low,
             "high": small.high,
@@ -138,15 +138,15 @@ class Pictures:
 
 
 def _place_of(ref: FrameRef) -> Place:
-    return ref.run_uid, ref.stream, ref.index
+    return ref.run_uid, ref.stream, ref.data_key, ref.index
 
 
 def _ref_at(place: Place, locator: Any) -> FrameRef:
-    uid, stream, index = place
+    uid, stream, data_key, index = place
     return FrameRef(
         run_uid=uid,
         stream=stream,
-        data_key="image",
+        data_key=data_key,
         index=index,
         seq_num=index + 1,
         time=0.0,

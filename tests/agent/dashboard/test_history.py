@@ -109,11 +109,11 @@ def test_a_tiled_that_says_nothing_holds_up_only_who_asks_it(
             agent(name, doc)
         seen = agent.analysis.frames_seen
         assert seen is not None
+        place = recorded.uid, "primary", "detector_image"
         await_until(
-            lambda: seen.find((recorded.uid, "primary", FRAMES - 2)) is not None,
-            "frames did not pass",
+            lambda: seen.find((*place, FRAMES - 2)) is not None, "frames did not pass"
         )
-        del seen._locators[recorded.uid, "primary", 3]  # as after many others
+        del seen._locators[*place, 3]  # as after many others
         frame = f"{agent.page_url}api/frame?uid={recorded.uid}&index="
 
         def ask() -> None:
@@ -137,7 +137,7 @@ def test_pixels_that_are_gone_are_told_of(
     recorded.feed(agent)
     kept = agent.analysis.frames_seen
     assert kept is not None
-    locator = kept.find((recorded.uid, "primary", 7))
+    locator = kept.find((recorded.uid, "primary", "detector_image", 7))
     assert locator is not None
     away = tmp_path / "moved.h5"
     locator.path.rename(away)

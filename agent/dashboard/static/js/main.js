@@ -37,7 +37,7 @@ const shownCard = () => (chosen ? chosen.card : stored ? stored.card : live.card
 function shownFrame() {
   const [run, card] = [shownRun(), shownCard()];
   const index = chosen ? chosen.index : card ? card.raw_index : null;
-  return run && index !== null ? { run: run.uid, stream: run.stream, index } : null;
+  return run && index !== null ? { run: run.uid, stream: run.stream, data_key: run.dataKey, index } : null;
 }
 
 // Who labels means the frame they see: it stays, whatever comes meanwhile.
@@ -152,7 +152,7 @@ async function choose(index, card = null) {
   const mine = chosen;
   ask(true);
   try {
-    const message = await fetchMessage("/api/frame", { uid: run.uid, stream: run.stream, index });
+    const message = await fetchMessage("/api/frame", { uid: run.uid, stream: run.stream, data_key: run.dataKey, index });
     if (chosen !== mine) return;
     Object.assign(chosen, { message, card: message.card, frame: frameIn(message) });
   } catch (error) {
