@@ -11,8 +11,8 @@ from ringwatch.agent.nouns import Cake, FileLocator, FrameRef
 
 __all__ = ["FramesSeen", "Place", "SeenFrame"]
 
-Place = tuple[str, str, int]
-"""Run, stream and index of a frame."""
+Place = tuple[str, str, str, int]
+"""Run, stream, data key and index of a frame."""
 
 MOST_PLACES = 50_000
 """Locators kept, some 300 bytes each."""
@@ -45,7 +45,8 @@ class FramesSeen:
         """Take a frame that was reduced."""
         self.newest = SeenFrame(ref, pixels, cake)
         if isinstance(ref.locator, FileLocator):
-            self._locators[ref.run_uid, ref.stream, ref.index] = ref.locator
+            place = ref.run_uid, ref.stream, ref.data_key, ref.index
+            self._locators[place] = ref.locator
             if len(self._locators) > MOST_PLACES:
                 del self._locators[next(iter(self._locators))]
 

@@ -33,7 +33,7 @@ from ringwatch.agent.errors import LabelError, RingwatchError, TiledAwayError
 __all__ = ["make_app"]
 
 _STATIC = Path(str(resources.files("ringwatch.agent.dashboard") / "static"))
-_WRONG_KEY_S = 0.5  # so long a wrong key takes: few can be tried
+_WRONG_KEY_S = 0.5  # so long a wrong key takes, one after the other: few can be tried
 _LONGEST = 1 << 14  # bytes of a label
 _BINARY = "application/octet-stream"
 
@@ -98,9 +98,12 @@ def _reading(desk: Desk) -> APIRouter:
 
     @router.get("/api/frame")
     async def frame(
-        uid: Uid, index: Annotated[int, Query(ge=0, lt=1 << 40)], stream: Stream = ""
+        uid: Uid,
+        index: Annotated[int, Query(ge=0, lt=1 << 40)],
+        stream: Stream = "",
+        data_key: Stream = "",
     ) -> Response:
-        told = await desk.tell_frame(uid, stream, index)
+        told = await desk.tell_frame(uid, stream, data_key, index)
         return Response(told, media_type=_BINARY)
 
     return router
@@ -109,6 +112,7 @@ def _reading(desk: Desk) -> APIRouter:
 def _labelling(desk: Desk, key: str) -> APIRouter:
     """What people said of frames, and what those may say who have the key."""
     router = APIRouter()
+    wrong = asyncio.Lock()
 
     async def check(given: str | None) -> None:
         if not key:
@@ -117,12 +121,14 @@ def _labelling(desk: Desk, key: str) -> APIRouter:
             )
         # Escaped, as headers carry no letters but those of English.
         if not hmac.compare_digest(unquote(given or "").encode(), key.encode()):
-            await asyncio.sleep(_WRONG_KEY_S)
+            async with wrong:
+                await asyncio.sleep(_WRONG_KEY_S)
             raise HTTPException(401, "wrong key: ask who runs the agent for it")
 
     @router.get("/api/labels")
     async def labels(uid: Uid) -> Any:
-        return {"takes_labels": bool(key), "labels": await desk.labels_of(uid)}
+        takes = bool(key) and desk.keeps_labels
+        return {"takes_labels": takes, "labels": await desk.labels_of(uid)}
 
     @router.post("/api/key")
     async def try_key(given: Key = None) -> Response:

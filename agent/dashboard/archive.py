@@ -78,7 +78,7 @@ class Archive:
             runs = root[name].sort(("start.time", -1)).values()[offset : offset + PAGE]
             return [_entry(run.metadata) for run in runs]
 
-    def story(self, raw_uid: str) -> Story:
+    def story(self, raw_uid: str, stream: str = "", data_key: str = "") -> Story:
         """The verdicts of a run, from its newest pass that came to its end.
 
         Raises
@@ -91,7 +91,7 @@ class Archive:
             derived = find_pass(root, self._settings.tiled_container, raw_uid)
             for name, doc in verdict_documents(derived):
                 stories.take(name, doc, float(doc.get("time") or time.time()))
-        story = stories.current
+        story = stories.find(raw_uid, stream, data_key)
         if story is None:
             raise ReplayError(f"the stored pass over run {raw_uid} holds no verdicts")
         return story
@@ -104,8 +104,8 @@ class Archive:
         FrameReadError, ReplayError
             If the run is not stored, or has no such frame.
         """
-        uid, stream, index = place
-        heard = _Heard(stream, index)
+        uid, stream, data_key, index = place
+        heard = _Heard((stream, data_key, index))
         announcer = Announcer(heard, detector=self._settings.detector)
         with closing(self._runs(uid, whole=False)) as documents:
             for name, doc in documents:
@@ -121,8 +121,8 @@ class Archive:
 class _Heard:
     """Listens for one frame."""
 
-    def __init__(self, stream: str, index: int) -> None:
-        self._wanted = stream, index
+    def __init__(self, wanted: tuple[str, str, int]) -> None:
+        self._wanted = wanted
         self.found: FrameRef | None = None
 
     def run_started(self, start: dict[str, Any]) -> None:
@@ -130,7 +130,7 @@ class _Heard:
 
     def frame_announced(self, ref: FrameRef) -> None:
         """Keep the one that is looked for."""
-        if (ref.stream, ref.index) == self._wanted:
+        if (ref.stream, ref.data_key, ref.index) == self._wanted:
             self.found = ref
 
     def run_stopped(self, stop: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ of the strip, sees the newest verdict, and delays nobody.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,8 @@ from ringwatch.agent.dashboard.pictures import Picture
 from ringwatch.agent.dashboard.story import Story
 
 __all__ = ["Browser", "Browsers", "story_message"]
+
+logger = logging.getLogger(__name__)
 
 MOST_BROWSERS = 32
 _TICK_S = 1.0  # something is told at least so often: else the link is gone
@@ -97,6 +100,7 @@ class Browsers:
             for task in (gone, telling):
                 task.cancel()
             await asyncio.gather(gone, telling, return_exceptions=True)
+            _log(telling)
 
     async def _tell(self, browser: Browser, socket: WebSocket) -> None:
         while True:
@@ -126,7 +130,7 @@ class Browsers:
             parts |= story.reference()
         if self.picture is not None and self.picture is not browser.picture:
             browser.picture = self.picture
-            if self.picture.place[:2] == (story.uid, story.stream):
+            if self.picture.place[:3] == (story.uid, story.stream, story.data_key):
                 header["picture"] = self.picture.header
                 parts |= self.picture.parts
         if self.lines is not None and self.lines is not browser.lines:
@@ -138,6 +142,7 @@ class Browsers:
 def info_of(story: Story) -> dict[str, Any]:
     """What stays the same while a run goes on."""
     told = {"run": story.uid, "stream": story.stream, "start": story.start}
+    told["data_key"] = story.data_key
     return told | {"row": ROW, "words": WORDS, "flags": FLAGS}
 
 
@@ -161,6 +166,13 @@ def _add_news(
     if rows and story.newest >= 0:
         header["card"] = story.card(story.newest)
         parts |= story.pattern(story.newest)
+
+
+def _log(telling: asyncio.Task[None]) -> None:
+    """Log why a browser was told no more, where it did not just go."""
+    error = None if telling.cancelled() else telling.exception()
+    if error is not None and not isinstance(error, (WebSocketDisconnect, OSError)):
+        logger.error("a browser was told no more", exc_info=error)
 
 
 async def _until_gone(socket: WebSocket) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from ringwatch.agent.analysis import Analysis
 from ringwatch.agent.dashboard.archive import PAGE, Archive
 from ringwatch.agent.dashboard.browsers import Browsers, story_message
+from ringwatch.agent.dashboard.clerk import Clerk
 from ringwatch.agent.dashboard.labels import Said, label_of, told
 from ringwatch.agent.dashboard.lines import Lines, find_lines
 from ringwatch.agent.dashboard.message import pack
@@ -21,15 +19,20 @@ from ringwatch.agent.dashboard.pictures import Picture, Pictures
 from ringwatch.agent.dashboard.rings import RingCurves
 from ringwatch.agent.dashboard.stories import Stories
 from ringwatch.agent.dashboard.story import Story
-from ringwatch.agent.errors import LabelError, ReplayError, RingwatchError
-from ringwatch.agent.frames_seen import FramesSeen
+from ringwatch.agent.errors import (
+    FrameReadError,
+    LabelError,
+    ReplayError,
+    RingwatchError,
+)
+from ringwatch.agent.frames_seen import FramesSeen, Place
 from ringwatch.agent.labels import LabelStore
+from ringwatch.agent.nouns import FrameRef
 
 __all__ = ["Desk"]
 
-_MOST_LOADED = 2  # runs from Tiled that are kept
+_MOST_LOADED = 4  # names of stories from Tiled that are kept: one or two a story
 _NO_TILED = "there is no Tiled server in the agent's settings"
-_T = TypeVar("_T")
 
 
 class Desk:
@@ -59,12 +62,12 @@ class Desk:
         self.browsers = browsers
         self._analysis, self._stories, self._labels = analysis, stories, labels
         self._archive = archive
-        self._loaded: OrderedDict[str, Story] = OrderedDict()
-        stored = None if archive is None else archive.frame
-        self._pictures = Pictures(analysis, seen, stored)
+        self._loaded: OrderedDict[tuple[str, str, str], Story] = OrderedDict()
+        self._pictures = Pictures(analysis, seen)
         self._rings: dict[tuple[int, int], RingCurves] = {}
-        self._looker = ThreadPoolExecutor(1, "ringwatch-page-frames")
-        self._asker = ThreadPoolExecutor(1, "ringwatch-page-tiled")
+        self._looker = Clerk("ringwatch-page-frames")
+        self._asker = Clerk("ringwatch-page-tiled")
+        self._look, self._ask = self._looker.do, self._asker.do
 
     async def list_runs(self, offset: int) -> dict[str, Any]:
         """Runs by their start, the newest first: those in memory, then those stored."""
@@ -85,9 +88,11 @@ class Desk:
         story = await self._story(uid, stream)
         return story_message(story)
 
-    async def tell_frame(self, uid: str, stream: str, index: int) -> bytes:
+    async def tell_frame(
+        self, uid: str, stream: str, data_key: str, index: int
+    ) -> bytes:
         """What was said of a frame, its pattern and its picture, as far as they go."""
-        story = await self._story(uid, stream)
+        story = await self._story(uid, stream, data_key)
         card, pattern = story.card(index), story.pattern(index)
         if card is None:
             raise ReplayError(f"run {uid} has no verdict of frame {index} on the page")
@@ -102,9 +107,12 @@ class Desk:
                 else "Without a geometry there is no pattern."
             )
         shape = None
-        place = story.uid, story.stream, index
+        place = story.uid, story.stream, story.data_key, index
         try:
-            picture = await self._look(partial(self._pictures.of, place))
+            found = self._pictures.find(place)
+            if found is None:
+                found = await self._stored(place)
+            picture = await self._look(partial(self._pictures.of, place, found))
         except RingwatchError as error:
             header["no_picture"] = str(error)
         else:
@@ -114,6 +122,11 @@ class Desk:
             lines = await self._look(partial(self.lines_of, story, index, shape))
             header["lines"] = lines.told
         return pack(header, parts)
+
+    @property
+    def keeps_labels(self) -> bool:
+        """Whether there is a place for labels."""
+        return self._labels is not None
 
     async def labels_of(self, uid: str) -> list[dict[str, Any]]:
         """What people said of the frames of a run."""
@@ -126,7 +139,7 @@ class Desk:
         """Keep what somebody said, beside the verdict that was meant."""
         if self._labels is None:
             raise LabelError("nobody keeps labels: give the agent a folder (`state`)")
-        story = await self._story(said.run, said.stream)
+        story = await self._story(said.run, said.stream, said.data_key)
         card = story.card(said.index)
         if card is None:
             raise ReplayError(f"run {said.run} has no verdict of frame {said.index}")
@@ -168,28 +181,32 @@ class Desk:
 
     def close(self) -> None:
         """End the threads; what they do is not waited for."""
-        self._looker.shutdown(wait=False, cancel_futures=True)
-        self._asker.shutdown(wait=False, cancel_futures=True)
+        self._looker.close()
+        self._asker.close()
         if self._labels is not None:
             self._labels.close(1.0)
 
-    async def _story(self, uid: str, stream: str) -> Story:
-        known = self._stories.find(uid, stream) or self._loaded.get(uid)
+    async def _story(self, uid: str, stream: str, data_key: str = "") -> Story:
+        key = uid, stream, data_key
+        known = self._stories.find(*key) or self._loaded.get(key)
         if known is not None:
             return known
         if self._archive is None:
             raise ReplayError(f"run {uid[:80]} is not in memory, and {_NO_TILED}")
-        story = await self._ask(partial(self._archive.story, uid))
-        self._loaded[uid] = story
+        story = await self._ask(partial(self._archive.story, *key))
+        self._loaded[key] = self._loaded[uid, story.stream, story.data_key] = story
         while len(self._loaded) > _MOST_LOADED:
             self._loaded.popitem(last=False)
         return story
 
-    async def _look(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._looker, work)
-
-    async def _ask(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._asker, work)
+    async def _stored(self, place: Place) -> FrameRef:
+        if self._archive is None:
+            raise FrameReadError(
+                f"the pixels of frame {place[3]} were in memory only, and are gone; "
+                "with a Tiled server (`tiled`) that stores the raw runs they could be "
+                "shown"
+            )
+        return await self._ask(partial(self._archive.frame, place))
 
 
 def _entry(story: Story) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from ringwatch.agent.dashboard.peaks import peaks_of
 from ringwatch.models.symmetry import POWDER_CLASSES
 
 __all__ = ["Lines", "find_lines"]
+
+logger = logging.getLogger(__name__)
 
 _FEWEST = 3  # peaks: of two any cell explains one, and half of them the other
 _CUBIC = ("cP", "cI", "cF")
@@ -103,10 +106,14 @@ def find_lines(
             f"too few to find the cell of {name}.",
         )
     q_max = float(np.max(q))
-    if entry.bravais in _CUBIC:
-        fit = fit_cubic(number, peaks, q_max)
-    else:
-        fit = fit_uniaxial(number, _UNIAXIAL[entry.bravais], peaks, q_max)
+    try:
+        if entry.bravais in _CUBIC:
+            fit = fit_cubic(number, peaks, q_max)
+        else:
+            fit = fit_uniaxial(number, _UNIAXIAL[entry.bravais], peaks, q_max)
+    except (ValueError, np.linalg.LinAlgError) as error:
+        logger.warning("no cell of %s could be fitted: %r", name, error)
+        fit = None
     if fit is None:
         return Lines(
             number=number,

@@ -9,8 +9,9 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -21,10 +22,10 @@ from ringwatch.agent.dashboard.app import make_app
 from ringwatch.agent.dashboard.archive import Archive
 from ringwatch.agent.dashboard.browsers import Browsers
 from ringwatch.agent.dashboard.desk import Desk
+from ringwatch.agent.dashboard.labels import open_store
 from ringwatch.agent.dashboard.stories import Stories
 from ringwatch.agent.errors import SettingsError, SinkError
 from ringwatch.agent.frames_seen import FramesSeen
-from ringwatch.agent.labels import LabelStore
 from ringwatch.agent.metrics_server import host_and_port, url_of
 from ringwatch.agent.wire.loopback import is_loopback
 
@@ -35,7 +36,8 @@ KEY = "RINGWATCH_PAGE_KEY"
 
 logger = logging.getLogger(__name__)
 
-_MOST_WAITING = 20_000  # documents, should the page's thread stand still
+_MOST_WAITING = 1000  # documents of some 50 kB, should the page's thread stand still
+_AGAIN_S = 1.0  # until a task that failed is started again
 _START_S = 20.0
 _PICTURE_S = 0.2  # between two pictures, at least: drawing them costs browsers most
 _LINES_S = 2.0  # between two looks for a cell
@@ -82,14 +84,11 @@ class Page:
             lambda: self._stories.current, self._standing, self._look_again
         )
         seen = FramesSeen()
-        archive = labels = None
+        archive = None
         tiled_key = api_key or os.environ.get("TILED_API_KEY")
         if settings.tiled:
             archive = Archive(settings, tiled_key)
-        if settings.state:
-            labels = LabelStore(
-                settings.state / "labels", tiled=settings.tiled, api_key=tiled_key
-            )
+        labels = open_store(settings, tiled_key)
         self._desk = Desk(
             analysis, seen, self._stories, self._browsers, archive, labels
         )
@@ -176,8 +175,8 @@ class Page:
         """What runs as long as the server does."""
         self._news = asyncio.Event()
         tasks = [
-            asyncio.create_task(self._keep_picture(self._news)),
-            asyncio.create_task(self._keep_lines()),
+            asyncio.create_task(_go_on(partial(self._keep_picture, self._news))),
+            asyncio.create_task(_go_on(self._keep_lines)),
         ]
         self._loop = asyncio.get_running_loop()
         self._ready.set()
@@ -193,13 +192,12 @@ class Page:
         """Fold what came into the stories, and let the browsers know."""
         self._told = False
         while self._came:
-            name, doc, handed_over = self._came[0]
+            name, doc, handed_over = self._came.popleft()
+            self._sent += 1
             try:
                 self._stories.take(name, doc, handed_over)
             except (LookupError, TypeError, ValueError) as error:
                 logger.error("the page left out a %s document: %r", name, error)
-            self._came.popleft()
-            self._sent += 1
         self._browsers.wake()
         self._look_again()
 
@@ -241,6 +239,18 @@ class Page:
         told = self._account(uid)
         standing: dict[str, Any] = {"oldest_s": round(self._oldest_s(), 3)}
         return standing | ({"account": told} if told else {})
+
+
+async def _go_on(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do it until cancelled: what fails is logged, and started again."""
+    while True:
+        task = asyncio.create_task(work())
+        try:
+            await asyncio.wait((task,))
+        finally:
+            task.cancel()
+        logger.error("a task of the page failed", exc_info=task.exception())
+        await asyncio.sleep(_AGAIN_S)
 
 
 def _bound(address: str, allow_remote: bool) -> tuple[socket.socket, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +21,12 @@ from ringwatch.agent.frames_seen import FramesSeen, Place
 from ringwatch.agent.geometry import MASKED_CELL
 from ringwatch.agent.nouns import FrameRef
 
-__all__ = ["Picture", "Pictures"]
+__all__ = ["Found", "Picture", "Pictures"]
 
 _PATIENCE_S = 0.5  # for a file that is not there: somebody has clicked and waits
 
-Stored = Callable[[Place], FrameRef]
-"""Where the pixels of a frame are, from storage; raises our errors."""
+Found = FrameRef | NDArray[np.generic]
+"""Where the pixels of a frame are, or the pixels (y, x)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +55,11 @@ class Pictures:
     analysis : Analysis
         Whose geometry and mask count.
     seen : FramesSeen
-    stored : callable, optional
-        Asked for frames that passed here no more.
     """
 
-    def __init__(
-        self, analysis: Analysis, seen: FramesSeen, stored: Stored | None
-    ) -> None:
+    def __init__(self, analysis: Analysis, seen: FramesSeen) -> None:
         settings = analysis.settings
-        self._analysis, self._seen, self._stored = analysis, seen, stored
+        self._analysis, self._seen = analysis, seen
         self._reader = FrameReader(
             roots=settings.data_roots,
             max_frame_bytes=settings.max_frame_bytes,
@@ -82,17 +77,23 @@ class Pictures:
         cake = cake_picture(seen.cake.total, seen.cake.norm)
         return self._picture(self._last, seen.pixels, cake)
 
-    def of(self, place: Place) -> Picture:
+    def find(self, place: Place) -> Found | None:
+        """Where the pixels of a frame are, as far as memory knows; in any thread."""
+        newest = self._seen.newest
+        if newest is not None and _place_of(newest.ref) == place:
+            return newest.pixels
+        locator = self._seen.find(place)
+        return None if locator is None else _ref_at(place, locator)
+
+    def of(self, place: Place, found: Found) -> Picture:
         """Any frame, read again from where its pixels are.
 
         Raises
         ------
         FrameReadError
             Where they are gone, or may not be read.
-        ReplayError
-            Where they could only be in Tiled, and that does not have them.
         """
-        pixels = self._pixels(place)
+        pixels = self._read(found) if isinstance(found, FrameRef) else found
         shape = (int(pixels.shape[0]), int(pixels.shape[1]))
         binning = self._analysis.reduction(shape).binning
         cake = cake_picture(*plain_cake(pixels, binning))
@@ -102,25 +103,11 @@ class Pictures:
         """Close all files."""
         self._reader.close()
 
-    def _pixels(self, place: Place) -> NDArray[np.generic]:
-        newest = self._seen.newest
-        if newest is not None and _place_of(newest.ref) == place:
-            return newest.pixels
-        locator = self._seen.find(place)
+    def _read(self, ref: FrameRef) -> NDArray[np.generic]:
         try:
-            if locator is not None:
-                return self._read(_ref_at(place, locator))
-            if self._stored is not None:
-                return self._read(self._stored(place))
+            pixels = self._reader.read(ref)
         finally:
             self._reader.close()
-        raise FrameReadError(
-            f"the pixels of frame {place[2]} were in memory only, and are gone; with a "
-            "Tiled server (`tiled`) that stores the raw runs they could be shown"
-        )
-
-    def _read(self, ref: FrameRef) -> NDArray[np.generic]:
-        pixels = self._reader.read(ref)
         if pixels.ndim != 2:
             raise FrameReadError(f"frame {ref.index} is no image: {pixels.shape}")
         return pixels
@@ -130,7 +117,7 @@ class Pictures:
     ) -> Picture:
         small = preview(pixels, self._mask((pixels.shape[0], pixels.shape[1])))
         header = {
-            "index": place[2],
+            "index": place[3],
             "shape": list(pixels.shape),
             "low": small.low,
             "high": small.high,
@@ -151,15 +138,15 @@ class Pictures:
 
 
 def _place_of(ref: FrameRef) -> Place:
-    return ref.run_uid, ref.stream, ref.index
+    return ref.run_uid, ref.stream, ref.data_key, ref.index
 
 
 def _ref_at(place: Place, locator: Any) -> FrameRef:
-    uid, stream, index = place
+    uid, stream, data_key, index = place
     return FrameRef(
         run_uid=uid,
         stream=stream,
-        data_key="image",
+        data_key=data_key,
         index=index,
         seq_num=index + 1,
         time=0.0,

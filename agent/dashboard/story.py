@@ -33,12 +33,12 @@ _Pattern = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Story:
-    """The verdicts of one stream of one raw run, as they came.
+    """The verdicts of one data key of one raw run's stream, as they came.
 
     Parameters
     ----------
-    uid, stream : str
-        The raw run, and its stream.
+    uid, stream, data_key : str
+        The raw run, its stream, and what of it the frames are.
     start : mapping
         Start document of the derived run.
     q : (n,) array or None
@@ -62,10 +62,11 @@ class Story:
         self,
         uid: str,
         stream: str,
+        data_key: str,
         start: Mapping[str, Any],
         q: NDArray[np.floating] | None,
     ) -> None:
-        self.uid, self.stream = uid, stream
+        self.uid, self.stream, self.data_key = uid, stream, data_key
         self.start = {key: jsonable(start[key]) for key in _TOLD if key in start}
         self.start["time"] = jsonable(float(start.get("time", 0.0)))
         self.q = None if q is None else np.asarray(q, np.float32)

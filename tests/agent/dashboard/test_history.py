@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -13,7 +17,7 @@ from bluesky_tiled_plugins import TiledWriter
 from ringwatch.agent import Agent
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 
-from .browsing import FRAMES, Look, Recorded
+from .browsing import FRAMES, Look, Recorded, await_until
 
 Make = Callable[..., Agent]
 Open = Callable[..., Look]
@@ -94,6 +98,38 @@ def test_without_tiled_the_page_says_so_and_goes_on(
     seen.until_said("picture-title", "frame 5")  # its file is still there
 
 
+def test_a_tiled_that_says_nothing_holds_up_only_who_asks_it(
+    agent_of: Make, recorded: Recorded, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # its kernel takes the calls
+        place = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        agent = agent_of(tiled=place, api_key="secret", state=tmp_path / "state")
+        assert agent.wait_idle(120)
+        for name, doc in recorded.documents:
+            agent(name, doc)
+        seen = agent.analysis.frames_seen
+        assert seen is not None
+        place = recorded.uid, "primary", "detector_image"
+        await_until(
+            lambda: seen.find((*place, FRAMES - 2)) is not None, "frames did not pass"
+        )
+        del seen._locators[*place, 3]  # as after many others
+        frame = f"{agent.page_url}api/frame?uid={recorded.uid}&index="
+
+        def ask() -> None:
+            with suppress(OSError):
+                urlopen(f"{frame}3", timeout=60).read()
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(1)
+        assert b'"picture"' in urlopen(f"{frame}5", timeout=5).read()
+        assert asking.is_alive()
+        agent.close(1)
+    asking.join(30)
+    assert not asking.is_alive()
+
+
 def test_pixels_that_are_gone_are_told_of(
     agent_of: Make, look: Open, recorded: Recorded, tmp_path: Path
 ) -> None:
@@ -101,7 +137,7 @@ def test_pixels_that_are_gone_are_told_of(
     recorded.feed(agent)
     kept = agent.analysis.frames_seen
     assert kept is not None
-    locator = kept.find((recorded.uid, "primary", 7))
+    locator = kept.find((recorded.uid, "primary", "detector_image", 7))
     assert locator is not None
     away = tmp_path / "moved.h5"
     locator.path.rename(away)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from ringwatch.agent import Agent
 from ringwatch.agent.dashboard.page import KEY
 from ringwatch.agent.labels import LabelStore
+from ringwatch.benchmarks.page import feed, renamed
 
 from .browsing import FRAMES, Look, Recorded
 
@@ -58,6 +61,70 @@ def test_a_label_is_kept_for_who_has_the_key(
     assert (first.index, first.by, first.verdict) == (4, "Ada", "good")
     assert first.data_key == "detector_image"
     assert first.analysis_id == agent.analysis.analysis_id
+
+
+def test_a_label_is_of_the_frame_that_was_seen_while_frames_go_on(
+    agent_of: Make,
+    look: Open,
+    recorded: Recorded,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(KEY, SECRET)
+    agent = agent_of(state=tmp_path / "state")
+    recorded.feed(agent)
+    seen = look(agent.page_url)
+    seen.until_drawn(FRAMES - 1)
+    seen("key").fill(SECRET)
+    seen.page.keyboard.press("Enter")
+    seen.until_said("label-frame", "Labelling the newest frame")
+
+    def scan() -> None:
+        for letter in "ab":
+            feed(agent, renamed(recorded.documents, letter), 8.0)
+
+    scanning = threading.Thread(target=scan)
+    scanning.start()
+    seen.until("() => ringwatch.run.startsWith('aaaa') && ringwatch.newest >= 3")
+    seen.page.get_by_label("Your name").click()
+    seen.until_said("label-frame", "Labelling frame")
+    held = int(re.findall(r"\d+", seen("label-frame").inner_text())[0])
+    assert held < FRAMES - 10
+    seen.until_said("detail-title", f"Frame {held} (chosen)")
+    seen.page.get_by_label("Your name").fill("Ada")
+    seen.until("() => ringwatch.run.startsWith('bbbb') && ringwatch.newest >= 3")
+    seen.page.get_by_role("button", name="Wrong").click()
+    seen.until_said("teach-said", f"Kept: frame {held}, wrong")
+    scanning.join()
+    seen("live").click()
+    seen.until_said("label-frame", "Labelling the newest frame")
+    agent.close()
+    with LabelStore(tmp_path / "state" / "labels") as store:
+        labels = store.of_run("a" * 8 + recorded.uid[8:])
+    assert [label.index for label in labels] == [held]
+
+
+def test_what_the_server_cannot_answer_any_more_stays_said(
+    agent_of: Make,
+    look: Open,
+    recorded: Recorded,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(KEY, SECRET)
+    agent = agent_of(state=tmp_path / "state")
+    recorded.feed(agent)
+    seen = look(agent.page_url, expected=("WebSocket", "ERR_", "Failed to load"))
+    seen.until_drawn(FRAMES - 1)
+    agent.close()
+    seen("key").fill(SECRET)
+    seen.page.keyboard.press("Enter")
+    seen.until_said("teach-said", "cannot be reached")
+    seen.page.locator("#strip").focus()
+    seen.page.keyboard.press("Home")
+    seen.until_said("pattern-said", "Frame 0 cannot be shown")
+    seen.page.wait_for_timeout(1200)  # it was drawn again by now
+    assert "Frame 0 cannot be shown" in seen("pattern-said").inner_text()
 
 
 def test_a_label_without_a_name_is_refused_and_says_why(

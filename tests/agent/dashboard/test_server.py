@@ -6,13 +6,16 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from ringwatch.agent import Agent
 from ringwatch.agent.errors import SettingsError
@@ -56,7 +59,8 @@ def test_another_page_may_not_listen_nor_ask(agent_of: Make) -> None:
     agent = agent_of()
     with pytest.raises(InvalidStatus):
         connect(socket_url(agent), origin="http://evil.example")  # type: ignore[arg-type]
-    assert asked(agent, "/api/runs", Origin="http://evil.example")[0] == 403
+    for other in ("http://evil.example", "http://["):
+        assert asked(agent, "/api/runs", Origin=other)[0] == 403
     own = str(agent.page_url).rstrip("/")
     with connect(socket_url(agent), origin=own) as listening:  # type: ignore[arg-type]
         assert listening.recv(5)
@@ -116,6 +120,75 @@ def test_a_large_label_is_refused_before_it_is_read(
     agent = agent_of(state=tmp_path)
     key = {"X-Ringwatch-Key": "key", "Content-Length": str(1 << 30)}
     assert asked(agent, "/api/labels", method="POST", **key)[0] == 413
+
+
+def test_wrong_keys_are_tried_one_after_the_other(
+    agent_of: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RINGWATCH_PAGE_KEY", "key")
+    agent = agent_of(state=tmp_path)
+
+    def attempt(key: str) -> int:
+        headers = {"X-Ringwatch-Key": key}
+        return asked(agent, "/api/key", method="POST", **headers)[0]
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as at_once:
+        assert list(at_once.map(attempt, "abcd")) == [401] * 4
+    assert time.monotonic() - began > 4 * 0.5
+    assert attempt("key") == 204
+
+
+def test_an_unusable_folder_of_labels_stops_nobody(
+    agent_of: Make,
+    recorded: Recorded,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("RINGWATCH_PAGE_KEY", "key")
+    (tmp_path / "labels").write_text("a file, where a folder is wanted")
+    agent = agent_of(state=tmp_path)
+    recorded.feed(agent)
+    told = json.loads(asked(agent, f"/api/labels?uid={recorded.uid}")[2])
+    assert told == {"takes_labels": False, "labels": []}
+
+
+def test_what_cannot_be_shown_does_not_end_what_can(
+    agent_of: Make, recorded: Recorded
+) -> None:
+    agent = agent_of()
+    page = agent._page
+    assert page is not None
+    page.put("start", {"uid": "odd", "raw_uid": "odd"})
+    odd = {"uid": "d", "run_start": "odd", "name": "x", "configuration": "no mapping"}
+    page.put("descriptor", odd)
+    recorded.feed(agent, stop=False)
+    seen = agent.analysis.frames_seen
+    assert seen is not None
+    assert seen.newest is not None
+    with connect(socket_url(agent), max_size=None) as listening:
+        _hear_picture(listening, FRAMES - 1)
+        ref = replace(seen.newest.ref, index=FRAMES)
+        seen.newest = seen.newest._replace(ref=ref, pixels=np.zeros(3))
+        time.sleep(0.5)
+        page.put("odd", {})  # news: the picture fails
+        time.sleep(0.5)
+        sound = replace(ref, index=FRAMES + 1)
+        seen.newest = seen.newest._replace(ref=sound, pixels=np.ones((256, 256)))
+        page.put("odd", {})
+        _hear_picture(listening, FRAMES + 1)
+
+
+def _hear_picture(listening: ClientConnection, index: int) -> None:
+    """Listen until there is a picture of a frame."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        told = listening.recv(20)
+        assert isinstance(told, bytes)
+        header = json.loads(told[4 : 4 + int.from_bytes(told[:4], "little")])
+        if header.get("picture", {}).get("index") == index:
+            return
+    raise AssertionError(f"no picture of frame {index} came")
 
 
 def test_a_client_that_reads_nothing_delays_nobody(

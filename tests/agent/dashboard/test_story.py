@@ -50,7 +50,7 @@ def data(index: int, *, word: str = "good", **further: Any) -> dict[str, Any]:
 
 
 def test_the_reference_is_the_mean_of_the_first_sound_frames() -> None:
-    story = Story("uid", "primary", {}, Q)
+    story = Story("uid", "primary", "image", {}, Q)
     for index in range(9):
         story.take(data(index, word="bad" if index == 1 else "good"))
     assert story.reference_of == [0, 2, 3, 4, 5]
@@ -61,7 +61,7 @@ def test_the_reference_is_the_mean_of_the_first_sound_frames() -> None:
 
 
 def test_a_browser_is_told_what_it_does_not_know() -> None:
-    story = Story("uid", "primary", {}, Q)
+    story = Story("uid", "primary", "image", {}, Q)
     for index in range(5):
         story.take(data(index))
     known = story.version
@@ -78,7 +78,7 @@ def test_a_browser_is_told_what_it_does_not_know() -> None:
 def test_a_long_run_keeps_its_newest_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(story_module, "MOST_FRAMES", 50)
     monkeypatch.setattr(story_module, "MOST_PATTERNS", 10)
-    story = Story("uid", "primary", {}, Q)
+    story = Story("uid", "primary", "image", {}, Q)
     for index in range(120):
         story.take(data(index))
     assert story.indices == list(range(70, 120))

@@ -19,7 +19,8 @@ window.ringwatch = stats;
 
 const live = { run: null, card: null, frame: {}, linked: false, clock: Infinity, oldest: 0, account: null, period: 0, age: 0 };
 let stored = null; // an earlier run that is looked at
-let chosen = null; // a frame that is looked at: {index, message}
+let chosen = null; // a frame that is looked at: {index, card, message, frame, why}
+let trouble = ""; // why a run that was asked for is not there
 let due = false;
 let stripDue = 0;
 let handedOver = 0;
@@ -28,13 +29,22 @@ const pattern = new Pattern();
 const picture = new Picture();
 const strip = new Strip(choose);
 const runs = new Runs(openRun);
-const teach = new Teach(() => {
-  const [run, card] = [shownRun(), shownCard()];
-  return run && card ? { run: run.uid, stream: run.stream, index: card.raw_index } : null;
-});
+const teach = new Teach(shownFrame, hold);
 
 const shownRun = () => stored || live.run;
-const shownCard = () => (chosen ? chosen.message && chosen.message.card : stored ? stored.card : live.card);
+const shownCard = () => (chosen ? chosen.card : stored ? stored.card : live.card);
+
+function shownFrame() {
+  const [run, card] = [shownRun(), shownCard()];
+  const index = chosen ? chosen.index : card ? card.raw_index : null;
+  return run && index !== null ? { run: run.uid, stream: run.stream, data_key: run.dataKey, index } : null;
+}
+
+// Who labels means the frame they see: it stays, whatever comes meanwhile.
+function hold() {
+  const frame = shownFrame();
+  if (frame && !chosen) choose(frame.index, shownCard());
+}
 
 connect(take, (linked) => {
   live.linked = linked;
@@ -45,7 +55,7 @@ connect(take, (linked) => {
 setInterval(ask, 500); // ages grow though nothing comes
 window.addEventListener("resize", () => ask(true));
 window.addEventListener("theme", () => ask(true));
-document.addEventListener("keydown", (event) => event.key === "Escape" && (chosen || stored) && toLive());
+document.addEventListener("keydown", (event) => event.key === "Escape" && (chosen || stored || trouble) && toLive());
 $("live").addEventListener("click", toLive);
 openNewest();
 
@@ -55,6 +65,7 @@ function take(message) {
   live.account = message.account || null;
   if (message.kind !== "news") return ask();
   if (message.info) {
+    if (chosen && !stored && teach.busy) stored = live.run; // else the label would be the new run's
     live.run = new Run(message.info, message.arrays.q);
     Object.assign(live, { card: null, frame: {}, period: 0 });
     if (chosen && !stored) chosen = null;
@@ -87,6 +98,7 @@ function draw() {
     drawDetail(card, !chosen && !stored);
     drawFrame(run);
     teach.show(run.uid);
+    teach.name(chosen && chosen.index);
     const now = performance.now();
     if (now - stripDue > STRIP_MS) {
       strip.show(run, chosen && chosen.index);
@@ -104,20 +116,20 @@ function draw() {
 }
 
 function drawHead(run) {
-  const said = `${stored ? "Earlier run: " : ""}${title({ ...run.info.start, run: run.uid })}${stored ? `, ${when(run.info.start.time)}` : ""}`;
+  const said = trouble || `${stored ? "Earlier run: " : ""}${title({ ...run.info.start, run: run.uid })}${stored ? `, ${when(run.info.start.time)}` : ""}`;
   if ($("title").textContent !== said) $("title").textContent = said;
-  $("live").hidden = !chosen && !(stored && live.run);
+  $("live").hidden = !chosen && !trouble && !(stored && live.run);
 }
 
 let drawnFrame = null;
 
 function drawFrame(run) {
   const frame = frameOf(run);
+  const said = (chosen && chosen.why) || frame.noPattern || "";
+  if ($("pattern-said").textContent !== said) $("pattern-said").textContent = said;
   if (frame === drawnFrame) return;
   const before = drawnFrame || {};
   drawnFrame = frame;
-  const said = frame.noPattern || "";
-  if ($("pattern-said").textContent !== said) $("pattern-said").textContent = said;
   pattern.show({ q: run.q, intensity: frame.intensity, sigma: frame.sigma, reference: run.reference, referenceOf: run.referenceOf, lines: frame.lines });
   if (frame.preview !== before.preview || frame.lines !== before.lines || frame.why !== before.why) picture.show({ ...frame, q: run.q });
 }
@@ -132,25 +144,27 @@ function frameIn(message) {
   return { intensity: arrays.intensity, sigma: arrays.sigma, header: message.picture, preview: arrays.preview, shape: shapes.preview, cake: arrays.cake, cakeShape: shapes.cake, lines: message.lines || null, why: message.no_picture || "", noPattern: message.no_pattern || "" };
 }
 
-async function choose(index) {
+async function choose(index, card = null) {
   if (index === null) return toLive();
   const run = shownRun();
-  chosen = { index, message: null };
+  trouble = "";
+  chosen = { index, card, message: null, why: "" };
   const mine = chosen;
   ask(true);
   try {
-    const message = await fetchMessage("/api/frame", { uid: run.uid, stream: run.stream, index });
+    const message = await fetchMessage("/api/frame", { uid: run.uid, stream: run.stream, data_key: run.dataKey, index });
     if (chosen !== mine) return;
-    Object.assign(chosen, { message, frame: frameIn(message) });
+    Object.assign(chosen, { message, card: message.card, frame: frameIn(message) });
   } catch (error) {
     if (chosen !== mine) return;
-    $("pattern-said").textContent = `Frame ${index} cannot be shown: ${error.message}.`;
+    chosen.why = `Frame ${index} cannot be shown: ${error.message}.`;
   }
   ask(true);
 }
 
 function toLive() {
   chosen = null;
+  trouble = "";
   if (live.run) stored = null;
   ask(true);
 }
@@ -158,7 +172,8 @@ function toLive() {
 async function openRun(uid) {
   chosen = null;
   if (live.run && live.run.uid === uid) return toLive();
-  $("title").textContent = "Loading the run from Tiled …";
+  trouble = "Loading the run from Tiled …";
+  $("title").textContent = trouble;
   try {
     const message = await fetchMessage("/api/run", { uid });
     const run = new Run(message.info, message.arrays.q);
@@ -167,7 +182,8 @@ async function openRun(uid) {
     stored = run;
     await choose(run.newest);
   } catch (error) {
-    $("title").textContent = `The run cannot be shown: ${error.message}.`;
+    trouble = `The run cannot be shown: ${error.message}.`;
+    $("title").textContent = trouble;
   }
 }
 

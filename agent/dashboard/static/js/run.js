@@ -7,6 +7,7 @@ export class Run {
     this.info = info;
     this.uid = info.run;
     this.stream = info.stream;
+    this.dataKey = info.data_key;
     this.q = q || null;
     this.at = Object.fromEntries(info.row.map((name, i) => [name, i]));
     this.rows = new Map();

@@ -4,12 +4,15 @@ import { whyNot } from "./message.js";
 
 const $ = (id) => document.getElementById(id);
 const KEY = "key";
+const AGAIN_MS = 5000; // until labels that could not be had are asked for again
+const AWAY = "The page's server cannot be reached: try again.";
 
 export class Teach {
-  // `frame` gives what is shown now: {run, stream, index}.
-  constructor(frame) {
+  // `frame` gives what is shown now: {run, stream, index}; `hold` makes it stay.
+  constructor(frame, hold) {
     this.frame = frame;
     this.run = "";
+    for (const sign of ["focusin", "input"]) $("label-form").addEventListener(sign, hold);
     $("key-form").addEventListener("submit", (event) => this.#unlock(event));
     $("label-form").addEventListener("submit", (event) => this.#say(event));
     this.#toggle(Boolean(sessionStorage.getItem(KEY)));
@@ -18,12 +21,26 @@ export class Teach {
   async show(run) {
     if (run === this.run) return;
     this.run = run;
-    const answer = await fetch(`/api/labels?${new URLSearchParams({ uid: run })}`);
-    if (!answer.ok) return;
-    const told = await answer.json();
+    const told = await labels(run);
+    if (this.run !== run) return; // another run is shown by now
+    if (!told) {
+      setTimeout(() => this.run === run && (this.run = ""), AGAIN_MS);
+      return;
+    }
     $("teach").hidden = !told.takes_labels && !told.labels.length;
     $("key-form").hidden = !told.takes_labels || Boolean(sessionStorage.getItem(KEY));
     $("labels").replaceChildren(...told.labels.reverse().map(item));
+  }
+
+  // Whether somebody is about to label.
+  get busy() {
+    return $("label-form").contains(document.activeElement);
+  }
+
+  // Say which frame a label will be of; null while the newest is shown.
+  name(index) {
+    const said = index === null ? "Labelling the newest frame" : `Labelling frame ${index}`;
+    if ($("label-frame").textContent !== said) $("label-frame").textContent = said;
   }
 
   #toggle(open) {
@@ -35,6 +52,7 @@ export class Teach {
     event.preventDefault();
     const key = $("key").value;
     const answer = await post("/api/key", key);
+    if (!answer) return;
     $("key").value = "";
     if (!answer.ok) {
       $("teach-said").textContent = await whyNot(answer);
@@ -53,6 +71,7 @@ export class Teach {
     const value = says === "class" ? $("label-name").value : "";
     const said = { ...frame, says, value, comment: $("label-comment").value, by: $("label-who").value };
     const answer = await post("/api/labels", sessionStorage.getItem(KEY), said);
+    if (!answer) return;
     if (answer.status === 401) {
       sessionStorage.removeItem(KEY);
       this.#toggle(false);
@@ -68,10 +87,26 @@ export class Teach {
   }
 }
 
-function post(path, key, body) {
+// What people said of a run; null where that cannot be had.
+async function labels(run) {
+  try {
+    const answer = await fetch(`/api/labels?${new URLSearchParams({ uid: run })}`);
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    return null;
+  }
+}
+
+// The answer; null, and said so, where there is none.
+async function post(path, key, body) {
   const headers = { "X-Ringwatch-Key": encodeURIComponent(key || "") };
   if (body) headers["Content-Type"] = "application/json";
-  return fetch(path, { method: "POST", headers, body: body && JSON.stringify(body) });
+  try {
+    return await fetch(path, { method: "POST", headers, body: body && JSON.stringify(body) });
+  } catch {
+    $("teach-said").textContent = AWAY;
+    return null;
+  }
 }
 
 function item(label) {
