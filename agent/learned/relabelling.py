@@ -199,6 +199,9 @@ def label_again(
 ) -> list[Relabelled]:
     """Labels of all frames by a head of named classes.
 
+    A frame that is none of them has the symmetry's symbol again, whatever an earlier
+    head had called it.
+
     Parameters
     ----------
     runs : sequence of StoredFrames
@@ -218,8 +221,11 @@ def label_again(
         names = model.classify(run.embedding) if fits else [""] * len(run.keys)
         for key, data, name, far in zip(run.keys, run.said, names, away, strict=True):
             frame = (run.raw_uid, *key)
-            old = before.get(frame) or str(data.get("taught_class") or data["label"])
-            new = name if name and not name.startswith(UNNAMED) else old
+            published = str(data["label"])
+            old = before.get(frame) or str(data.get("taught_class") or published)
+            new = name if name and not name.startswith(UNNAMED) else published
+            if not fits:  # of another network: this head says nothing of it
+                new = old
             done.append(
                 Relabelled(
                     raw_uid=run.raw_uid,
