@@ -75,3 +75,30 @@ def test_frames_of_another_network_keep_their_label() -> None:
     other = label_again([run_of("b", 1, "another")], head, as_stored(first))
     assert changes(other) == {}
     assert {each.label for each in other if each.raw_uid == "b"} == {"hydrate"}
+
+
+def test_a_class_that_is_in_none_of_the_runs_at_hand_is_not_forgotten() -> None:
+    a, b, c = run_of("a", 0), run_of("b", 1), run_of("c", 2)
+    first = named([a, b], "hydrate", None)
+    second = named([a, c], "melt", first)
+    assert set(second.classify(b.embedding)) == {"hydrate"}
+    assert set(second.classify(c.embedding)) == {"melt"}
+    assert set(second.classify(a.embedding)) == {"seen 1"}
+
+
+def test_phases_seen_at_different_times_stay_apart() -> None:
+    a, b, c, d = (run_of(uid, i) for i, uid in enumerate("abcd"))
+    second = named([d, c], "melt", named([a, b], "hydrate", None))
+    said = [set(second.classify(run.embedding)) for run in (a, b, c, d)]
+    assert said == [{"seen 1"}, {"hydrate"}, {"melt"}, {"seen 2"}]
+
+
+def test_each_version_is_whole() -> None:
+    a, b, c = run_of("a", 0), run_of("b", 1), run_of("c", 1)
+    head = kept(named([a, b], "hydrate", None))
+    first = label_again([a, b, c], head, {})
+    second = label_again([b], head, as_stored(first))  # --run b
+    assert as_stored(second) == as_stored(first)
+    third = label_again([a, b, c], head, as_stored(second))
+    assert changes(first) == {"b": FRAMES, "c": FRAMES}
+    assert changes(second) == changes(third) == {}
