@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, StrEnum
 
-__all__ = ["Flag", "FlagState", "Severity"]
+__all__ = ["SIGNAL_GONE", "Flag", "FlagState", "Severity"]
 
 
 class Severity(StrEnum):
@@ -100,3 +100,7 @@ class FlagState(StrEnum):
     RAISED = "raised"
     CLEAR = "clear"
     NOT_EVALUATED = "not_evaluated"
+
+
+SIGNAL_GONE = (Flag.NO_BEAM, Flag.MISREAD, Flag.INVALID_VALUES)
+"""A frame with one of these raised has no rings: no label, and no taught flag."""

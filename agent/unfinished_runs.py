@@ -101,18 +101,8 @@ def _resumed(left: Contents, analysis: Analysis) -> DerivedRun:
         left.next_seq_num,
         q=analysis.bins,
         account=left.account,
-        learned=_learned_of(left),
+        learned=analysis.heads.fields,  # the same id: the same heads
     )
-
-
-def _learned_of(left: Contents) -> dict[str, type]:
-    """Fields of the heads that it was begun with, whatever stands now."""
-    keys = {k: v for d in left.descriptors for k, v in d["data_keys"].items()}
-    return {
-        name: str if key["dtype"] == "string" else float
-        for name, key in keys.items()
-        if name.startswith("taught")
-    }
 
 
 def _stops(left: list[Contents], analysis: Analysis, why: str) -> list[NamedDocument]:

@@ -103,7 +103,7 @@ class Worker:
 
     def resume(self, left: Unfinished) -> None:
         """Go on with a run whose agent died; before ``begin``."""
-        run = self._opened({"uid": left.raw_uid})
+        run = self._opened({"uid": left.raw_uid}, self._analysis)
         run.derived, run.ledger = left.derived, FrameLedger(left.final)
         run.attempt = left.attempt
         run.ledger.lose_documents("the agent was restarted")
@@ -230,8 +230,8 @@ class Worker:
         """That of the newest run: what people taught takes effect as a run starts."""
         return self._analysis
 
-    def _opened(self, start: dict[str, Any]) -> OpenRun:
-        self._analysis = self._analysis.renewed()
+    def _opened(self, start: dict[str, Any], own: Analysis | None = None) -> OpenRun:
+        self._analysis = own or self._analysis.renewed()
         fold = RunAnalysis(self._analysis, start, self._reader, self._darks)
         return OpenRun(start=start, analysis=fold, seen=self._arrived)
 
@@ -248,8 +248,8 @@ class Worker:
     def run_started(self, start: dict[str, Any]) -> None:
         """Open a run, or go on with one that is known from before."""
         note_plan(start)
-        run = self._opened(start)
-        known = self._second.find(run.uid)
+        known = self._second.find(start["uid"])
+        run = self._opened(start, None if known is None else known.analysis.analysis)
         if known is not None:
             known.start, known.analysis = start, run.analysis
         self._runs[run.uid] = known or run

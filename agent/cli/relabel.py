@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import track
@@ -121,7 +122,13 @@ def relabel(
 
 
 def _load(root: Any, place: Place, uids: list[str]) -> list[StoredFrames]:
-    """Stored frames of runs, those of the newest network; others do not compare."""
+    """Stored frames of runs, those of the newest network; others do not compare.
+
+    Raises
+    ------
+    LearnedError
+        Where none has an embedding.
+    """
     found = []
     console = Console(stderr=True)
     for uid in track(
@@ -135,7 +142,13 @@ def _load(root: Any, place: Place, uids: list[str]) -> list[StoredFrames]:
             found.append(stored_frames(root, place.verdicts, uid))
         except ReplayError as error:
             console.print(f"left out: {error}", highlight=False, markup=False)
-    newest = next((r.start.get("model_hash") for r in reversed(found) if r.keys), None)
+    embedded = [run for run in found if np.isfinite(run.embedding).all(axis=1).any()]
+    if not embedded:
+        raise LearnedError(
+            f"no stored frame of {len(uids)} runs has an embedding: analyse them with "
+            "a classifier (ringwatch replay)"
+        )
+    newest = embedded[-1].start.get("model_hash")
     return [run for run in found if run.start.get("model_hash") == newest and run.keys]
 
 

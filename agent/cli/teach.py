@@ -69,6 +69,12 @@ def teach(
     promote: Annotated[
         bool, typer.Option("--promote", help="Put NAME in force, from the next run on.")
     ] = False,
+    although_unsure: Annotated[
+        bool,
+        typer.Option(
+            "--although-unsure", help="With --promote: on less than an hour of frames."
+        ),
+    ] = False,
     roll_back: Annotated[
         bool,
         typer.Option("--roll-back", help="Give up the NAME in force for that before."),
@@ -96,8 +102,9 @@ def teach(
     A new flag is in shadow: each verdict then has its score as
     `taught_shadow_score_NAME`, for nobody to act on. Its false alarms were counted on
     stored runs that it had not learned from; `--promote` needs them to be no more than
-    you accept. In force it stands in `taught`, as information: no verdict is worse for
-    it. What changes holds from the next run on, without a restart.
+    you accept, in an hour of frames or more: with fewer, `--although-unsure` is kept
+    with the step. In force it stands in `taught`, as information: no verdict is worse
+    for it. What changes holds from the next run on, without a restart.
 
     For example: `ringwatch teach gasket --frames 3f2a9c1e:30-49 --config agent.toml`,
     `ringwatch teach gasket --promote`, `ringwatch teach --list`.
@@ -111,7 +118,7 @@ def teach(
         raise LearnedError("name what you teach, or ask for --list")
     check_name(name)
     if promote:
-        head = registry.promote(name, who(by))
+        head = registry.promote(name, who(by), although_unsure=although_unsure)
         _tell({"name": name, "digest": head.digest, "step": "promote"}, as_json=as_json)
     elif roll_back:
         before = registry.roll_back(name, who(by))
@@ -238,7 +245,8 @@ def _tell(answer: dict[str, Any], *, as_json: bool) -> None:
         )
         if alarms["upper_95"] > answer["accepted_per_hour"]:
             console.print(
-                "More stored runs would make the rate surer; in shadow it is tried out."
+                "More stored runs would make the rate surer: --promote wants an hour "
+                "of frames, or --although-unsure. In shadow it is tried out."
             )
 
 

@@ -18,11 +18,13 @@ from ringwatch.agent.sources.tiled_catalogue import start_of
 from ringwatch.agent.sources.tiled_server import container_of
 from ringwatch.agent.sources.verdict_rows import VerdictRow, verdict_rows
 
-__all__ = ["NEWEST", "Queued", "newest_runs", "review_queue"]
+__all__ = ["MOST", "NEWEST", "Queued", "evenly", "newest_runs", "review_queue"]
 
 NEWEST = 20
 """Runs that are gone through where none is named."""
 _SEEN = 10 * NEWEST  # derived runs that are looked at to find them
+MOST = 5_000
+"""Frames that are compared with each other; of more an even choice."""
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,9 @@ def review_queue(
     """Frames of stored runs whose labels would teach most, the best first.
 
     Frames that somebody judged are not asked for again; they are what the others are
-    compared with. A frame that was flagged bad shows no sample and is left out.
+    compared with. A frame that was flagged bad shows no sample and is left out. Of more
+    than ``MOST`` candidates, or labelled ones, an even choice is looked at, and the log
+    says so.
 
     Parameters
     ----------
@@ -110,15 +114,19 @@ def review_queue(
             "no frame to review: the verdicts carry no embedding, or all frames are "
             "labelled; analyse runs with a classifier"
         )
-    rows = list(todo.values())
+    names = evenly(list(todo), MOST)
+    if len(names) < len(todo):
+        told = "of %d frames an even choice of %d is compared: name fewer runs for all"
+        logger.warning(told, len(todo), len(names))
+    rows = [todo[each] for each in names]
+    judged = evenly([each for each in frames if each in known], MOST)
     picks = review(
         np.stack([row.arrays["embedding"] for row in rows]),
         np.array([row.data["class_probs"] for row in rows], float),
         np.array([row.data["novelty"] for row in rows], float),
-        labelled=_stacked([frames[each] for each in frames if each in known]),
+        labelled=_stacked([frames[each] for each in judged]),
         most=most,
     )
-    names = list(todo)
     return [
         Queued(
             frame=names[pick.place],
@@ -128,6 +136,13 @@ def review_queue(
         )
         for pick in picks
     ]
+
+
+def evenly(frames: list[FrameKey], most: int) -> list[FrameKey]:
+    """At most so many, evenly over all of them, in their order."""
+    if len(frames) <= most:
+        return frames
+    return [frames[i * len(frames) // most] for i in range(most)]
 
 
 def _frames(

@@ -1,25 +1,45 @@
-"""Versions of labels in Tiled: each one whole, each beside the others."""
+"""Versions of labels in Tiled: each one whole, each beside the others.
+
+A version is a Bluesky run of its own, never over an earlier one: one event a frame,
+with the label before and after.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
+from event_model import compose_run
+
 from ringwatch.agent.errors import LearnedError
+from ringwatch.agent.fields import DTYPES, OBJECT
 from ringwatch.agent.learned.head_file import Head
-from ringwatch.agent.learned.relabelling import (
-    VERSIONS,
-    Relabelled,
-    version_documents,
-)
+from ringwatch.agent.learned.relabelling import Relabelled, changes
+from ringwatch.agent.results import NamedDocument
 from ringwatch.agent.sinks.archive import FAILURES, Archive
 
 # isort: split
 import httpx
 
-__all__ = ["newest_version", "store_version"]
+__all__ = ["VERSIONS", "newest_version", "store_version", "version_documents"]
 
+VERSIONS = "relabelled"
+"""Container of the versions in Tiled."""
+STREAM = "primary"
 _ROWS = 500  # at once
+_COLUMNS: Mapping[str, type] = {
+    "raw_uid": str,
+    "raw_stream": str,
+    "raw_data_key": str,
+    "raw_index": int,
+    "before": str,
+    "label": str,
+    "changed": bool,
+    "distance": float,
+}
 
 
 def newest_version(root: Any) -> tuple[int, dict[tuple[str, str, str, int], str]]:
@@ -83,3 +103,48 @@ def store_version(
 
 def _number(run: Any) -> int:
     return int(run.metadata["start"].get("label_version", 0))
+
+
+def version_documents(
+    done: Sequence[Relabelled], head: Head, by: str, number: int
+) -> Iterator[NamedDocument]:
+    """Documents of one version of labels: start, descriptor, events, stop."""
+    changed = changes(done)
+    bundle = compose_run(
+        metadata={
+            "purpose": "labels of stored frames",
+            "agent": OBJECT,
+            "agent_version": version("ringwatch"),
+            "label_version": number,
+            "by": by,
+            "head": head.name,
+            "head_hash": head.digest,
+            "model_hash": str(head.card.get("model_hash", "")),
+            "frames": len(done),
+            "frames_changed": sum(changed.values()),
+            "runs_changed": len(changed),
+        }
+    )
+    yield "start", dict(bundle.start_doc)
+    keys = {name: _data_key(kind) for name, kind in _COLUMNS.items()}
+    stream = bundle.compose_descriptor(
+        name=STREAM, data_keys=keys, object_keys={OBJECT: list(keys)}
+    )
+    yield "descriptor", dict(stream.descriptor_doc)
+    now = time.time()
+    for each in done:
+        data = asdict(each)
+        stamps = dict.fromkeys(data, now)
+        event = stream.compose_event(data=data, timestamps=stamps, validate=False)
+        yield "event", dict(event)
+    yield "stop", dict(bundle.compose_stop())
+
+
+def _data_key(kind: type) -> dict[str, Any]:
+    dtype, dtype_numpy = DTYPES[kind]
+    return {
+        "source": OBJECT,
+        "dtype": dtype,
+        "dtype_numpy": dtype_numpy,
+        "shape": [],
+    }

@@ -6,14 +6,16 @@ Nothing is overwritten: heads are files named by their hash, and each step - ``s
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ringwatch.agent.errors import LearnedError
 from ringwatch.agent.learned.head_file import Head, read_head, write_head
@@ -26,6 +28,7 @@ __all__ = ["STEPS", "Registry", "Standing", "Step"]
 STEPS = ("shadow", "promote", "roll_back")
 _MOST_BYTES = 4 << 20  # of the steps: some ten thousand
 _MOST_NAME = 100
+_LEAST_H = 1.0  # of stored frames, to switch a head on
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ class Step:
         One of ``STEPS``.
     name, digest : str
         Of the head; with ``roll_back`` the digest is of what is given up.
+    although_unsure : bool
+        Whether it was switched on with fewer stored frames than that takes.
     """
 
     time: float
@@ -51,6 +56,7 @@ class Step:
     step: str
     name: str
     digest: str
+    although_unsure: bool = False
 
 
 @dataclass(slots=True)
@@ -91,6 +97,9 @@ class Registry:
     def steps(self) -> list[Step]:
         """All steps, oldest first.
 
+        A line that a killed process left half-written is told in the log and counts as
+        nothing: nobody was told that the step was taken.
+
         Raises
         ------
         LearnedError
@@ -105,7 +114,7 @@ class Registry:
         except (OSError, ValueError) as error:
             raise LearnedError(f"{self._path} cannot be read: {error}") from error
         try:
-            found = [Step(**json.loads(line)) for line in lines if line.strip()]
+            found = [Step(**json.loads(line)) for line in self._whole(lines)]
         except (ValueError, TypeError) as error:
             raise LearnedError(
                 f"{self._path} holds a line that is no step ({error}): mend or move it"
@@ -113,6 +122,13 @@ class Registry:
         if strange := [each.step for each in found if each.step not in STEPS]:
             raise LearnedError(f"{self._path}: unknown step {strange[0]!r}")
         return found
+
+    def _whole(self, lines: list[str]) -> Iterator[str]:
+        for number, line in enumerate(map(str.strip, lines), 1):
+            if line.startswith("{") and not line.endswith("}"):
+                logger.warning("%s: line %d is torn, left out", self._path, number)
+            elif line:
+                yield line
 
     def standings(self) -> dict[str, Standing]:
         """How each name stands now."""
@@ -157,27 +173,37 @@ class Registry:
             If it cannot be written.
         """
         head = write_head(self.folder, name, model, card)
-        self._take(by, "shadow", head.name, head.digest)
+        with self._alone() as file:
+            _append(file, _step(by, "shadow", head.name, head.digest))
         return head
 
-    def promote(self, name: str, by: str) -> Head:
+    def promote(self, name: str, by: str, *, although_unsure: bool = False) -> Head:
         """Put the head in shadow in force, from the next run on.
+
+        Parameters
+        ----------
+        name, by : str
+        although_unsure : bool
+            Also where too few frames were stored to be sure of its false-alarm rate;
+            the step says so.
 
         Raises
         ------
         LearnedError
-            If there is none in shadow, or its false-alarm rate was not measured or is
-            more than was accepted when it was taught.
+            If there is none in shadow, or its false-alarm rate was not measured, is
+            more than was accepted when it was taught, or may be so for all that less
+            than an hour of stored frames can tell.
         """
-        at = self.standings().get(name)
-        if at is None or not at.shadow:
-            raise LearnedError(
-                f"no head {name!r} is in shadow: teach it first; known are "
-                f"{', '.join(sorted(self.standings())) or 'none'}"
-            )
-        head = read_head(self.folder, at.shadow)
-        _may_be_switched_on(head)
-        self._take(by, "promote", name, head.digest)
+        with self._alone() as file:
+            at = self.standings().get(name)
+            if at is None or not at.shadow:
+                raise LearnedError(
+                    f"no head {name!r} is in shadow: teach it first; known are "
+                    f"{', '.join(sorted(self.standings())) or 'none'}"
+                )
+            head = read_head(self.folder, at.shadow)
+            unsure = _may_be_switched_on(head, although_unsure=although_unsure)
+            _append(file, _step(by, "promote", name, head.digest, unsure=unsure))
         return head
 
     def roll_back(self, name: str, by: str) -> str:
@@ -188,31 +214,59 @@ class Registry:
         LearnedError
             If none is in force.
         """
-        at = self.standings().get(name)
-        if at is None or not at.force:
-            raise LearnedError(f"no head {name!r} is in force: nothing to roll back")
-        self._take(by, "roll_back", name, at.force[-1])
+        with self._alone() as file:
+            at = self.standings().get(name)
+            if at is None or not at.force:
+                raise LearnedError(
+                    f"no head {name!r} is in force: nothing to roll back"
+                )
+            _append(file, _step(by, "roll_back", name, at.force[-1]))
         return at.force[-2] if len(at.force) > 1 else ""
 
-    def _take(self, by: str, step: str, name: str, digest: str) -> None:
-        if not by.strip() or not by.isprintable() or len(by) > _MOST_NAME:
-            raise LearnedError(f"who takes the step? {by[:40]!r} is no name")
-        taken = Step(time=time.time(), by=by, step=step, name=name, digest=digest)
-        line = json.dumps(asdict(taken), sort_keys=True) + "\n"
+    @contextmanager
+    def _alone(self) -> Iterator[BinaryIO]:
+        """The file of steps, while no other process takes one."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
+            with self._path.open("a+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield file
         except OSError as error:
             raise LearnedError(
                 f"the step cannot be written to {self._path}: {error.strerror}"
             ) from error
 
 
-def _may_be_switched_on(head: Head) -> None:
-    """Refuse a head of which nobody knows how often it cries for nothing."""
+def _step(by: str, step: str, name: str, digest: str, *, unsure: bool = False) -> Step:
+    if not by.strip() or not by.isprintable() or len(by) > _MOST_NAME:
+        raise LearnedError(f"who takes the step? {by[:40]!r} is no name")
+    return Step(
+        time=time.time(),
+        by=by,
+        step=step,
+        name=name,
+        digest=digest,
+        although_unsure=unsure,
+    )
+
+
+def _append(file: BinaryIO, step: Step) -> None:
+    """One line more, on the disk; a torn one before it becomes a line of its own."""
+    line = json.dumps(asdict(step), sort_keys=True).encode() + b"\n"
+    size = file.seek(0, os.SEEK_END)
+    if size:
+        file.seek(size - 1)
+        line = line if file.read(1) == b"\n" else b"\n" + line
+    file.write(line)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _may_be_switched_on(head: Head, *, although_unsure: bool) -> bool:
+    """Refuse a head of which nobody knows how often it cries for nothing.
+
+    Whether it is switched on although too little is known.
+    """
     measured = head.false_alarms
     if measured is None or not measured.get("frames"):
         raise LearnedError(
@@ -227,3 +281,13 @@ def _may_be_switched_on(head: Head) -> None:
             f"hour, where {accepted:g} are accepted: teach it from more frames, or say "
             "which of these runs do have it (--except)"
         )
+    hours, most = float(measured["hours"]), float(measured["upper_95"])
+    unsure = hours < _LEAST_H and most > accepted
+    if unsure and not although_unsure:
+        raise LearnedError(
+            f"{head.name!r} was counted on {hours:.2g} h of stored runs, which cannot "
+            f"tell it from {most:.2g} false alarms an hour, where {accepted:g} are "
+            f"accepted: count it on {_LEAST_H:g} h (teach it again with more stored "
+            "runs), or switch it on --although-unsure, which is kept with the step"
+        )
+    return unsure

@@ -1,60 +1,39 @@
 """What is new in stored runs, by clusters; and labels of stored frames by named ones.
 
-A version of labels is a Bluesky run of its own in Tiled, beside the earlier ones and
-never over them: one event a frame, with the label before and after. It takes stored
-embeddings only, no pixels.
+It takes stored embeddings only, no pixels.
 """
 
 from __future__ import annotations
 
-import time
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from event_model import compose_run
 from numpy.typing import NDArray
 
 from ringwatch.agent.errors import LearnedError
-from ringwatch.agent.fields import DTYPES, OBJECT
 from ringwatch.agent.learned.head_file import Head
 from ringwatch.agent.learned.stored_frames import StoredFrames
-from ringwatch.agent.results import NamedDocument
 from ringwatch.models.class_heads import UNNAMED, ClassHead
 from ringwatch.models.clusters import Cluster, find_clusters, seen_phases
 from ringwatch.models.teaching import FalseAlarms
 
 __all__ = [
-    "VERSIONS",
     "Found",
     "Relabelled",
     "changes",
     "find_new",
     "label_again",
     "name_cluster",
-    "version_documents",
 ]
 
 Floats = NDArray[np.float64]
 Frame = tuple[str, str, str, int]
 
-VERSIONS = "relabelled"
-"""Container of the versions in Tiled."""
-STREAM = "primary"
 _RATE_HZ = 10.0
-_COLUMNS: Mapping[str, type] = {
-    "raw_uid": str,
-    "raw_stream": str,
-    "raw_data_key": str,
-    "raw_index": int,
-    "before": str,
-    "label": str,
-    "changed": bool,
-    "distance": float,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +105,9 @@ def _known(
     if phases is None or named is None:
         return phases or named
     strange = [not name for name in named.classify(phases.means)]
-    names = (*named.names, *np.array(phases.names, object)[strange])
+    every = (f"{UNNAMED}{i}" for i in itertools.count(1))  # one name, one phase
+    free = (name for name in every if name not in named.names)
+    names = (*named.names, *itertools.islice(free, sum(strange)))
     means = np.concatenate([named.means, phases.means[strange]])
     return ClassHead(names, means, named.scatter, named.limit)
 
@@ -152,8 +133,9 @@ def name_cluster(
     """A head that knows the named clusters beside what was named before, and its card.
 
     Phases of seen runs stay in it as what they are, so that a new class does not reach
-    over them. Its false alarms are frames of other clusters and of seen phases that it
-    would give one of the new names.
+    over them; what was named before and is in none of these runs stays as it was. Its
+    false alarms are frames of other clusters and of seen phases that it would give one
+    of the new names.
 
     Raises
     ------
@@ -176,7 +158,7 @@ def name_cluster(
         of[there] = known.classify(x[there])
     for frame, name in own.items():
         of[rows[frame]] = name
-    head = ClassHead.fit(x[of != ""], list(of[of != ""]))
+    head = _beside(ClassHead.fit(x[of != ""], list(of[of != ""])), named)
     said = np.full(len(x), "", dtype=object)
     said[there] = head.classify(x[there])
     new = set(names.values())
@@ -190,6 +172,17 @@ def name_cluster(
     }
 
 
+def _beside(head: ClassHead, named: ClassHead | None) -> ClassHead:
+    """With what was named before and has no frame in the runs at hand."""
+    names = () if named is None else named.names
+    absent = [i for i, name in enumerate(names) if name not in head.names]
+    if named is None or not absent:
+        return head
+    means = np.concatenate([head.means, named.means[absent]])
+    every = (*head.names, *(names[i] for i in absent))
+    return ClassHead(every, means, head.scatter, head.limit)
+
+
 def _keys(runs: Sequence[StoredFrames]) -> Iterator[tuple[StoredFrames, Any]]:
     return ((run, key) for run in runs for key in run.keys)
 
@@ -198,6 +191,10 @@ def label_again(
     runs: Sequence[StoredFrames], head: Head, before: Mapping[Frame, str]
 ) -> list[Relabelled]:
     """Labels of all frames by a head of named classes.
+
+    Frames of the version before that are not in these runs come last, as they were: a
+    version is whole. A frame that is none of the classes has the symmetry's symbol
+    again, whatever an earlier head had called it.
 
     Parameters
     ----------
@@ -218,8 +215,11 @@ def label_again(
         names = model.classify(run.embedding) if fits else [""] * len(run.keys)
         for key, data, name, far in zip(run.keys, run.said, names, away, strict=True):
             frame = (run.raw_uid, *key)
-            old = before.get(frame) or str(data.get("taught_class") or data["label"])
-            new = name if name and not name.startswith(UNNAMED) else old
+            published = str(data["label"])
+            old = before.get(frame) or str(data.get("taught_class") or published)
+            new = name if name and not name.startswith(UNNAMED) else published
+            if not fits:  # of another network: this head says nothing of it
+                new = old
             done.append(
                 Relabelled(
                     raw_uid=run.raw_uid,
@@ -232,54 +232,24 @@ def label_again(
                     distance=float(far),
                 )
             )
-    return done
+    seen = {(d.raw_uid, d.raw_stream, d.raw_data_key, d.raw_index) for d in done}
+    return done + [_as_before(*each) for each in before.items() if each[0] not in seen]
+
+
+def _as_before(frame: Frame, label: str) -> Relabelled:
+    uid, stream, data_key, index = frame
+    return Relabelled(
+        raw_uid=uid,
+        raw_stream=stream,
+        raw_data_key=data_key,
+        raw_index=index,
+        before=label,
+        label=label,
+        changed=False,
+        distance=float("nan"),
+    )
 
 
 def changes(done: Sequence[Relabelled]) -> dict[str, int]:
     """Frames that changed, by raw run; runs without any are left out."""
     return dict(Counter(each.raw_uid for each in done if each.changed))
-
-
-def version_documents(
-    done: Sequence[Relabelled], head: Head, by: str, number: int
-) -> Iterator[NamedDocument]:
-    """Documents of one version of labels: start, descriptor, events, stop."""
-    changed = changes(done)
-    bundle = compose_run(
-        metadata={
-            "purpose": "labels of stored frames",
-            "agent": OBJECT,
-            "agent_version": version("ringwatch"),
-            "label_version": number,
-            "by": by,
-            "head": head.name,
-            "head_hash": head.digest,
-            "model_hash": str(head.card.get("model_hash", "")),
-            "frames": len(done),
-            "frames_changed": sum(changed.values()),
-            "runs_changed": len(changed),
-        }
-    )
-    yield "start", dict(bundle.start_doc)
-    keys = {name: _data_key(kind) for name, kind in _COLUMNS.items()}
-    stream = bundle.compose_descriptor(
-        name=STREAM, data_keys=keys, object_keys={OBJECT: list(keys)}
-    )
-    yield "descriptor", dict(stream.descriptor_doc)
-    now = time.time()
-    for each in done:
-        data = asdict(each)
-        stamps = dict.fromkeys(data, now)
-        event = stream.compose_event(data=data, timestamps=stamps, validate=False)
-        yield "event", dict(event)
-    yield "stop", dict(bundle.compose_stop())
-
-
-def _data_key(kind: type) -> dict[str, Any]:
-    dtype, dtype_numpy = DTYPES[kind]
-    return {
-        "source": OBJECT,
-        "dtype": dtype,
-        "dtype_numpy": dtype_numpy,
-        "shape": [],
-    }

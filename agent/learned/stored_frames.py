@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.errors import ReplayError
 from ringwatch.agent.fields import OBJECT
+from ringwatch.agent.flags import SIGNAL_GONE
 from ringwatch.agent.sources.derived import find_pass
 from ringwatch.agent.sources.tiled_catalogue import start_of
 from ringwatch.agent.sources.tiled_server import container_of, kind_of
@@ -19,16 +20,17 @@ from ringwatch.agent.sources.verdict_rows import Key, VerdictRow, verdict_rows
 # isort: split
 import httpx
 
-__all__ = ["StoredFrames", "analysed_runs", "stored_frames"]
+__all__ = ["StoredFrames", "analysed_runs", "frames_of", "stored_frames"]
 
 Floats = NDArray[np.float64]
 
 _PAGE = 300  # newest derived runs that are looked at
+_GONE = sum(flag.mask for flag in SIGNAL_GONE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFrames:
-    """Frames of one raw run that have a pattern, in the order of their index.
+    """Frames of one raw run that taught heads judge live, in the order of their index.
 
     Attributes
     ----------
@@ -42,7 +44,8 @@ class StoredFrames:
     said : list of dict
         Scalars of each verdict.
     intensity : (B, n) float64
-        Counts per pixel; NaN where nothing was measured.
+        Counts per pixel, without spots where they were left out; NaN where nothing was
+        measured.
     embedding : (B, 64) float64
         NaN where there is none.
     """
@@ -73,17 +76,21 @@ class StoredFrames:
 
 
 def stored_frames(root: Any, container: str, raw_uid: str) -> StoredFrames:
-    """Frames of one raw run, from its newest pass.
+    """Frames of one raw run, from its newest pass, with what heads are given live.
 
     Raises
     ------
     ReplayError
         If nothing is stored of it, or the server fails.
     """
-    wanted = {"intensity", "embedding"}
+    wanted = {"intensity", "intensity_robust", "embedding"}
     found = verdict_rows(root, container, raw_uid, arrays=wanted)
+    return frames_of(raw_uid, _q_of(root, container, raw_uid), found)
+
+
+def frames_of(raw_uid: str, q: Floats, found: Mapping[Key, VerdictRow]) -> StoredFrames:
+    """Those of a run's verdicts that heads are given live, with patterns on q (n,)."""
     rows = [row for _, row in sorted(found.items()) if _has_light(row)]
-    q = _q_of(root, container, raw_uid)
     rows = [row for row in rows if row.arrays["intensity"].shape == q.shape]
     absent = np.full(64, np.nan)
     return StoredFrames(
@@ -92,9 +99,9 @@ def stored_frames(root: Any, container: str, raw_uid: str) -> StoredFrames:
         q=q,
         keys=[row.key for row in rows],
         said=[row.data for row in rows],
-        intensity=np.array(
-            [row.arrays["intensity"] for row in rows], np.float64
-        ).reshape(len(rows), q.size),
+        intensity=np.array([_judged(row) for row in rows], np.float64).reshape(
+            len(rows), q.size
+        ),
         embedding=np.array(
             [row.arrays.get("embedding", absent) for row in rows], np.float64
         ).reshape(len(rows), 64),
@@ -120,7 +127,17 @@ def analysed_runs(root: Any, container: str) -> Iterator[str]:
 
 def _has_light(row: VerdictRow) -> bool:
     pattern = row.arrays.get("intensity")
-    return pattern is not None and bool((np.nan_to_num(pattern) > 0.0).any())
+    if pattern is None or int(row.data["dq"]) & _GONE:
+        return False
+    return bool((np.nan_to_num(pattern) > 0.0).any())
+
+
+def _judged(row: VerdictRow) -> NDArray[np.generic]:
+    """The pattern that heads were given: the robust one where there is one."""
+    robust = row.arrays.get("intensity_robust")
+    if robust is None or not np.isfinite(robust.astype(float)).any():
+        return row.arrays["intensity"]
+    return robust
 
 
 def _q_of(root: Any, container: str, raw_uid: str) -> Floats:

@@ -19,6 +19,7 @@ from ringwatch.agent.errors import (
     MissingDarkError,
     RingwatchError,
 )
+from ringwatch.agent.flags import SIGNAL_GONE
 from ringwatch.agent.frames import FrameReader
 from ringwatch.agent.nouns import (
     Flag,
@@ -54,8 +55,6 @@ from ringwatch.models.prediction import Prediction
 
 __all__ = ["RunAnalysis"]
 
-_SIGNAL_GONE = (Flag.NO_BEAM, Flag.MISREAD, Flag.INVALID_VALUES)
-"""A frame with one of these raised has no rings worth a label."""
 _SPOTTED = (Flag.SPOTS, Flag.ZINGERS, Flag.HOT_PIXELS)
 """With one of these raised the label is of the robust pattern."""
 
@@ -272,7 +271,7 @@ class RunAnalysis:
         prediction: Prediction | None,
     ) -> dict[str, float | str]:
         """What taught heads say; of a frame without rings nothing."""
-        dark = any(flag in quality.raised for flag in _SIGNAL_GONE)
+        dark = any(flag in quality.raised for flag in SIGNAL_GONE)
         return self._analysis.heads.judge(
             None if dark else pattern,
             None if prediction is None else prediction.embedding,
@@ -283,7 +282,7 @@ class RunAnalysis:
         """Why the classifier is not asked; empty where it is."""
         if pattern is None:
             return "no pattern without a geometry"
-        gone = next((flag for flag in _SIGNAL_GONE if flag in quality.raised), None)
+        gone = next((flag for flag in SIGNAL_GONE if flag in quality.raised), None)
         if gone is not None:
             return f"no rings worth a label: {gone.label}"
         return "" if self._analysis.classifier else "no classifier"

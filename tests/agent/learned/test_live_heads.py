@@ -10,8 +10,14 @@ from bluesky import RunEngine
 from event_model import DocumentNames, schema_validators
 
 from ringwatch.agent import Agent
+from ringwatch.agent.analysis import Analysis
+from ringwatch.agent.inbox import Inbox
 from ringwatch.agent.learned.registry import Registry
+from ringwatch.agent.results import DerivedRun
+from ringwatch.agent.settings import Settings
 from ringwatch.agent.sinks.memory import MemorySink
+from ringwatch.agent.unfinished_runs import Unfinished
+from ringwatch.agent.worker import Worker
 from ringwatch.simulated_beamline.readout import ListedFrames
 from ringwatch.simulated_beamline.scans import step_scan
 from ringwatch.simulated_beamline.stream_detector import StreamDetector
@@ -58,7 +64,7 @@ def test_promotion_waits_for_the_next_run(
         seen += name == "event"
         if name == "event" and seen == 2 * FRAMES + FRAMES // 2:
             assert agent.wait_idle(60)
-            registry.promote("ceria", "ada")
+            registry.promote("ceria", "ada", although_unsure=True)
 
     run_engine.subscribe(promote_in_the_middle)
     with agent:
@@ -121,3 +127,41 @@ def test_a_damaged_head_ends_no_scan(
     ((_, keys, events),) = runs_of(sink)
     assert len(events) == FRAMES
     assert not any(key.startswith("taught") for key in keys)
+
+
+def test_a_resumed_run_keeps_its_heads_when_its_start_comes_again(
+    run_engine: RunEngine, ring_source: ListedFrames, poni: Path, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path / "heads")
+    head, card = ceo2_flag()
+    registry.shadow("ceria", replace(head, threshold=-1e3), card, "ada")
+    detector = StreamDetector(
+        name="det", source=ring_source, folder=tmp_path, exposure_time=0.005
+    )
+    raw: list[tuple[str, dict[str, Any]]] = []
+    run_engine(step_scan(detector, FRAMES), lambda *each: raw.append(each))
+    settings = Settings(poni=poni, classifier="none", heads=registry.folder)
+    analysis = Analysis(settings, None)
+    derived = DerivedRun(
+        raw[0][1],
+        analysis_id=analysis.analysis_id,
+        attempt=1,
+        metadata=analysis.hashes,
+        q=analysis.bins,
+        learned=analysis.heads.fields,
+    )
+    derived.precede(derived.start())
+    inbox, sink = Inbox(max_bytes=1 << 30, max_items=1000), MemorySink()
+    worker = Worker(analysis, inbox, [sink])
+    worker.resume(Unfinished(raw[0][1]["uid"], frozenset(), derived, 1))
+    registry.promote("ceria", "ada", although_unsure=True)
+    worker.begin()
+    for name, doc in raw:
+        inbox.put(name, doc)
+    inbox.close()
+    assert worker.join(60)
+    ((start, keys, events),) = runs_of(sink)
+    assert start["analysis_id"] == analysis.analysis_id
+    assert "taught" not in keys
+    assert {each["raw_index"] for each in events if each["final"]} == set(range(FRAMES))
+    assert all(each["taught_shadow"] == "ceria" for each in events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,12 @@ def test_a_head_goes_from_shadow_to_force_and_back(tmp_path: Path) -> None:
     first = registry.shadow("ceria", head, card, "ada")
     assert [h.digest for h in registry.heads().shadow] == [first.digest]
     in_shadow = registry.heads().identity
-    registry.promote("ceria", "bob")
+    registry.promote("ceria", "bob", although_unsure=True)
     assert [h.digest for h in registry.heads().force] == [first.digest]
     assert registry.heads().shadow == ()
     assert registry.heads().identity not in {"", in_shadow}
     second = registry.shadow("ceria", head, card | {"by": "eve"}, "eve")
-    registry.promote("ceria", "eve")
+    registry.promote("ceria", "eve", although_unsure=True)
     assert registry.heads().force[0].digest == second.digest != first.digest
     assert registry.roll_back("ceria", "ada") == first.digest
     assert registry.heads().force[0].digest == first.digest
@@ -69,6 +70,55 @@ def test_without_a_measured_rate_nothing_is_switched_on(tmp_path: Path) -> None:
     assert registry.heads().force == ()
 
 
+def test_what_was_hardly_measured_is_switched_on_only_knowingly(tmp_path: Path) -> None:
+    head, card = ceo2_flag()
+    registry = Registry(tmp_path)
+    registry.shadow("ceria", head, card, "ada")  # no alarm in five seconds of frames
+    with pytest.raises(LearnedError, match="--although-unsure"):
+        registry.promote("ceria", "ada")
+    assert registry.heads().force == ()
+    registry.promote("ceria", "ada", although_unsure=True)
+    assert registry.steps()[-1].although_unsure
+    counts = {"frames": 36_000, "hours": 1.0, "alarms": 0, "per_hour": 0.0}
+    registry.shadow(
+        "ceria", head, card | {"false_alarms": counts | {"upper_95": 3.0}}, "ada"
+    )
+    registry.promote("ceria", "ada", although_unsure=True)
+    assert not registry.steps()[-1].although_unsure  # it was not needed
+
+
+@pytest.mark.parametrize("left", [10, 1])
+def test_a_torn_step_costs_no_other(
+    tmp_path: Path, left: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = Registry(tmp_path)
+    first = registry.shadow("ceria", *ceo2_flag(), "ada")
+    path = tmp_path / "steps.jsonl"
+    with path.open("ab") as file:
+        file.write(path.read_bytes()[:-left])  # killed within the write
+    whole = 1 if left > 1 else 2
+    assert len(registry.steps()) == whole
+    assert ("is torn" in caplog.text) is (whole == 1)
+    registry.promote("ceria", "bob", although_unsure=True)
+    assert [step.step for step in registry.steps()][whole:] == ["promote"]
+    assert registry.heads().force[0].digest == first.digest
+
+
+def test_only_one_of_many_promotes_a_head(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    registry.shadow("ceria", *ceo2_flag(), "ada")
+
+    def promote(_: int) -> bool:
+        try:
+            Registry(tmp_path).promote("ceria", "bob", although_unsure=True)
+        except LearnedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(promote, range(8))) == 1
+
+
 def test_a_changed_or_foreign_file_is_refused(tmp_path: Path) -> None:
     head, card = ceo2_flag()
     registry = Registry(tmp_path)
@@ -107,7 +157,7 @@ def test_classes_of_another_network_are_not_asked(tmp_path: Path) -> None:
     card = {"model_hash": "one", **ceo2_flag()[1]}
     registry = Registry(tmp_path)
     registry.shadow("phases", head, card, "ada")
-    registry.promote("phases", "ada")
+    registry.promote("phases", "ada", although_unsure=True)
     heads = registry.heads()
     assert heads.fields == {
         "taught": str,

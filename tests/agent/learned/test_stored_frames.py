@@ -1,0 +1,37 @@
+"""Stored frames are to heads what they are given live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ringwatch.agent.flags import SIGNAL_GONE, Flag
+from ringwatch.agent.learned.stored_frames import frames_of
+from ringwatch.agent.sources.verdict_rows import VerdictRow
+
+Q = np.linspace(1.0, 2.0, 5)
+PLAIN, ROBUST, NONE = np.full(5, 9.0), np.full(5, 4.0), np.full(5, np.nan)
+
+
+def row(index: int, dq: int = 0, **arrays: Any) -> VerdictRow:
+    data = {"raw_data_key": "det_image", "raw_index": index, "dq": dq}
+    return VerdictRow(start={}, stream="primary", data=data, arrays=arrays)
+
+
+def test_heads_learn_from_the_pattern_that_they_are_given_live() -> None:
+    rows = [
+        row(0, intensity=PLAIN, intensity_robust=NONE),
+        row(1, Flag.SPOTS.mask, intensity=PLAIN, intensity_robust=ROBUST),
+        row(2, intensity=PLAIN),
+    ]
+    frames = frames_of("run", Q, {each.key: each for each in rows})
+    assert frames.intensity.tolist() == [[9.0] * 5, [4.0] * 5, [9.0] * 5]
+
+
+@pytest.mark.parametrize("flag", SIGNAL_GONE)
+def test_frames_that_no_head_is_asked_about_do_not_count(flag: Flag) -> None:
+    rows = [row(0, intensity=PLAIN), row(1, flag.mask, intensity=PLAIN)]
+    frames = frames_of("run", Q, {each.key: each for each in rows})
+    assert [index for _, _, index in frames.keys] == [0]
