@@ -14,7 +14,7 @@ from ringwatch.agent.errors import FrameReadError, ReplayError
 from ringwatch.agent.frames_seen import Place
 from ringwatch.agent.nouns import FrameRef
 from ringwatch.agent.settings import Settings
-from ringwatch.agent.sources.derived import find_pass, verdict_documents
+from ringwatch.agent.sources.derived import find_pass, whole_documents
 from ringwatch.agent.sources.stored_runs import StoredRuns
 from ringwatch.agent.sources.tiled_server import kind_of, server
 from ringwatch.agent.tiled_client import ClientError, disconnect, public
@@ -88,8 +88,9 @@ class Archive:
         """
         stories = Stories(self._settings.dark_stream)
         with self._root() as root:
-            derived = find_pass(root, self._settings.tiled_container, raw_uid)
-            for name, doc in verdict_documents(derived):
+            into = self._settings.tiled_container
+            derived = find_pass(root, into, raw_uid)
+            for name, doc in whole_documents(root, into, derived):
                 stories.take(name, doc, float(doc.get("time") or time.time()))
         story = stories.find(raw_uid, stream, data_key)
         if story is None:
