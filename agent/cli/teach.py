@@ -17,7 +17,7 @@ from rich.table import Table
 from ringwatch.agent.cli.label import who
 from ringwatch.agent.cli.label_choice import Place, parse_indices
 from ringwatch.agent.errors import LearnedError, ReplayError
-from ringwatch.agent.labels.opinions import settled_flags
+from ringwatch.agent.labels.opinions import said_flags
 from ringwatch.agent.labels.store import LabelStore, labels_folder
 from ringwatch.agent.learned.head_file import check_name, read_head
 from ringwatch.agent.learned.lessons import Lesson, learn
@@ -29,6 +29,7 @@ from ringwatch.agent.learned.stored_frames import (
 )
 from ringwatch.agent.settings import Settings
 from ringwatch.agent.settings_file import load_settings
+from ringwatch.agent.sources.verdict_rows import Key
 
 __all__ = ["registry_of", "teach"]
 
@@ -53,6 +54,12 @@ def teach(
     from_labels: Annotated[
         bool, typer.Option("--from-labels", help="Frames that people labelled so.")
     ] = False,
+    stream: Annotated[
+        str, typer.Option(help="Stream of the frames, where a run has several.")
+    ] = "",
+    data_key: Annotated[
+        str, typer.Option(help="Data key of the frames, where a stream has several.")
+    ] = "",
     exclude: Annotated[
         list[str] | None,
         typer.Option("--except", metavar="RUN", help="Others that have it as well."),
@@ -134,7 +141,7 @@ def teach(
         told |= {"name": name, "by": who(by)}
         _teach(
             registry, place, told, frames or [], without or [], exclude or [], most,
-            from_labels=from_labels, as_json=as_json,
+            (stream, data_key), from_labels=from_labels, as_json=as_json,
         )  # fmt: skip
 
 
@@ -163,6 +170,7 @@ def _teach(
     without: list[str],
     exclude: list[str],
     most: int,
+    series: tuple[str, str],
     *,
     from_labels: bool,
     as_json: bool,
@@ -170,24 +178,30 @@ def _teach(
     console = Console(stderr=as_json, highlight=False, markup=False)
     with place.root() as root, Progress(console=console, transient=True) as progress:
         chosen = _chosen(root, place, frames)
-        if from_labels:
-            for uid, index in _labelled(place, str(told["name"])):
-                chosen.setdefault(uid, set()).add(index)
-        if not chosen:
+        not_chosen = _chosen(root, place, without)
+        labelled = _labelled(place, str(told["name"])) if from_labels else {}
+        if not chosen and not labelled:
             raise LearnedError("name frames that have it: --frames RUN:10-30")
-        lesson = Lesson(frames=chosen, without=_chosen(root, place, without), **told)
+        named = dict.fromkeys([*chosen, *labelled])
+        if strange := set(not_chosen) - set(named):
+            raise LearnedError(f"--without {min(strange)[:8]}: no frame there has it")
         left_out = {place.uid_of(root, asked) for asked in exclude}
-        others = list(analysed_runs(root, place.verdicts))[: most + len(chosen)]
-        wanted = dict.fromkeys([*chosen, *(u for u in others if u not in left_out)])
+        others = list(analysed_runs(root, place.verdicts))[: most + len(named)]
+        wanted = dict.fromkeys([*named, *(u for u in others if u not in left_out)])
         task = progress.add_task("reading", total=len(wanted))
         runs: list[StoredFrames] = []
         for uid in wanted:
             try:
                 runs.append(stored_frames(root, place.verdicts, uid))
             except ReplayError:
-                if uid in chosen:
+                if uid in named:
                     raise
             progress.advance(task)
+        read = {run.raw_uid: run for run in runs}
+        have = {u: read[u].keys_of(chosen.get(u, ()), *series) for u in named}
+        have = {u: keys | labelled.get(u, set()) for u, keys in have.items()}
+        lack = {u: read[u].keys_of(not_chosen[u], *series) for u in not_chosen}
+        lesson = Lesson(frames=have, without=lack, **told)
         learning = progress.add_task("learning", total=None)
         flag, card = learn(
             lesson,
@@ -213,10 +227,13 @@ def _chosen(root: Any, place: Place, told: list[str]) -> dict[str, set[int]]:
     return found
 
 
-def _labelled(place: Place, name: str) -> list[tuple[str, int]]:
+def _labelled(place: Place, name: str) -> dict[str, set[Key]]:
+    found: dict[str, set[Key]] = {}
     with LabelStore(place.folder, tiled=place.uri) as store:
         store.refresh()
-        return [(frame[0], frame[3]) for frame in settled_flags(store.all(), name)]
+        for frame in said_flags(store.all(), name):
+            found.setdefault(frame[0], set()).add(frame[1:])
+    return found
 
 
 def _tell(answer: dict[str, Any], *, as_json: bool) -> None:

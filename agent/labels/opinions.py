@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from ringwatch.agent.labels.label import FrameKey, Label
 
-__all__ = ["Opinions", "class_said", "opinions", "settled_classes", "settled_flags"]
+__all__ = ["Opinions", "class_said", "opinions", "said_flags", "settled_classes"]
 
 JUDGEMENTS = frozenset({"correct", "wrong", "class"})
 
@@ -94,7 +94,7 @@ def settled_classes(labels: Iterable[Label]) -> dict[FrameKey, str]:
     }
 
 
-def settled_flags(labels: Iterable[Label], name: str) -> list[FrameKey]:
+def said_flags(labels: Iterable[Label], name: str) -> list[FrameKey]:
     """Frames of which somebody says that they show the condition ``name``."""
     return [
         frame
@@ -114,8 +114,11 @@ def _stand(frame: FrameKey, said: list[Label]) -> Opinions:
             comments.append(label)
         elif label.says == "flag":
             flags[label.by, label.value] = label
+        elif label.adjudicated and label.says == "withdraw":
+            adjudicated = None
+            flags = {key: each for key, each in flags.items() if not each.adjudicated}
         elif label.adjudicated:
-            adjudicated = None if label.says == "withdraw" else label
+            adjudicated = label
         elif label.says in JUDGEMENTS:
             judgements[label.by] = label
         else:

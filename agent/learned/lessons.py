@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ringwatch.agent.errors import LearnedError
 from ringwatch.agent.learned.stored_frames import StoredFrames
+from ringwatch.agent.sources.verdict_rows import Key
 from ringwatch.models.teaching import PARTS, TaughtFlag, teach_flag
 
 __all__ = ["Lesson", "learn"]
@@ -30,19 +31,19 @@ class Lesson:
         Of the flag.
     by : str
         Who teaches.
-    frames : mapping of str to collection of int
-        Indices of frames that have it, by raw run.
-    without : mapping of str to collection of int
+    frames : mapping of str to collection of Key
+        Stream, data key and index of frames that have it, by raw run.
+    without : mapping of str to collection of Key
         Of frames of the same runs that have it not; runs that are missing here: those
-        before the first one that has it.
+        of the same streams and data keys before the first one that has it.
     per_hour, rate_hz : float
         False alarms an hour that are accepted, at so many frames a second.
     """
 
     name: str
     by: str
-    frames: Mapping[str, Collection[int]]
-    without: Mapping[str, Collection[int]]
+    frames: Mapping[str, Collection[Key]]
+    without: Mapping[str, Collection[Key]]
     per_hour: float = 1.0
     rate_hz: float = 10.0
 
@@ -107,7 +108,10 @@ def learn(
     every = np.concatenate(taught)
     card = flag.card() | {
         "by": lesson.by,
-        "taught": {uid: sorted(set(i)) for uid, i in lesson.frames.items()},
+        "taught": {
+            uid: [list(key) for key in sorted(set(keys))]
+            for uid, keys in lesson.frames.items()
+        },
         "stored_runs": sorted(
             r.raw_uid for r in runs if r.raw_uid not in lesson.frames
         ),
@@ -125,4 +129,8 @@ def _with_it(run: StoredFrames, lesson: Lesson) -> NDArray[np.int64]:
 def _without_it(run: StoredFrames, lesson: Lesson) -> NDArray[np.int64]:
     if run.raw_uid in lesson.without:
         return run.rows(lesson.without[run.raw_uid])
-    return run.rows(range(min(lesson.frames[run.raw_uid], default=0)))
+    first: dict[tuple[str, str], int] = {}
+    for stream, data_key, index in lesson.frames[run.raw_uid]:
+        of = stream, data_key
+        first[of] = min(index, first.get(of, index))
+    return run.rows(key for key in run.keys if key[2] < first.get(key[:2], 0))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ringwatch.agent.errors import ReplayError
+from ringwatch.agent.errors import LearnedError, ReplayError
 from ringwatch.agent.fields import OBJECT
 from ringwatch.agent.flags import SIGNAL_GONE
 from ringwatch.agent.sources.derived import find_pass
@@ -66,13 +66,33 @@ class StoredFrames:
             [np.interp(q, self.q, row, np.nan, np.nan) for row in self.intensity]
         )
 
-    def rows(self, indices: Iterable[int]) -> NDArray[np.int64]:
-        """Rows of frames by their index, those that are here."""
-        wanted = set(indices)
-        return np.array(
-            [i for i, (_, _, index) in enumerate(self.keys) if index in wanted],
-            np.int64,
-        )
+    def rows(self, keys: Iterable[Key]) -> NDArray[np.int64]:
+        """Rows of frames, those that are here."""
+        wanted = set(keys)
+        return np.array([i for i, k in enumerate(self.keys) if k in wanted], np.int64)
+
+    def keys_of(
+        self, indices: Collection[int], stream: str = "", data_key: str = ""
+    ) -> set[Key]:
+        """Keys of frames by their index; '' for the only stream, or data key.
+
+        Raises
+        ------
+        LearnedError
+            Where there are several.
+        """
+        found = {
+            key
+            for key in self.keys
+            if key[2] in indices and stream in {"", key[0]} and data_key in {"", key[1]}
+        }
+        if len(series := sorted({key[:2] for key in found})) > 1:
+            raise LearnedError(
+                f"frames of run {self.raw_uid} are in {len(series)} series, "
+                f"{', '.join(' '.join(each) for each in series)}: choose one with "
+                "--stream and --data-key"
+            )
+        return found
 
 
 def stored_frames(root: Any, container: str, raw_uid: str) -> StoredFrames:

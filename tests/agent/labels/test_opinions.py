@@ -10,8 +10,8 @@ import pytest
 from ringwatch.agent.labels.agreement import agreement, measure
 from ringwatch.agent.labels.opinions import (
     opinions,
+    said_flags,
     settled_classes,
-    settled_flags,
 )
 
 from .conftest import label
@@ -37,12 +37,22 @@ def test_a_condition_stands_beside_a_class_until_it_is_withdrawn() -> None:
         label(1, says="flag", value="window ice", time=3.0),
         label(0, says="comment", comment="cold again", time=4.0),
     ]
-    assert settled_flags(said, "window ice") == [FRAME, (*FRAME[:3], 1)]
+    assert said_flags(said, "window ice") == [FRAME, (*FRAME[:3], 1)]
     assert settled_classes(said) == {FRAME: "quartz"}
     said.append(label(0, says="withdraw", time=5.0))
     left = opinions(said)[FRAME]
     assert [each.by for each in left.standing] == ["bo"]
     assert settled_classes(said) == {}
+
+
+def test_a_withdrawn_adjudication_leaves_no_flag_of_its_own() -> None:
+    said = [
+        label(0, says="flag", value="window ice", time=1.0),
+        label(1, "cy", "flag", value="window ice", adjudicated=True, time=2.0),
+    ]
+    assert said_flags(said, "window ice") == [FRAME, (*FRAME[:3], 1)]
+    said += [label(i, "cy", "withdraw", adjudicated=True, time=3.0) for i in range(2)]
+    assert said_flags(said, "window ice") == [FRAME]
 
 
 def test_the_adjudicated_class_counts_and_changes_nobodys_label() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ringwatch.agent.errors import LearnedError
 from ringwatch.agent.flags import SIGNAL_GONE, Flag
 from ringwatch.agent.learned.stored_frames import frames_of
 from ringwatch.agent.sources.verdict_rows import VerdictRow
@@ -35,3 +36,23 @@ def test_frames_that_no_head_is_asked_about_do_not_count(flag: Flag) -> None:
     rows = [row(0, intensity=PLAIN), row(1, flag.mask, intensity=PLAIN)]
     frames = frames_of("run", Q, {each.key: each for each in rows})
     assert [index for _, _, index in frames.keys] == [0]
+
+
+def test_an_index_of_several_streams_has_to_be_told() -> None:
+    keys = [
+        ("primary", "det_image", 0),
+        ("primary", "det_image", 1),
+        ("again", "det_image", 1),
+        ("primary", "other_image", 0),
+    ]
+    said = [{"raw_data_key": k, "raw_index": i, "dq": 0} for _, k, i in keys]
+    rows = [
+        VerdictRow(start={}, stream=key[0], data=data, arrays={"intensity": PLAIN})
+        for key, data in zip(keys, said, strict=True)
+    ]
+    frames = frames_of("run", Q, {each.key: each for each in rows})
+    with pytest.raises(LearnedError, match="--stream and --data-key"):
+        frames.keys_of({1})
+    assert frames.keys_of({1}, "again") == {keys[2]}
+    assert frames.keys_of({0, 1}, "primary", "det_image") == set(keys[:2])
+    assert [frames.keys[i] for i in frames.rows(keys[2:])] == [keys[2], keys[3]]
