@@ -51,6 +51,10 @@ def test_axe_finds_nothing_serious(
     for frame in (3, 13):
         seen.choose(frame)
         assert faults(seen.page) == []
+    seen("key").fill("a key")
+    seen.page.keyboard.press("Enter")
+    seen("label-form").wait_for()
+    assert faults(seen.page) == []
     seen("runs-button").click()
     seen("run").wait_for()
     assert faults(seen.page) == []
