@@ -162,8 +162,9 @@ class RunAnalysis:
                 prediction = yield ToLabel(robust or pattern)
                 why_not = "nothing in the pattern that could be classified"
             quality = with_label(quality, prediction, why_not)
-            with watch("classify_ms"):
-                learned = self._learned(robust or pattern, quality, prediction)
+            if self._analysis.heads.identity:
+                with watch("classify_ms"):
+                    learned = self._learned(robust or pattern, quality, prediction)
         yield Turn()
         return verdict_of(
             ref,
