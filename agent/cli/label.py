@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from ringwatch.agent.cli.archive import LOCAL
 from ringwatch.agent.cli.label_choice import Place, label_frames, parse_indices
 from ringwatch.agent.cli.label_table import labels_object, labels_table, queue_table
 from ringwatch.agent.errors import LabelError, ReplayError
@@ -21,7 +22,6 @@ from ringwatch.agent.settings_file import load_settings
 
 __all__ = ["label", "who"]
 
-LOCAL = "http://127.0.0.1:8000"
 _SEND_S = 5.0
 _BEGINNING = 5  # letters of a uid, as Tiled wants them
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from ringwatch.agent.cli.archive import LOCAL
 from ringwatch.agent.cli.label import who
 from ringwatch.agent.cli.label_choice import Place
 from ringwatch.agent.cli.teach import registry_of
@@ -39,7 +40,6 @@ from ringwatch.models.class_heads import ClassHead
 
 __all__ = ["PHASES", "relabel"]
 
-LOCAL = "http://127.0.0.1:8000"
 PHASES = "phases"
 """Name of the head that holds the named phases of a beamtime."""
 _MOST_BYTES = 64 << 20

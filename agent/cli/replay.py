@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from ringwatch.agent import replay_many
+from ringwatch.agent.cli.archive import LOCAL
 from ringwatch.agent.cli.replay_choice import choose_runs, parse_where
 from ringwatch.agent.cli.replay_course import Answer, Spread, carry_out
 from ringwatch.agent.cli.replay_job import open_runs
@@ -26,8 +27,6 @@ from ringwatch.agent.sources.pace import Pace
 from ringwatch.agent.tiled_client import keys_in, public
 
 __all__ = ["replay"]
-
-LOCAL = "http://127.0.0.1:8000"
 
 
 def replay(

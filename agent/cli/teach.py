@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from ringwatch.agent.cli.archive import LOCAL
 from ringwatch.agent.cli.label import who
 from ringwatch.agent.cli.label_choice import Place, parse_indices
 from ringwatch.agent.errors import LearnedError, ReplayError
@@ -32,8 +33,6 @@ from ringwatch.agent.settings_file import load_settings
 from ringwatch.agent.sources.verdict_rows import Key
 
 __all__ = ["registry_of", "teach"]
-
-LOCAL = "http://127.0.0.1:8000"
 
 
 def teach(
