@@ -26,9 +26,13 @@ QUIET = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's own Chromium, headless."""
+    """Debian's own Chromium, headless.
+
+    Of one module: Playwright keeps an event loop running in the tests' own thread, in
+    which no later test could run one.
+    """
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
     with sync_playwright() as playwright:
