@@ -187,6 +187,12 @@ class Page:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """End the links to browsers that read nothing: what they were sent is lost."""
+        for link in tuple(self._server.server_state.connections):
+            link.transport.abort()
 
     def _take(self) -> None:
         """Fold what came into the stories, and let the browsers know."""

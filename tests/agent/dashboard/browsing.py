@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -135,3 +136,24 @@ def await_until(
     while not ready():
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.02)
+
+
+def connect_deaf(agent: Agent) -> socket.socket:
+    """A client that asks for news, and reads none of them."""
+    place = urlsplit(str(agent.page_url))
+    deaf = socket.create_connection((place.hostname, place.port))
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.sendall(
+        f"GET /live HTTP/1.1\r\nHost: {place.netloc}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    return deaf
+
+
+def bytes_unsent(agent: Agent) -> int:
+    """What the page has for browsers that do not take it: more than sockets hold."""
+    page = agent._page
+    assert page is not None
+    links = tuple(page._server.server_state.connections)
+    return sum(link.transport.get_write_buffer_size() for link in links)
