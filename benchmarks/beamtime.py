@@ -17,11 +17,21 @@ For example: `python benchmarks/beamtime.py --frames 12 --json`.
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import (
+    SILENT,
+    Parser,
+    Steps,
+    end_in_one_line,
+    steps,
+    whole,
+)
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy and pyFAI read once.
 import math
@@ -107,12 +117,19 @@ class Taken:
 
 
 def take_runs(
-    folder: Path, server: EmbeddedTiled, *, runs: int, frames: int, seed: int
+    folder: Path,
+    server: EmbeddedTiled,
+    *,
+    runs: int,
+    frames: int,
+    seed: int,
+    told: Steps = SILENT,
 ) -> list[Taken]:
     """Take the beamtime; verdicts are stored when this returns.
 
     The first two fifths are of known phases. ``frames`` are of one run.
     """
+    told.begin("the agent starts")
     rng = np.random.default_rng(seed)
     engine: Any = RunEngine({})
     taken: list[Taken] = []
@@ -127,6 +144,7 @@ def take_runs(
     ) as agent:
         engine.subscribe(agent)
         for number in range(runs):
+            told.begin(f"run {number + 1}")
             sample, kelvin = _sample(number, runs, frames, rng)
             low, high = np.log(COUNTS)
             beamline = powder_beamline(
@@ -219,33 +237,29 @@ def _auroc_of(
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--frames", type=int, default=16)
-    parser.add_argument("--drawn", type=int, default=0)
-    parser.add_argument("--scale", type=int, default=0, metavar="MATERIALS")
-    parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--json", action="store_true")
+    parser = Parser(__doc__)
+    parser.option("--runs", whole(10, 1000), 20, "of the beamtime")
+    parser.option("--frames", whole(4, 1000), 16, "of a run")
+    parser.option("--drawn", whole(0, 1000), 0, "beamtimes of drawn patterns instead")
+    parser.option("--scale", whole(0, 100), 0, "how far so many materials lie apart")
+    parser.option("--seed", whole(0, 2**31), SEED, "of all that is drawn")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
     if given.drawn:
         row = drawn(given.drawn, given.seed)
     elif given.scale:
         row = scale(given.scale, given.seed)
     else:
-        with tempfile.TemporaryDirectory(prefix="ringwatch-beamtime-") as scratch:
-            folder = Path(scratch)
-            with EmbeddedTiled(folder / "tiled") as server:
-                taken = take_runs(
-                    folder,
-                    server,
-                    runs=given.runs,
-                    frames=given.frames,
-                    seed=given.seed,
-                )
-                os.environ["TILED_API_KEY"] = server.api_key
-                row = relabelled(server, taken, folder / "heads")
+        with (
+            steps("beamtime", given.runs + 2) as told,
+            tempfile.TemporaryDirectory(prefix="ringwatch-beamtime-") as scratch,
+            EmbeddedTiled(Path(scratch) / "tiled") as server,
+        ):
+            each = {key: getattr(given, key) for key in ("runs", "frames", "seed")}
+            taken = take_runs(Path(scratch), server, **each, told=told)
+            told.begin("what is new is found, named and labelled")
+            os.environ["TILED_API_KEY"] = server.api_key
+            row = relabelled(server, taken, Path(scratch) / "heads")
     if given.json:
         show_json([row])
     else:

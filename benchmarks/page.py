@@ -1,12 +1,21 @@
-"""The page in a real Chromium: how soon it is there, how fast, and what it costs.
+"""The page in a real Chromium: `python benchmarks/page.py`.
 
-``python benchmarks/page.py`` prints the figures; ``--screenshots DIR`` makes the
-pictures of the documentation anew instead.
+How soon it is there, how fast it follows, and what it costs verdicts, on one recorded
+scan; ``--screenshots DIR`` makes the pictures of the documentation anew instead.
 """
 
 from __future__ import annotations
 
-import argparse
+import os
+
+from ringwatch.benchmarks.command import COUNT, Parser, await_ready, end_in_one_line
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
+
+# After the environment is set, which numpy reads once.
 import io
 import json
 import shutil
@@ -30,7 +39,7 @@ from ringwatch.agent import Agent
 from ringwatch.simulated_beamline.beamline import Beamline
 from ringwatch.simulated_beamline.scenarios import FurnaceRamp, powder_beamline
 
-__all__ = ["chromium", "measure", "screenshots"]
+__all__ = ["chromium", "feed", "measure", "recorded", "renamed", "screenshots"]
 
 RATE_HZ = 30.0
 FRAMES = 240
@@ -52,10 +61,16 @@ Document = tuple[str, dict[str, Any]]
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, headless."""
+    """Debian's Chromium, headless.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not on this machine.
+    """
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
-        sys.exit("no Chromium on this machine: apt-get install chromium")
+        raise FileNotFoundError("no Chromium here: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_QUIET)
         yield browser
@@ -84,7 +99,7 @@ def measure(
         chromium() as browser,
         Agent(**files, detector="detector_image", page="127.0.0.1:0") as agent,
     ):
-        agent.wait_idle(300)
+        await_ready(agent)
         closed = feed(agent, renamed(documents, "a"), rate_hz)
         page, found["live_within_s"] = opened(browser, agent)
         before = page.evaluate("() => window.ringwatch.ways.length")
@@ -169,7 +184,7 @@ def screenshots(folder: Path, out: Path, rate_hz: float = 5.0) -> None:
         chromium() as browser,
         Agent(**files, detector="detector_image", page="127.0.0.1:0") as agent,
     ):
-        agent.wait_idle(300)
+        await_ready(agent)
         for name, options in _LOOKS.items():
             page = browser.new_context(**options).new_page()
             page.goto(str(agent.page_url))
@@ -202,16 +217,21 @@ def shoot(page: Page, wanted: list[Any], path: Path) -> None:
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--screenshots", type=Path, metavar="DIR")
-    parser.add_argument("--frames", type=int, default=FRAMES)
+    parser = Parser(__doc__)
+    parser.add_argument(
+        "--screenshots", type=Path, metavar="DIR", help="where pictures are made"
+    )
+    parser.option("--frames", COUNT, FRAMES, "of the scan")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ringwatch-page-") as scratch:
-        if arguments.screenshots:
-            screenshots(Path(scratch), arguments.screenshots)
-        else:
-            found = measure(Path(scratch), arguments.frames)
-            sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    try:
+        with tempfile.TemporaryDirectory(prefix="ringwatch-page-") as scratch:
+            if arguments.screenshots:
+                screenshots(Path(scratch), arguments.screenshots)
+            else:
+                found = measure(Path(scratch), arguments.frames)
+                sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    except FileNotFoundError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -17,11 +17,21 @@ For example: `python benchmarks/teaching.py --hours 0.5 --conditions foil --json
 
 from __future__ import annotations
 
-import argparse
 import os
+
+from ringwatch.benchmarks.command import (
+    COUNT,
+    Number,
+    Parser,
+    end_in_one_line,
+    steps,
+    whole,
+)
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+if __name__ == "__main__":
+    end_in_one_line()
 
 # After the environment is set, which numpy reads once.
 import time
@@ -180,19 +190,25 @@ class _Embeddings:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--hours", type=float, default=3.0)
-    parser.add_argument("--held-out", type=int, default=_HELD_OUT)
-    parser.add_argument("--conditions", nargs="+", default=list(CONDITIONS))
-    parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--no-embedding", action="store_true")
-    parser.add_argument("--json", action="store_true")
+    parser = Parser(__doc__)
+    hours = Number(least=0.01, most=1000)
+    parser.option("--hours", hours, 3.0, "of frames without it")
+    parser.option("--held-out", COUNT, _HELD_OUT, "runs that it comes to")
+    names = list(CONDITIONS)
+    parser.add_argument("--conditions", nargs="+", default=names, choices=names)
+    parser.option("--seed", whole(0, 2**31), SEED, "of all that is drawn")
+    parser.add_argument("--no-embedding", action="store_true", help="saves a minute")
+    parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
-    bench = Bench.make(given.hours, np.random.default_rng(given.seed), given.held_out)
-    asked = None if given.no_embedding else Classifier.load(backend="onnx")
-    rows = [measure(name, bench, given.seed, asked) for name in given.conditions]
+    rows = []
+    with steps("teaching", 1 + len(given.conditions)) as told:
+        told.begin("patterns are drawn")
+        rng = np.random.default_rng(given.seed)
+        bench = Bench.make(given.hours, rng, given.held_out)
+        asked = None if given.no_embedding else Classifier.load(backend="onnx")
+        for name in given.conditions:
+            told.begin(name)
+            rows.append(measure(name, bench, given.seed, asked))
     if given.json:
         show_json(rows)
     else:

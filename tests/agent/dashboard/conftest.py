@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from bluesky import RunEngine
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from ringwatch.agent import Agent
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
+from ringwatch.benchmarks import page
 from ringwatch.simulated_beamline.faults import BeamLost, DetectorShift
 from ringwatch.simulated_beamline.scenarios import powder_beamline
 
 from .browsing import FRAMES, LOST, MOVED, Look, Recorded, look_at
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update"),
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +24,11 @@ def chromium() -> Iterator[Browser]:
     Of one module: Playwright keeps an event loop running in the tests' own thread, in
     which no later test could run one.
     """
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
+    try:
+        with page.chromium() as browser:
+            yield browser
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +40,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         DetectorShift(first=MOVED, dx_px=0.8),
     ]
     beamline = powder_beamline(folder, detector=256, faults=faults, pace=0.0)
-    documents: list[tuple[str, dict[str, Any]]] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # bluesky's own, about the event loop
-        engine: Any = RunEngine({}, call_returns_result=False)
-    engine.subscribe(lambda name, doc: documents.append((name, doc)))
-    engine(beamline.step_scan(FRAMES, md={"sample_name": "ceria"}))
+    scan = beamline.step_scan(FRAMES, md={"sample_name": "ceria"})
+    documents = page.recorded(beamline, scan)
     return Recorded(beamline.poni_path, beamline.mask_path, documents)
 
 
