@@ -47,6 +47,7 @@ _SHOWN = (
     ),
     *("verdict", "primary_flag", "also", "alarm", "alarm_since", "not_evaluated"),
     *("label", "label_prob", "label_set", "unsure", "novelty", "latency_ms"),
+    *("taught", "taught_class"),
 )
 _KINDS = {entry.number: (entry.symbol, entry.bravais) for entry in POWDER_CLASSES}
 

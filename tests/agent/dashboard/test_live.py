@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bluesky import RunEngine
 
 from ringwatch.agent import Agent
+from ringwatch.agent.learned.registry import Registry
 from ringwatch.simulated_beamline.faults import DetectorShift
 from ringwatch.simulated_beamline.scenarios import powder_beamline
 
+from ..learned.taught_heads import ceo2_flag  # noqa: TID252 - tests are no package
 from .browsing import FRAMES, LOST, MOVED, READS, Look, Recorded
 
 Make = Callable[..., Agent]
@@ -105,6 +108,21 @@ def test_the_tape_has_a_row_for_each_flag_that_was_raised(
         True,
         True,
     ]
+
+
+def test_what_was_taught_is_told_beside_the_flags(
+    agent_of: Make, look: Open, recorded: Recorded, tmp_path: Path
+) -> None:
+    head, card = ceo2_flag()
+    registry = Registry(tmp_path / "heads")
+    registry.shadow("ceria", replace(head, threshold=-1e3), card, "ada")
+    registry.promote("ceria", "ada", although_unsure=True)
+    agent = agent_of(heads=registry.folder)
+    recorded.feed(agent)
+    seen = look(agent.page_url)
+    seen.until_drawn(FRAMES - 1)
+    seen.until_said("raised", "ceria (taught)")
+    assert "beam_center" in seen("raised").inner_text()
 
 
 def test_all_of_it_works_without_a_mouse(

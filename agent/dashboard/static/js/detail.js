@@ -17,8 +17,9 @@ export function drawDetail(card, live) {
   chip.dataset.word = card.verdict;
   set("detail-word", card.final ? card.verdict : `${card.verdict}, provisional`);
   set("detail-reason", card.reason || "");
-  drawRaised(card.raised);
+  drawRaised(card);
   drawClasses(card);
+  set("taught-class", card.taught_class ? `Taught class: ${card.taught_class}` : "");
   const list = $("not-evaluated");
   const lines = (card.not_evaluated || "").split("\n").filter(Boolean);
   if (list.dataset.said !== card.not_evaluated) {
@@ -28,13 +29,14 @@ export function drawDetail(card, live) {
   }
 }
 
-function drawRaised(raised) {
+function drawRaised(card) {
   const list = $("raised");
-  const said = raised.map((flag) => {
+  const said = card.raised.map((flag) => {
     const value = flag.value === null ? "" : ` ${number(flag.value)} ${flag.unit}`.trimEnd();
     const z = flag.z === null ? "" : ` (${number(flag.z, 2)} σ)`;
     return [flag, `${flag.name}${value}${z}`];
   });
+  for (const name of (card.taught || "").split(",").filter(Boolean)) said.push([{ severity: "information" }, `${name} (taught)`]);
   const all = said.map(([, text]) => text).join("|");
   if (list.dataset.said === all) return;
   list.dataset.said = all;
