@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from ringwatch.agent.account import Account
-from ringwatch.agent.cli.archive import LOCAL, StoredPass, stored_pass
+from ringwatch.agent.cli.archive import StoredPass, stored_pass
+from ringwatch.agent.cli.options import AsJson, Config, Tiled
 
 __all__ = ["explain"]
 
@@ -24,18 +24,13 @@ def explain(
             help="Uid of a run, or its first letters [default: the newest].",
         ),
     ] = None,
-    tiled: Annotated[
-        str | None,
-        typer.Option(help=f"Tiled server, by default {LOCAL}; TILED_API_KEY counts."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings (TOML) of the agent.")
-    ] = None,
+    tiled: Tiled = None,
+    config: Config = None,
     attempt: Annotated[
         int | None,
         typer.Option(help="Of this pass: 1 is live, 2 and more are replays."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say in one paragraph what went wrong in a run, why, and what to take again.
 

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ringwatch.agent.cli.archive import LOCAL
 from ringwatch.agent.cli.label_choice import Place, label_frames, parse_indices
 from ringwatch.agent.cli.label_table import labels_object, labels_table, queue_table
+from ringwatch.agent.cli.options import AsJson, By, Config, DataKey, Stream, Tiled
 from ringwatch.agent.errors import LabelError, ReplayError
 from ringwatch.agent.labels.label import Label
 from ringwatch.agent.labels.queue import review_queue
-from ringwatch.agent.labels.store import LABELS, LabelStore, labels_folder
+from ringwatch.agent.labels.store import LABELS, LabelStore
 from ringwatch.agent.settings_file import load_settings
 
 __all__ = ["label", "who"]
@@ -56,9 +56,7 @@ def label(
     comment: Annotated[
         str, typer.Option(help="In your words; alone, or beside one of these.")
     ] = "",
-    by: Annotated[
-        str | None, typer.Option(help="Who says so; by default your login name.")
-    ] = None,
+    by: By = None,
     adjudicate: Annotated[
         bool, typer.Option("--adjudicate", help="It settles what people dispute.")
     ] = False,
@@ -69,23 +67,14 @@ def label(
     most: Annotated[
         int, typer.Option(min=1, max=1000, help="With --review: so many.")
     ] = 20,
-    stream: Annotated[
-        str, typer.Option(help="Stream of the frames, where a run has several.")
-    ] = "",
-    data_key: Annotated[
-        str, typer.Option(help="Data key of the frames, where a stream has several.")
-    ] = "",
-    tiled: Annotated[
-        str | None,
-        typer.Option(help=f"Tiled server, by default {LOCAL}; TILED_API_KEY counts."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings (TOML) of the agent.")
-    ] = None,
+    stream: Stream = "",
+    data_key: DataKey = "",
+    tiled: Tiled = None,
+    config: Config = None,
     folder: Annotated[
         Path | None, typer.Option(help="Where labels go first; see above.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what frames show, or ask what people said and what to look at.
 
@@ -98,12 +87,7 @@ def label(
     `ringwatch label RUN` for what was said of a run, `ringwatch label --review`.
     """
     settings = load_settings(config)
-    place = Place(
-        uri=tiled or settings.tiled or LOCAL,
-        verdicts=settings.tiled_container,
-        raw=settings.raw_container,
-        folder=folder or labels_folder(settings.state),
-    )
+    place = Place.of(settings, tiled, folder)
     said = _says(
         {
             "correct": correct,

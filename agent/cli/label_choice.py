@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ringwatch.agent.cli.archive import LOCAL
 from ringwatch.agent.errors import LabelError, TiledAwayError
 from ringwatch.agent.labels.label import Label, machine_said
+from ringwatch.agent.labels.store import labels_folder
+from ringwatch.agent.settings import Settings
 from ringwatch.agent.sources.derived import passes
 from ringwatch.agent.sources.tiled import find_run
 from ringwatch.agent.sources.tiled_server import container_of, server
@@ -44,6 +47,18 @@ class Place:
     verdicts: str
     raw: str
     folder: Path
+
+    @classmethod
+    def of(
+        cls, settings: Settings, tiled: str | None, folder: Path | None = None
+    ) -> Place:
+        """As the settings have it, unless somebody says otherwise."""
+        return cls(
+            uri=tiled or settings.tiled or LOCAL,
+            verdicts=settings.tiled_container,
+            raw=settings.raw_container,
+            folder=folder or labels_folder(settings.state),
+        )
 
     @contextmanager
     def root(self) -> Iterator[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,12 +13,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ringwatch.agent.cli.archive import LOCAL
 from ringwatch.agent.cli.label import who
 from ringwatch.agent.cli.label_choice import Place
+from ringwatch.agent.cli.options import AsJson, By, Config, Heads, Tiled
 from ringwatch.agent.cli.teach import registry_of
 from ringwatch.agent.errors import LearnedError, ReplayError
-from ringwatch.agent.labels.store import labels_folder
 from ringwatch.agent.learned.head_file import Head, check_name, read_head
 from ringwatch.agent.learned.label_versions import newest_version, store_version
 from ringwatch.agent.learned.registry import Registry
@@ -68,22 +66,11 @@ def relabel(
     most: Annotated[
         int, typer.Option(min=1, max=300, help="So many runs, those analysed last.")
     ] = 100,
-    by: Annotated[
-        str | None, typer.Option(help="Who says so; by default your login name.")
-    ] = None,
-    tiled: Annotated[
-        str | None,
-        typer.Option(help=f"Tiled server, by default {LOCAL}; TILED_API_KEY counts."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings (TOML) of the agent.")
-    ] = None,
-    heads: Annotated[
-        Path | None, typer.Option(help="Folder of heads [default: as in the settings].")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print an object, with every frame.")
-    ] = False,
+    by: By = None,
+    tiled: Tiled = None,
+    config: Config = None,
+    heads: Heads = None,
+    as_json: AsJson = False,
 ) -> None:
     """Find what is new in stored runs, name it, and label them again by it.
 
@@ -101,12 +88,7 @@ def relabel(
         raise LearnedError("give one of --find, --name NUMBER=NAME and --apply")
     settings = load_settings(config)
     registry = registry_of(settings, heads)
-    place = Place(
-        uri=tiled or settings.tiled or LOCAL,
-        verdicts=settings.tiled_container,
-        raw=settings.raw_container,
-        folder=labels_folder(settings.state),
-    )
+    place = Place.of(settings, tiled)
     with place.root() as root:
         if name:
             _name(registry, root, place, _names(name), who(by), as_json=as_json)

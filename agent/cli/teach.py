@@ -14,12 +14,20 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ringwatch.agent.cli.archive import LOCAL
 from ringwatch.agent.cli.label import who
 from ringwatch.agent.cli.label_choice import Place, parse_indices
+from ringwatch.agent.cli.options import (
+    AsJson,
+    By,
+    Config,
+    DataKey,
+    Heads,
+    Stream,
+    Tiled,
+)
 from ringwatch.agent.errors import LearnedError, ReplayError
 from ringwatch.agent.labels.opinions import said_flags
-from ringwatch.agent.labels.store import LabelStore, labels_folder
+from ringwatch.agent.labels.store import LabelStore
 from ringwatch.agent.learned.head_file import check_name, read_head
 from ringwatch.agent.learned.lessons import Lesson, learn
 from ringwatch.agent.learned.registry import Registry
@@ -53,12 +61,8 @@ def teach(
     from_labels: Annotated[
         bool, typer.Option("--from-labels", help="Frames that people labelled so.")
     ] = False,
-    stream: Annotated[
-        str, typer.Option(help="Stream of the frames, where a run has several.")
-    ] = "",
-    data_key: Annotated[
-        str, typer.Option(help="Data key of the frames, where a stream has several.")
-    ] = "",
+    stream: Stream = "",
+    data_key: DataKey = "",
     exclude: Annotated[
         list[str] | None,
         typer.Option("--except", metavar="RUN", help="Others that have it as well."),
@@ -88,20 +92,11 @@ def teach(
     listed: Annotated[
         bool, typer.Option("--list", help="What was taught, and what is in force.")
     ] = False,
-    by: Annotated[
-        str | None, typer.Option(help="Who says so; by default your login name.")
-    ] = None,
-    tiled: Annotated[
-        str | None,
-        typer.Option(help=f"Tiled server, by default {LOCAL}; TILED_API_KEY counts."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings (TOML) of the agent.")
-    ] = None,
-    heads: Annotated[
-        Path | None, typer.Option(help="Folder of heads [default: as in the settings].")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
+    by: By = None,
+    tiled: Tiled = None,
+    config: Config = None,
+    heads: Heads = None,
+    as_json: AsJson = False,
 ) -> None:
     """Teach a flag from about twenty frames, try it out, switch it on, or back.
 
@@ -130,12 +125,7 @@ def teach(
         before = registry.roll_back(name, who(by))
         _tell({"name": name, "digest": before, "step": "roll_back"}, as_json=as_json)
     else:
-        place = Place(
-            uri=tiled or settings.tiled or LOCAL,
-            verdicts=settings.tiled_container,
-            raw=settings.raw_container,
-            folder=labels_folder(settings.state),
-        )
+        place = Place.of(settings, tiled)
         told: dict[str, Any] = {"per_hour": per_hour, "rate_hz": rate_hz}
         told |= {"name": name, "by": who(by)}
         _teach(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ringwatch.agent.errors import LabelError
-from ringwatch.agent.labels import Label, LabelStore
+from ringwatch.agent.labels import Label, LabelStore, machine_said
 from ringwatch.agent.settings import Settings
 
 __all__ = ["Said", "label_of", "open_store", "told"]
@@ -50,22 +50,15 @@ def label_of(said: Said, start: Mapping[str, Any], card: Mapping[str, Any]) -> L
     LabelError
         Where it is none: without a name, for instance.
     """
-    chance = card.get("label_prob")
+    chance = card.get("label_prob")  # JSON has no NaN
+    data = {**card, "raw_index": said.index}
+    data["label_prob"] = math.nan if chance is None else chance
     return Label(
-        run_uid=said.run,
-        stream=said.stream,
-        data_key=str(card["raw_data_key"]),
-        index=said.index,
+        **machine_said({**start, "raw_uid": said.run}, said.stream, data),
         by=said.by.strip(),
         says=said.says,
         value=said.value.strip(),
         comment=said.comment.strip(),
-        verdict=str(card["verdict"]),
-        primary_flag=str(card["primary_flag"]),
-        label=str(card["label"]),
-        label_prob=math.nan if chance is None else float(chance),
-        analysis_id=str(start.get("analysis_id", "")),
-        model_hash=str(start.get("model_hash", "")),
     )
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,8 +123,3 @@ def _classes(
     if name.startswith(UNNAMED):
         name = ""
     return {f"{prefix}_class": name, f"{prefix}_class_distance": nearest}
-
-
-def absent(kinds: Mapping[str, type]) -> Said:
-    """What stands for fields of heads that were not asked."""
-    return {name: "" if kind is str else math.nan for name, kind in kinds.items()}

@@ -140,7 +140,8 @@ def name_cluster(
     Raises
     ------
     LearnedError
-        Where there is no such cluster.
+        Where there is no such cluster, or its name is taken by a class of which these
+        runs hold no frame: of one name only one mean is kept.
     """
     if strange := sorted(set(names) - {each.number for each in found}):
         raise LearnedError(
@@ -156,6 +157,7 @@ def name_cluster(
     of = np.full(len(x), "", dtype=object)
     if known is not None:
         of[there] = known.classify(x[there])
+    _check_free(set(names.values()), named, set(of))
     for frame, name in own.items():
         of[rows[frame]] = name
     head = _beside(ClassHead.fit(x[of != ""], list(of[of != ""])), named)
@@ -170,6 +172,15 @@ def name_cluster(
         "counted_on": "the frames that it learned from",
         "named": {name: sum(n == name for n in own.values()) for name in new},
     }
+
+
+def _check_free(new: set[str], named: ClassHead | None, here: set[str]) -> None:
+    taken = sorted(new & set(() if named is None else named.names) - here)
+    if taken:
+        raise LearnedError(
+            f"a class {taken[0]!r} was named before, and none of these runs shows it: "
+            "choose another name, or go through the runs that show it as well"
+        )
 
 
 def _beside(head: ClassHead, named: ClassHead | None) -> ClassHead:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pytest
 
+from ringwatch.agent.errors import LearnedError
 from ringwatch.agent.learned.head_file import Head
 from ringwatch.agent.learned.relabelling import (
     Relabelled,
@@ -84,6 +86,15 @@ def test_a_class_that_is_in_none_of_the_runs_at_hand_is_not_forgotten() -> None:
     assert set(second.classify(b.embedding)) == {"hydrate"}
     assert set(second.classify(c.embedding)) == {"melt"}
     assert set(second.classify(a.embedding)) == {"seen 1"}
+
+
+def test_a_name_is_not_given_to_another_phase_without_a_look_at_its_own() -> None:
+    a, b, c = run_of("a", 0), run_of("b", 1), run_of("c", 2)
+    first = named([a, b], "hydrate", None)
+    with pytest.raises(LearnedError, match="'hydrate' was named before"):
+        named([a, c], "hydrate", first)
+    both = named([a, b, c], "hydrate", first)  # one that looks different now
+    assert set(both.names) == {"hydrate", "seen 1"}
 
 
 def test_phases_seen_at_different_times_stay_apart() -> None:
