@@ -80,11 +80,7 @@ def judge_beamstop_leak(
         return not_evaluated(flag, "no geometry, so no beam to look next to")
     total = _net_counts(facts, profiles)
     largest = float(profiles.radius[-1])
-    covered, dark, first = (
-        first_even_bin(profiles.sector, profiles.norm, profiles.mean, _DARK, _LIT)
-        if reference is None
-        else light_start(profiles)
-    )
+    covered, dark, first = _start(profiles, reference)
     seen_from = profiles.radius[min(covered, profiles.radius.size - 1)]
     if seen_from > _BESIDE * largest or total <= 0:
         return not_evaluated(
@@ -111,6 +107,26 @@ def judge_beamstop_leak(
         )
     light = max(blob, streak, key=lambda found: found.counts)
     return clear(flag, light.counts / total, z=light.z)
+
+
+def _start(profiles: Profiles, reference: Reference | None) -> tuple[int, int, int]:
+    """First bins that have pixels, are out of the shadow, and beyond its penumbra.
+
+    What the beamstop shades the reference knows: a frame may have bright rings where
+    that had none, between which it is dark, or a leak that fills the shadow.
+    """
+    if reference is None:
+        cells = profiles.sector, profiles.norm, profiles.mean
+        found = first_even_bin(*cells, _DARK, _LIT)
+        return int(found[0]), int(found[1]), int(found[2])
+    covered, _, first = light_start(profiles)
+    return covered, _shaded_before(reference), first
+
+
+@lru_cache(maxsize=8)
+def _shaded_before(reference: Reference) -> int:
+    cells = reference.sector, reference.norm, reference.mean
+    return int(first_even_bin(*cells, _DARK, _LIT)[1])
 
 
 def _net_counts(facts: FrameFacts, profiles: Profiles) -> float:

@@ -184,3 +184,14 @@ def test_measured_frames_have_no_leak(shared_data, leak, name, poni):
     finding = leak(frame, where=where)
     assert finding.state is FlagState.CLEAR
     assert finding.value < 1e-3
+
+
+def test_a_new_sample_whose_bright_rings_leave_it_dark_between(leak, rng):
+    r = polar()[0]
+    behind = np.where(r < STOP, 0.02, 1.0)
+    sharp = 2e3 * np.exp(-r / 15.0) * np.cos(np.pi * r / 14.0) ** 2
+    before = [rng.poisson(behind * 3.0) for _ in range(3)]
+    frame = rng.poisson(behind * (1.0 + sharp))
+    finding = leak(frame, before)
+    assert finding.state is FlagState.CLEAR
+    assert leak(frame).state is FlagState.CLEAR
