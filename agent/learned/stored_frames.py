@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.errors import LearnedError, ReplayError
-from ringwatch.agent.fields import OBJECT
 from ringwatch.agent.flags import SIGNAL_GONE
-from ringwatch.agent.sources.derived import find_pass
 from ringwatch.agent.sources.tiled_catalogue import start_of
 from ringwatch.agent.sources.tiled_server import container_of, kind_of
 from ringwatch.agent.sources.verdict_rows import Key, VerdictRow, verdict_rows
@@ -103,9 +101,15 @@ def stored_frames(root: Any, container: str, raw_uid: str) -> StoredFrames:
     ReplayError
         If nothing is stored of it, or the server fails.
     """
-    wanted = {"intensity", "intensity_robust", "embedding"}
+    wanted = {"intensity", "intensity_robust", "embedding", "q"}
     found = verdict_rows(root, container, raw_uid, arrays=wanted)
-    return frames_of(raw_uid, _q_of(root, container, raw_uid), found)
+    every = (row.arrays["q"] for row in found.values() if "q" in row.arrays)
+    if (q := next(every, None)) is None:
+        raise ReplayError(
+            f"no patterns are stored of run {raw_uid}: it was analysed without a "
+            "geometry"
+        )
+    return frames_of(raw_uid, np.asarray(q, np.float64), found)
 
 
 def frames_of(raw_uid: str, q: Floats, found: Mapping[Key, VerdictRow]) -> StoredFrames:
@@ -158,18 +162,3 @@ def _judged(row: VerdictRow) -> NDArray[np.generic]:
     if robust is None or not np.isfinite(robust.astype(float)).any():
         return row.arrays["intensity"]
     return robust
-
-
-def _q_of(root: Any, container: str, raw_uid: str) -> Floats:
-    """Bin centres of the patterns of a run; the descriptor holds them."""
-    run = find_pass(root, container, raw_uid)
-    try:
-        for name in run:
-            told = run[name].metadata.get("configuration", {}).get(OBJECT, {})
-            if "q" in told.get("data", {}):
-                return np.asarray(told["data"]["q"], np.float64)
-    except (httpx.HTTPError, OSError) as error:
-        raise kind_of(error)(f"run {raw_uid} cannot be read: {error}") from error
-    raise ReplayError(
-        f"no patterns are stored of run {raw_uid}: it was analysed without a geometry"
-    )

@@ -48,9 +48,10 @@ def passes(root: Any, container: str, raw_uid: str) -> list[Any]:
         If the server fails.
     """
     try:
-        if container not in root:
+        place = root.get(container)
+        if place is None:
             return []
-        found = list(root[container].search(Key("raw_uid") == raw_uid).values())
+        found = list(place.search(Key("raw_uid") == raw_uid).values())
     except (httpx.HTTPError, ClientError, OSError) as error:
         raise ReplayError(
             f"stored passes over run {raw_uid} cannot be looked up in {container!r} "

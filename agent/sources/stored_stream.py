@@ -60,7 +60,8 @@ class StoredStream:
         self.descriptors: list[dict[str, Any]] = [plain(d) for d in client.descriptors]
         self.data_keys: dict[str, dict[str, Any]] = self.descriptors[0]["data_keys"]
         self._base = client.base
-        self._parts = set(self._base.keys())
+        # All in one answer: to ask for each costs a call a part.
+        self._parts: dict[str, Any] = dict(self._base.items())
         self.images = [k for k, d in self.data_keys.items() if image_shape(d)]
         self._frames: dict[str, FrameSet] = {}  # each costs a call or two
 
@@ -74,7 +75,7 @@ class StoredStream:
             return []
         with dask.config.set({"dataframe.convert-string": False}):
             # Left alone, dask makes text of cells that hold arrays: "[0.1 0.333]".
-            table = self._base["internal"].read()
+            table = self._parts["internal"].read()
         # A database need not keep the order of rows; time does, seq_num would not.
         table = table.sort_values("time", kind="stable")
         rows = plain(table.to_dict(orient="list"))
@@ -86,12 +87,14 @@ class StoredStream:
     def arrays(self) -> dict[str, Iterator[NDArray[np.generic]]]:
         """Arrays of events that are no images and too large for the table, by key.
 
-        One row an event, in the order of the events.
+        One row an event, in the order of the events; read when they are asked for.
         """
         return {
-            key: _rows(self._base[key])
-            for key in self._parts - {"internal", *self.images}
-            if key in self.data_keys and "external" not in self.data_keys[key]
+            key: _rows(node)
+            for key, node in self._parts.items()
+            if key not in {"internal", *self.images}
+            and key in self.data_keys
+            and "external" not in self.data_keys[key]
         }
 
     def frame_count(self, detector: str | None) -> int:
@@ -114,7 +117,7 @@ class StoredStream:
         return self._frames.get(data_key)
 
     def _frame_set(self, data_key: str) -> FrameSet:
-        node, described = self._base[data_key], self.data_keys[data_key]
+        node, described = self._parts[data_key], self.data_keys[data_key]
         source = node.data_sources()[0]
         shape = image_shape(described)
         assert shape is not None

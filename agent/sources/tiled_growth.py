@@ -90,9 +90,11 @@ class GrowingStream(StoredStream):
         if self.image is None:
             return
         if self._table is None or self.image not in self._parts:
-            self._parts = set(self._base.keys())
+            self._parts = dict(self._base.items())
         # Events first: the frame of each was written before, if one at a time.
         known, fresh = self._read_events()
+        if self.image in self._parts:  # it may have grown since
+            self._parts[self.image] = self._base[self.image]
         self._frames.pop(self.image, None)
         frames = self.frames(self.image)
         if frames is None and not complete:
@@ -174,7 +176,7 @@ class GrowingStream(StoredStream):
     def _read_events(self) -> tuple[list[Document], list[Document]]:
         """Time and counter of every event, and all of those not told yet."""
         if self._table is None and "internal" in self._parts:
-            self._table = self._base["internal"]
+            self._table = self._parts["internal"]
         if self._table is None:
             return [], []
         with dask.config.set({"dataframe.convert-string": False}):

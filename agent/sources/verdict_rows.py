@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ringwatch.agent.errors import ReplayError
+from ringwatch.agent.fields import OBJECT
 from ringwatch.agent.results import plain
 from ringwatch.agent.sources.derived import find_pass, passes
 from ringwatch.agent.sources.stored_stream import StoredStream
@@ -35,7 +37,8 @@ class VerdictRow:
     data : dict
         Scalars and small arrays of its event, by key.
     arrays : dict of str to ndarray
-        Large ones that were asked for, such as ``embedding`` (64,).
+        Large ones that were asked for, such as ``embedding`` (64,); ``q`` are the bin
+        centres of the patterns, 1/Angstrom, which the descriptor holds.
     """
 
     start: dict[str, Any]
@@ -101,6 +104,9 @@ def _rows(run: Any, start: dict[str, Any], wanted: set[str]) -> dict[Key, Verdic
         for event in stream.events():  # a row may have arrived twice, its arrays once
             seen.setdefault(int(event["seq_num"]), event)
         large = {k: rows for k, rows in stream.arrays().items() if k in wanted}
+        told = stream.descriptors[0].get("configuration", {}).get(OBJECT, {})
+        if "q" in wanted and "q" in told.get("data", {}):
+            large["q"] = repeat(np.asarray(told["data"]["q"], np.float64))
         for data in seen.values():
             own = {key: next(rows, None) for key, rows in large.items()}
             row = VerdictRow(
