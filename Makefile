@@ -25,7 +25,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(MAKE) -j2 -O lint types imports kernels docs
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not alone'
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m 'not alone'
 	$(BIN)/python -m pytest -m alone
 
 # Crashes, outages, bursts, fuzz and a soak at full length; quick forms are in `test`.
