@@ -1,13 +1,23 @@
-"""Quality: can this frame be trusted? One file per family of flags, one budget."""
+"""Quality: can this frame be trusted? One file per family of flags, one budget.
 
-from ringwatch.agent.quality.alarms import Alarms
-from ringwatch.agent.quality.facts import FrameFacts, exposure
-from ringwatch.agent.quality.fold import QualityFold
-from ringwatch.agent.quality.labels import with_label
-from ringwatch.agent.quality.readout.turned import turn_image
-from ringwatch.agent.quality.settings import QualitySettings
-from ringwatch.agent.quality.warm_up import warm_up_flags
-from ringwatch.agent.quality.words import set_aside, unread, verdict_word
+What it gives is imported on first use: the settings of the flags are wanted by commands
+that judge no frame, and compiled code and pyFAI take seconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ringwatch.agent.quality.alarms import Alarms
+    from ringwatch.agent.quality.facts import FrameFacts, exposure
+    from ringwatch.agent.quality.fold import QualityFold
+    from ringwatch.agent.quality.labels import with_label
+    from ringwatch.agent.quality.readout.turned import turn_image
+    from ringwatch.agent.quality.settings import QualitySettings
+    from ringwatch.agent.quality.warm_up import warm_up_flags
+    from ringwatch.agent.quality.words import set_aside, unread, verdict_word
 
 __all__ = [
     "VALUE_UNITS",
@@ -51,3 +61,23 @@ VALUE_UNITS = {
     "zinger_share": "1",
 }
 """Physical values beside those that each flag names, with their units."""
+
+_PLACES = {
+    "Alarms": "alarms",
+    "FrameFacts": "facts",
+    "QualityFold": "fold",
+    "QualitySettings": "settings",
+    "exposure": "facts",
+    "set_aside": "words",
+    "turn_image": "readout.turned",
+    "unread": "words",
+    "verdict_word": "words",
+    "warm_up_flags": "warm_up",
+    "with_label": "labels",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -117,7 +117,7 @@ def test_a_service_writes_nothing_but_objects(
 
 def test_importing_configures_no_logging() -> None:
     code = (
-        "import logging, ringwatch.agent.agent, ringwatch.agent.cli.serve\n"
+        "import logging, ringwatch.agent.agent, ringwatch.agent.cli.service\n"
         "assert not logging.getLogger().handlers\n"
         "assert not logging.getLogger('ringwatch').handlers\n"
     )

@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from ringwatch.agent.assembly import curve_of, fetches, make_sinks
-from ringwatch.agent.cli.serve import _sources
+from ringwatch.agent.cli.service import sources_of
 from ringwatch.agent.errors import SettingsError
 from ringwatch.agent.settings import Settings
 from ringwatch.agent.settings_file import load_settings
@@ -98,7 +98,7 @@ def test_a_message_larger_than_the_settings_say_is_not_received(
         "message_bytes = 100_000\n",
     )
     taken = Taken()
-    with _sources(settings, taken)[0] as source:  # type: ignore[arg-type]
+    with sources_of(settings, taken)[0] as source:  # type: ignore[arg-type]
         socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.XPUB)
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(source.addresses[0])
