@@ -74,14 +74,15 @@ def serve(
                 'documents = ["tcp://127.0.0.1:5577"], or write '
                 'documents_from = "tiled" to watch the runs that are written there'
             )
+        # Seconds, which wrong settings need not wait for; before the log begins, as
+        # silx would tell there what it does without.
+        from ringwatch.agent.cli.service import run_service  # noqa: PLC0415
+
         say = begin_log(form, verbose=verbose)
         ending = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _, __: ending.set())
         with _alone(settings.state):
-            # Seconds, which wrong settings need not wait for.
-            from ringwatch.agent.cli.service import run_service  # noqa: PLC0415
-
             run_service(settings, ending, close_after, say)
 
 
