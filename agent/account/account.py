@@ -10,7 +10,7 @@ from typing import Any
 
 from ringwatch.agent.account.causes import NOTES, Cause
 from ringwatch.agent.account.points import Points
-from ringwatch.agent.account.titles import title
+from ringwatch.agent.account.titles import care, title
 from ringwatch.agent.flags import Flag
 from ringwatch.agent.nouns import Word
 from ringwatch.agent.spans import Spans, told
@@ -189,10 +189,16 @@ class Account:
             if points.suspect:
                 many = len(points.suspect) > 1
                 said.append(
-                    f"Frame{'s' * many} {told(points.suspect)}{whose} can be used, "
-                    "with care for what is said above."
+                    f"Frame{'s' * many} {told(points.suspect)}{whose} can be used"
+                    f"{self._care()}."
                 )
         return said
+
+    def _care(self) -> str:
+        """How frames can be used that are suspect."""
+        of = {cause.flag for cause in self.faults if cause.word == Word.SUSPECT}
+        cared = [care(flag) for flag in of]
+        return cared[0] if len(cared) == 1 else care("")
 
     def _good_to_know(self) -> list[str]:
         said = []

@@ -21,6 +21,7 @@ NOTES = frozenset(f.label for f in Flag if f.severity is Severity.INFORMATION)
 """Flags that are no faults."""
 
 _MOST_KINDS = 3
+_ALIKE = 0.8  # of the largest effect: what is as large in each frame came at once
 _NUMBERS = re.compile(r"[\d.]+")
 _BY_LABEL = {flag.label: flag for flag in Flag}
 
@@ -56,6 +57,7 @@ class Cause:
     reason: str = ""
     worst: int = -1
     _z: float = -math.inf
+    _least_z: float = math.inf
     _kinds: dict[str, str] = field(default_factory=dict)  # of exact flags: sentences
 
     def take(self, data: Mapping[str, Any]) -> None:
@@ -68,6 +70,7 @@ class Cause:
         if math.isnan(z) and len(self._kinds) < _MOST_KINDS:
             kind = _NUMBERS.sub("", reason)
             self._kinds.setdefault(kind, f"in frame {index}, {reason.rstrip('.')}")
+        self._least_z = min(self._least_z, -math.inf if math.isnan(z) else z)
         if self.worst < 0 or z > self._z:
             self.worst, self.reason = index, reason
             self._z = -math.inf if math.isnan(z) else z
@@ -118,7 +121,9 @@ class Cause:
         sentence = f"{title(self.flag)} ({name}), {where}: {self._how(many)}."
         with_it = [f"{title(f)} ({n} of {many})" for f, n in self.also.most_common(3)]
         if with_it:
-            sentence += f" In the same frames, perhaps of it: {', '.join(with_it)}."
+            sentence += (
+                f" In the same frames, perhaps because of it: {', '.join(with_it)}."
+            )
         if self.remedy:
             sentence += f" What to do: {self.remedy[0].lower()}{self.remedy[1:]}"
         return sentence
@@ -126,8 +131,12 @@ class Cause:
     def _how(self, many: int) -> str:
         if len(self._kinds) > 1:
             return "; ".join(self._kinds.values())
-        worst = f"at its worst, in frame {self.worst}, " if many > 1 else ""
-        return worst + self.reason.rstrip(".")
+        when = ""
+        if many > 1:
+            alike = self._least_z >= _ALIKE * self._z > 0.0
+            how = "alike in all of them; in" if alike else "at its worst, in"
+            when = f"{how} frame {self.worst}, "
+        return when + self.reason.rstrip(".")
 
     def to_object(self) -> dict[str, Any]:
         """For ``--json``."""

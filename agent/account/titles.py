@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringwatch.agent.flags import Flag
 
-__all__ = ["title"]
+__all__ = ["care", "title"]
 
 _TITLES = {
     Flag.INVALID_VALUES: "values that no detector writes",
@@ -40,6 +40,13 @@ _TITLES = {
     Flag.UNSURE: "label not sure",
     Flag.PIPELINE: "not analysed",
 }
+_CARE = {
+    Flag.SEQUENCE.label: " where it does not matter which position each belongs to",
+    Flag.I0_SUSPECT.label: ", but not normalised by the monitor",
+    Flag.HOT_PIXELS.label: " once these pixels are masked",
+    Flag.ZINGERS.label: " if the bright specks are left out",
+    Flag.BEAM_DROP.label: " if their brightness does not matter",
+}
 _BY_NAME = {flag.label: words for flag, words in _TITLES.items()}
 
 
@@ -48,3 +55,8 @@ def title(flag: str) -> str:
     if not flag:
         return "not judged"
     return _BY_NAME.get(flag, flag.replace("_", " "))
+
+
+def care(flag: str) -> str:
+    """How frames can be used that are suspect for one reason; in general without it."""
+    return _CARE.get(flag, ", with care for what is said above")

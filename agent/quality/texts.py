@@ -155,7 +155,7 @@ TEXTS: dict[Flag, FlagText] = {
         "is the uneven part only. A leak that is centred on the beam and as bright all "
         "around is not seen: it is not told from scattering at small angles, of which "
         "a sample may have any amount.",
-        "Align the beamstop before it costs the detector.",
+        "Close the shutter, then align the beamstop: the beam can cost the detector.",
         "A geometry.",
     ),
     Flag.BEAM_CENTER: FlagText(

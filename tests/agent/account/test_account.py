@@ -68,7 +68,7 @@ def test_causes_come_in_order_with_their_worst_frame_and_what_to_do() -> None:
     first, second = words.index("(1) no beam (no_beam, bad)"), words.index("(2) beam")
     assert first < second
     assert "frames 5-6 (to the end): at its worst, in frame 6, beam_center in" in words
-    assert "perhaps of it: detector tilted (1 of 2)." in words  # unsure is no fault
+    assert "perhaps because of it: detector tilted (1 of 2)." in words  # not unsure
     assert "What to do: calibrate again" in words
     assert "Take points 5-7 again (frames 4-6)." in words
     assert "Label: F--- in 6 of 6 frames" in words  # not of the bad one
@@ -137,6 +137,13 @@ def test_more_causes_than_anybody_reads_are_named_only() -> None:
     assert "And frames lost or out of order (1)." in words
 
 
+def test_what_came_at_once_is_not_told_as_if_it_grew() -> None:
+    z = {3: 30.0, 4: 33.0, 5: -31.0}
+    steps = [said(i, "misaligned", "tilt", z_tilt=v) for i, v in z.items()]
+    words = account_of(said(2), *steps).paragraph()
+    assert "frames 3-5 (to the end): alike in all of them; in frame 4, tilt" in words
+
+
 def test_hot_pixels_begin_in_the_frame_in_which_nobody_knew_that_they_stay() -> None:
     account = account_of(
         said(3, "suspect", "zingers"),
@@ -146,7 +153,7 @@ def test_hot_pixels_begin_in_the_frame_in_which_nobody_knew_that_they_stay() -> 
     (cause,) = account.faults
     assert (cause.flag, list(cause.frames)) == ("hot_pixels", [(3, 8)])
     assert account.paragraph() == account.paragraph()  # telling changes nothing
-    assert "Frames 3-8 can be used, with care" in account.paragraph()
+    assert "Frames 3-8 can be used once these pixels are masked." in account.paragraph()
 
 
 def test_what_differs_from_frame_to_frame_is_told_of_each() -> None:
