@@ -245,6 +245,8 @@ def main() -> None:
     parser.option("--seed", whole(0, 2**31), SEED, "of all that is drawn")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
+    if given.scale == 1:
+        parser.error("--scale 1: one material lies far from none, give 2 or more")
     if given.drawn:
         row = drawn(given.drawn, given.seed)
     elif given.scale:

@@ -39,7 +39,15 @@ from ringwatch.agent import Agent
 from ringwatch.simulated_beamline.beamline import Beamline
 from ringwatch.simulated_beamline.scenarios import FurnaceRamp, powder_beamline
 
-__all__ = ["chromium", "feed", "measure", "recorded", "renamed", "screenshots"]
+__all__ = [
+    "NoBrowserError",
+    "chromium",
+    "feed",
+    "measure",
+    "recorded",
+    "renamed",
+    "screenshots",
+]
 
 RATE_HZ = 30.0
 FRAMES = 240
@@ -59,18 +67,22 @@ _QUIET = [
 Document = tuple[str, dict[str, Any]]
 
 
+class NoBrowserError(Exception):
+    """There is no Chromium on this machine."""
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, headless.
 
     Raises
     ------
-    FileNotFoundError
+    NoBrowserError
         If it is not on this machine.
     """
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
-        raise FileNotFoundError("no Chromium here: apt-get install chromium")
+        raise NoBrowserError("no Chromium here: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_QUIET)
         yield browser
@@ -223,6 +235,8 @@ def main() -> None:
     )
     parser.option("--frames", COUNT, FRAMES, "of the scan")
     arguments = parser.parse_args()
+    if arguments.screenshots:
+        arguments.screenshots.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(prefix="ringwatch-page-") as scratch:
             if arguments.screenshots:
@@ -230,7 +244,7 @@ def main() -> None:
             else:
                 found = measure(Path(scratch), arguments.frames)
                 sys.stdout.write(json.dumps(found, indent=2) + "\n")
-    except FileNotFoundError as error:
+    except NoBrowserError as error:
         parser.error(str(error))
 
 

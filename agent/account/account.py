@@ -190,15 +190,20 @@ class Account:
                 many = len(points.suspect) > 1
                 said.append(
                     f"Frame{'s' * many} {told(points.suspect)}{whose} can be used"
-                    f"{self._care()}."
+                    f"{self._care(stream, data_key)}."
                 )
         return said
 
-    def _care(self) -> str:
-        """How frames can be used that are suspect."""
-        of = {cause.flag for cause in self.faults if cause.word == Word.SUSPECT}
-        cared = [care(flag) for flag in of]
-        return cared[0] if len(cared) == 1 else care("")
+    def _care(self, stream: str, data_key: str) -> str:
+        """How frames of one data key can be used that are suspect."""
+        suspect = [
+            cause
+            for cause in self.faults
+            if (cause.stream, cause.data_key) == (stream, data_key)
+            and cause.words[Word.SUSPECT]
+        ]
+        alone = len(suspect) == 1 and not suspect[0].also
+        return care(suspect[0].flag if alone else "")
 
     def _good_to_know(self) -> list[str]:
         said = []

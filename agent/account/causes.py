@@ -78,6 +78,7 @@ class Cause:
     def joined(self, other: Cause) -> Cause:
         """With the frames of a cause that was the same one under another name."""
         whole = deepcopy(self)
+        whole._least_z = -math.inf  # of that one it was another effect
         for first, last in other.frames:
             for index in range(first, last + 1):
                 whole.frames.add(index)

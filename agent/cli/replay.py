@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ringwatch.agent import replay_many
 from ringwatch.agent.cli.archive import LOCAL
+from ringwatch.agent.cli.options import Tiled
 from ringwatch.agent.cli.replay_choice import choose_runs, parse_where
 from ringwatch.agent.cli.replay_course import Answer, Spread, carry_out
 from ringwatch.agent.cli.replay_job import open_runs
@@ -44,10 +45,7 @@ def replay(
             "repeated.",
         ),
     ] = None,
-    tiled: Annotated[
-        str | None,
-        typer.Option(help=f"Tiled server, by default {LOCAL}; TILED_API_KEY counts."),
-    ] = None,
+    tiled: Tiled = None,
     profile: Annotated[
         str | None,
         typer.Option(help="Profile of a Tiled or databroker catalogue instead."),

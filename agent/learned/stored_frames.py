@@ -103,18 +103,21 @@ def stored_frames(root: Any, container: str, raw_uid: str) -> StoredFrames:
     """
     wanted = {"intensity", "intensity_robust", "embedding", "q"}
     found = verdict_rows(root, container, raw_uid, arrays=wanted)
-    every = (row.arrays["q"] for row in found.values() if "q" in row.arrays)
-    if (q := next(every, None)) is None:
+    of = {int(r.start["attempt"]): r for r in found.values() if "q" in r.arrays}
+    if not of:
         raise ReplayError(
             f"no patterns are stored of run {raw_uid}: it was analysed without a "
             "geometry"
         )
-    return frames_of(raw_uid, np.asarray(q, np.float64), found)
+    q = np.asarray(of[max(of)].arrays["q"], np.float64)
+    return frames_of(raw_uid, q, found)
 
 
 def frames_of(raw_uid: str, q: Floats, found: Mapping[Key, VerdictRow]) -> StoredFrames:
     """Those of a run's verdicts that heads are given live, with patterns on q (n,)."""
     rows = [row for _, row in sorted(found.items()) if _has_light(row)]
+    # Of an earlier pass with another geometry or other bins nothing compares.
+    rows = [row for row in rows if np.array_equal(row.arrays.get("q", q), q)]
     rows = [row for row in rows if row.arrays["intensity"].shape == q.shape]
     absent = np.full(64, np.nan)
     return StoredFrames(

@@ -1,7 +1,7 @@
 """Quality: can this frame be trusted? One file per family of flags, one budget.
 
-What it gives is imported on first use: the settings of the flags are wanted by commands
-that judge no frame, and compiled code and pyFAI take seconds.
+What it gives is imported on first use: pyFAI and compiled code take seconds, and the
+settings of the flags are wanted before, by a service whose settings may be wrong.
 """
 
 from __future__ import annotations

@@ -87,11 +87,12 @@ class StoredStream:
     def arrays(self) -> dict[str, Iterator[NDArray[np.generic]]]:
         """Arrays of events that are no images and too large for the table, by key.
 
-        One row an event, in the order of the events; read when they are asked for.
+        One row an event, in the order of the events. Asked for after the events, of
+        which more may come meanwhile, each has its row: arrays are written first.
         """
         return {
             key: _rows(node)
-            for key, node in self._parts.items()
+            for key, node in self._base.items()
             if key not in {"internal", *self.images}
             and key in self.data_keys
             and "external" not in self.data_keys[key]

@@ -112,21 +112,21 @@ def judge_beamstop_leak(
 def _start(profiles: Profiles, reference: Reference | None) -> tuple[int, int, int]:
     """First bins that have pixels, are out of the shadow, and beyond its penumbra.
 
-    What the beamstop shades the reference knows: a frame may have bright rings where
-    that had none, between which it is dark, or a leak that fills the shadow.
+    The beamstop shades what is dark in the frame and in the reference: either may have
+    bright rings between which it is dark, and the other one has light there.
     """
     if reference is None:
         cells = profiles.sector, profiles.norm, profiles.mean
         found = first_even_bin(*cells, _DARK, _LIT)
         return int(found[0]), int(found[1]), int(found[2])
-    covered, _, first = light_start(profiles)
-    return covered, _shaded_before(reference), first
+    covered, dark, first = light_start(profiles)
+    return covered, min(dark, _shaded_before(reference)), first
 
 
 @lru_cache(maxsize=8)
 def _shaded_before(reference: Reference) -> int:
     cells = reference.sector, reference.norm, reference.mean
-    return int(first_even_bin(*cells, _DARK, _LIT)[1])
+    return int(first_even_bin(*cells, _DARK)[1])
 
 
 def _net_counts(facts: FrameFacts, profiles: Profiles) -> float:

@@ -137,6 +137,14 @@ def test_more_causes_than_anybody_reads_are_named_only() -> None:
     assert "And frames lost or out of order (1)." in words
 
 
+def test_frames_with_a_second_fault_are_not_told_to_be_used_after_a_mask() -> None:
+    hot = [said(i, "suspect", "hot_pixels", also="beam_drop") for i in (3, 4)]
+    assert "can be used, with care" in account_of(*hot).paragraph()
+    other = [said(i, "suspect", "hot_pixels") for i in (3, 4)]
+    both = account_of(*other, said(5, "suspect", "shadow"))
+    assert "can be used, with care" in both.paragraph()
+
+
 def test_what_came_at_once_is_not_told_as_if_it_grew() -> None:
     z = {3: 30.0, 4: 33.0, 5: -31.0}
     steps = [said(i, "misaligned", "tilt", z_tilt=v) for i, v in z.items()]

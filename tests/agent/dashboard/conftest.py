@@ -27,7 +27,7 @@ def chromium() -> Iterator[Browser]:
     try:
         with page.chromium() as browser:
             yield browser
-    except FileNotFoundError as error:
+    except page.NoBrowserError as error:
         pytest.skip(str(error))
 
 

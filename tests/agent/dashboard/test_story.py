@@ -49,6 +49,14 @@ def data(index: int, *, word: str = "good", **further: Any) -> dict[str, Any]:
     return told | further
 
 
+def test_a_card_says_what_was_taught() -> None:
+    story = Story("uid", "primary", "image", {}, Q)
+    story.take(data(0, taught="onset", taught_class="hydrate"))
+    card = story.card(0)
+    assert card is not None
+    assert (card["taught"], card["taught_class"]) == ("onset", "hydrate")
+
+
 def test_the_reference_is_the_mean_of_the_first_sound_frames() -> None:
     story = Story("uid", "primary", "image", {}, Q)
     for index in range(9):

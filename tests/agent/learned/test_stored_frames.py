@@ -31,6 +31,13 @@ def test_heads_learn_from_the_pattern_that_they_are_given_live() -> None:
     assert frames.intensity.tolist() == [[9.0] * 5, [4.0] * 5, [9.0] * 5]
 
 
+def test_frames_of_an_earlier_pass_on_other_bins_do_not_count() -> None:
+    other = row(0, intensity=PLAIN, q=Q * 1.01)
+    rows = [other, row(1, intensity=PLAIN, q=Q), row(2, intensity=PLAIN)]
+    frames = frames_of("run", Q, {each.key: each for each in rows})
+    assert [index for _, _, index in frames.keys] == [1, 2]
+
+
 @pytest.mark.parametrize("flag", SIGNAL_GONE)
 def test_frames_that_no_head_is_asked_about_do_not_count(flag: Flag) -> None:
     rows = [row(0, intensity=PLAIN), row(1, flag.mask, intensity=PLAIN)]
