@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,18 +60,34 @@ class Rings:
         lines: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 16),
     ) -> NDArray[np.float64]:
         """Expected counts, (y, x); (dx, dy) moves the beam away from the geometry."""
-        y, x = np.indices((SIDE, SIDE)) + 0.5
-        x, y = x - self.beam[0] - dx, y - self.beam[1] - dy
-        r, chi = np.hypot(x, y), np.arctan2(y, x)
-        image = background * (1.0 + np.exp(-r / 100))
-        distance = DISTANCE_M / PIXEL_M
-        for n in lines:
-            sine = WAVELENGTH_M * 1e10 * np.sqrt(n) / (2 * A_LAB6 * (1 + expansion))
-            ring = distance * np.tan(2 * np.arcsin(sine))
-            away = r - ring * (1 + strain * np.cos(2 * chi))
-            height = 100 / (1 + 0.1 * n) * (1 + texture * np.cos(2 * chi))
-            image += height * np.exp(-0.5 * (away * 2.3548 / FWHM) ** 2)
+        beam = self.beam[0] + dx, self.beam[1] + dy
+        image = _image(beam, expansion, strain, texture, background, lines)
         return image * (counts / image.sum())
+
+
+@lru_cache(maxsize=32)  # most tests ask for the same few; each costs a quarter second
+def _image(
+    beam: tuple[float, float],
+    expansion: float,
+    strain: float,
+    texture: float,
+    background: float,
+    lines: tuple[int, ...],
+) -> NDArray[np.float64]:
+    """Light of any unit, (y, x); not to be changed."""
+    y, x = np.indices((SIDE, SIDE)) + 0.5
+    x, y = x - beam[0], y - beam[1]
+    r, wave = np.hypot(x, y), np.cos(2 * np.arctan2(y, x))
+    image = background * (1.0 + np.exp(-r / 100))
+    distance = DISTANCE_M / PIXEL_M
+    for n in lines:
+        sine = WAVELENGTH_M * 1e10 * np.sqrt(n) / (2 * A_LAB6 * (1 + expansion))
+        ring = distance * np.tan(2 * np.arcsin(sine))
+        away = r - ring * (1 + strain * wave)
+        height = 100 / (1 + 0.1 * n) * (1 + texture * wave)
+        image += height * np.exp(-0.5 * (away * 2.3548 / FWHM) ** 2)
+    image.flags.writeable = False
+    return image
 
 
 Judge = Callable[..., Quality]
