@@ -40,6 +40,7 @@ from ringwatch.simulated_beamline.beamline import Beamline
 from ringwatch.simulated_beamline.scenarios import FurnaceRamp, powder_beamline
 
 __all__ = [
+    "Document",
     "NoBrowserError",
     "chromium",
     "feed",
@@ -173,14 +174,14 @@ def opened(browser: Browser, agent: Agent) -> tuple[Page, float]:
     return page, page.evaluate("() => window.ringwatch.first") / 1000
 
 
-def renamed(documents: list[Document], letter: str) -> list[Document]:
-    """The same run under another uid."""
+def renamed(documents: list[Document], mark: str) -> list[Document]:
+    """The same run under another uid, which begins with the mark, repeated."""
 
     def other(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: other(each) for key, each in value.items()}
         if isinstance(value, str) and len(value) >= 36 and value[8] == "-":
-            return letter * 8 + value[8:]
+            return mark * 8 + value[8:]
         return value
 
     return [(name, other(doc)) for name, doc in documents]

@@ -141,8 +141,10 @@ def await_until(
 def connect_deaf(agent: Agent) -> socket.socket:
     """A client that asks for news, and reads none of them."""
     place = urlsplit(str(agent.page_url))
-    deaf = socket.create_connection((place.hostname, place.port))
+    deaf = socket.socket()
+    # Before it connects: the other end then keeps little for it as well.
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect((place.hostname, place.port))
     deaf.sendall(
         f"GET /live HTTP/1.1\r\nHost: {place.netloc}\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"

@@ -109,13 +109,13 @@ def agent(
     assert agent.address is not None
     listener = Listener(agent.address)
     time.sleep(0.5)
-    letters = itertools.cycle("abcdefghijklmnopqrstuvwxyz")
+    marks = (f"{number:02x}" for number in itertools.count())
 
     def median_ms() -> float:
         listener.came.clear()
         handed: dict[int, float] = {}
         began = time.monotonic()
-        for name, doc in renamed(recorded.documents, next(letters)):
+        for name, doc in renamed(recorded.documents, next(marks)):
             if name == "stream_datum":
                 index = int(doc["indices"]["start"])
                 time.sleep(max(0.0, began + (index + 1) / 15 - time.monotonic()))
