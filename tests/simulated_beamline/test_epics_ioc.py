@@ -62,10 +62,14 @@ def test_two_at_once_do_not_hear_each_other(
         there.furnace.move(380.0, timeout=20)
         assert (here.furnace.position, there.furnace.position) == (370.0, 380.0)
         recorded.run(bp.count([here.detector], 2))
-        assert there.detector.hdf5.num_captured.get() == 0
+        files = there.detector.hdf5  # asked, as what is monitored comes a little later
+        assert files.num_captured.get(use_monitor=False) == 0
         recorded.run(bp.count([there.detector], 1))
-        assert there.detector.hdf5.num_captured.get() == 1
-        names = [device.detector.hdf5.full_file_name.get() for device in (here, there)]
+        assert files.num_captured.get(use_monitor=False) == 1
+        names = [
+            device.detector.hdf5.full_file_name.get(use_monitor=False)
+            for device in (here, there)
+        ]
         assert all(Path(name).is_file() for name in names)
         assert [Path(n).parent.parent.name for n in names] == ["one", "twelve %d "]
 
