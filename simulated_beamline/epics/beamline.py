@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import Any, Self
 
+import ophyd
 from bluesky.utils import MsgGenerator
 from ophyd import EpicsMotor, EpicsSignal, EpicsSignalRO
 from ophyd.signal import EpicsSignalBase
@@ -16,6 +18,7 @@ from ringwatch.simulated_beamline.epics.ioc_process import IocProcess
 __all__ = ["EpicsBeamline"]
 
 _CONNECT_S = 20.0
+_CLOSE_S = 10.0
 _PATIENCE_S = 10.0
 """How long one reading may take, seconds; ophyd's two are short for a busy machine."""
 
@@ -109,5 +112,25 @@ class EpicsBeamline:
 
     def close(self) -> None:
         """Forget all process variables. The IOC goes on."""
+        _await_readers(_CLOSE_S)
         for device in self._devices:
             device.destroy()
+
+
+def _await_readers(timeout: float) -> None:
+    """Wait until ophyd's own threads have read what they were asked for.
+
+    libca crashes the process where a channel goes while its metadata is unpacked. The
+    threads share one queue: when all of them meet, what was asked before is done.
+    """
+    dispatcher = ophyd.cl.get_dispatcher()
+    readers = [name for name in dispatcher.threads if name.startswith("util")]
+    meeting = threading.Barrier(len(readers) + 1)
+
+    def meet() -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meeting.wait(timeout)
+
+    for _ in readers:
+        dispatcher.schedule_utility_task(meet)
+    meet()
