@@ -1,4 +1,8 @@
-"""Loads the compiled code of all flags ahead of the first frame, which would pay."""
+"""Loads the compiled code of all flags ahead of the first frame, which would pay.
+
+Code that only faults reach counts as well: else the first misaligned frame of a night
+waits until it is there, and labels are shed meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyFAI.detectors import Detector
 from pyFAI.integrator.azimuthal import AzimuthalIntegrator
 
@@ -18,9 +23,11 @@ from ringwatch.agent.reduction import Reduction
 
 __all__ = ["warm_up_flags"]
 
-_FRAMES = 6  # three make the reference, the others are compared with it
+Frame = NDArray[np.integer[Any]]
+
 _DTYPES = (np.uint16, np.uint32, np.int32)
 _EVERY = 29  # bins from ring to ring
+_RING = 0.8  # standard deviation of a ring, bins: narrow enough to look for ice beside
 _SIDE = 256  # pixels: compiled code asks for types, not for sizes
 _PIXEL_M, _DISTANCE_M, _WAVELENGTH_M = 2e-4, 0.2, 2e-11
 
@@ -33,8 +40,9 @@ def warm_up_flags() -> None:
 
 
 def _warm_up(dtype: type[np.integer[Any]]) -> None:
-    """Judge frames of one type, the last without its rings."""
-    settings = QualitySettings()
+    """Judge a run of frames of one type: a reference, and one frame of each fault."""
+    # A counting detector, a plate: what is evaluated with such settings only.
+    settings = QualitySettings(dead_time_s=1e-7, flat_plate=True)
     edge = np.zeros((_SIDE, _SIDE), bool)
     edge[:8] = True  # a mask, so that its edge is looked at
     middle = _SIDE / 2 * _PIXEL_M
@@ -49,17 +57,17 @@ def _warm_up(dtype: type[np.integer[Any]]) -> None:
     reduction = Reduction(binning)
     bins = (binning.cell // SECTORS).astype(np.int64) % binning.q.size
     away = (bins + _EVERY // 2) % _EVERY - _EVERY // 2
-    rings = np.exp(-0.5 * (away / 1.7) ** 2)
+    rings = np.exp(-0.5 * (away / _RING) ** 2).reshape(binning.shape)
     fold = QualityFold(settings, binning)
     rng = np.random.default_rng(0)
     for _ in range(2):  # bright ones have a pass of their own, from the second on
         reduction.cake(np.full(binning.shape, 10_000, dtype), look_again=False)
     dark = reduction.prepare_dark([rng.poisson(3.0, binning.shape).astype(dtype)])
     readbacks = {"i0": 1.0, "temperature": 100.0, "exposure_time": 1.0}
-    for index in range(_FRAMES):
-        bright = 0.0 if index == _FRAMES - 1 else 100.0
-        frame = rng.poisson(8.0 + bright * rings).astype(dtype).reshape(binning.shape)
+    for index, spoil in enumerate((*_REFERENCE, *_FAULTS)):
+        frame = rng.poisson(8.0 + 100.0 * rings).astype(dtype)
         frame[20, 20:22] = 9000  # an outlier to look at again
+        frame = spoil(frame)
         used = dark if index % 2 else None
         cake = reduction.cake(frame, used)
         facts = FrameFacts(
@@ -70,3 +78,34 @@ def _warm_up(dtype: type[np.integer[Any]]) -> None:
             dark_frames=used.frames if used else 0,
         )
         fold.examine(facts)
+
+
+def _sound(frame: Frame) -> Frame:
+    return frame
+
+
+def _moved(frame: Frame) -> Frame:
+    return np.roll(frame, 3, axis=1)
+
+
+def _saturated(frame: Frame) -> Frame:
+    frame[40:42, 40:42] = np.iinfo(frame.dtype).max
+    return frame
+
+
+def _half_read(frame: Frame) -> Frame:
+    frame[_SIDE // 2 :] = 0
+    return frame
+
+
+def _stuck(frame: Frame) -> Frame:
+    frame[:, : _SIDE // 4] = 7  # a module that does not scatter as counts do
+    return frame
+
+
+def _without_rings(frame: Frame) -> Frame:
+    return np.minimum(frame, 8)
+
+
+_REFERENCE = (_sound, _sound, _sound)
+_FAULTS = (_sound, _moved, _saturated, _half_read, _stuck, _without_rings)
