@@ -6,6 +6,7 @@ waits until it is there, and labels are shed meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +25,7 @@ from ringwatch.agent.reduction import Reduction
 __all__ = ["warm_up_flags"]
 
 Frame = NDArray[np.integer[Any]]
+Fault = Callable[[Frame], Frame]
 
 _DTYPES = (np.uint16, np.uint32, np.int32)
 _EVERY = 29  # bins from ring to ring
@@ -35,11 +37,12 @@ _PIXEL_M, _DISTANCE_M, _WAVELENGTH_M = 2e-4, 0.2, 2e-11
 @lru_cache
 def warm_up_flags() -> None:
     """Judge drawn frames of a small detector, of each type that detectors give."""
-    for dtype in _DTYPES:
-        _warm_up(dtype)
+    _warm_up(_DTYPES[0], _FAULTS)
+    for dtype in _DTYPES[1:]:  # only the passes over pixels differ
+        _warm_up(dtype, (_saturated,))
 
 
-def _warm_up(dtype: type[np.integer[Any]]) -> None:
+def _warm_up(dtype: type[np.integer[Any]], faults: tuple[Fault, ...]) -> None:
     """Judge a run of frames of one type: a reference, and one frame of each fault."""
     # A counting detector, a plate: what is evaluated with such settings only.
     settings = QualitySettings(dead_time_s=1e-7, flat_plate=True)
@@ -64,7 +67,7 @@ def _warm_up(dtype: type[np.integer[Any]]) -> None:
         reduction.cake(np.full(binning.shape, 10_000, dtype), look_again=False)
     dark = reduction.prepare_dark([rng.poisson(3.0, binning.shape).astype(dtype)])
     readbacks = {"i0": 1.0, "temperature": 100.0, "exposure_time": 1.0}
-    for index, spoil in enumerate((*_REFERENCE, *_FAULTS)):
+    for index, spoil in enumerate((*_REFERENCE, *faults)):
         frame = rng.poisson(8.0 + 100.0 * rings).astype(dtype)
         frame[20, 20:22] = 9000  # an outlier to look at again
         frame = spoil(frame)
