@@ -52,8 +52,9 @@ def serve(
     off what waits and exits 0; what does not go out in time waits in the spool for the
     next start. `ringwatch keys --help` says how to let only those in whom you know.
 
-    Exits 78 where the settings cannot be used. `--unit` prints a unit that knows this:
-    `ringwatch serve --config /etc/ringwatch/agent.toml --unit >
+    Exits 78 where the settings cannot be used, and 1 where it went deaf by a fault of
+    its own: begun anew it looks for what it missed. `--unit` prints a unit that knows
+    this: `ringwatch serve --config /etc/ringwatch/agent.toml --unit >
     /etc/systemd/system/ringwatch.service`. `--log json` writes one object a line, with
     `run_uid`, `plan_name` and `frame` where they are known.
 
@@ -83,7 +84,10 @@ def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _, __: ending.set())
         with _alone(settings.state):
-            run_service(settings, ending, close_after, say)
+            deaf = run_service(settings, ending, close_after, say)
+        if deaf:  # better begun anew, with a look at what was missed, than deaf
+            logger.critical("documents no longer come from %s: start it again", deaf)
+            raise typer.Exit(1)
 
 
 @contextlib.contextmanager

@@ -29,8 +29,8 @@ def run_service(
     ending: threading.Event,
     close_after: float,
     say: Callable[[str], None],
-) -> None:
-    """Serve until it is ending, then work off what waits.
+) -> str:
+    """Serve until it is ending or deaf, then work off what waits.
 
     Parameters
     ----------
@@ -40,6 +40,11 @@ def run_service(
         Seconds to work off what waits.
     say : callable
         Tells news.
+
+    Returns
+    -------
+    str
+        Where documents no longer came from, by a fault of ours; empty where none did.
     """
     notify = NotifySocket()
     agent = Agent(settings)
@@ -57,7 +62,7 @@ def run_service(
         file = settings.state / "last_seen.json"
         notes = CatchUp(file, settings, agent.documents_lost, lambda: agent.open_runs)
         notes.begin(ending)
-    _watch(ending, agent, notify, notes, say)
+    deaf = _watch(ending, agent, sources, notify, notes, say)
     notify.stopping()
     ended, deadline = time.time(), time.monotonic() + close_after
     closed = [source.close(_time_to(deadline)) for source in sources]
@@ -67,16 +72,21 @@ def run_service(
     left_over = "" if all(closed) and finished else "; not all went out"
     kept = _KEPT if left_over and settings.state else ""
     say(_counts(agent) + left_over + kept)
+    return deaf
 
 
 def _watch(
     ending: threading.Event,
     agent: Agent,
+    sources: list[ZmqSource | TiledSource],
     notify: NotifySocket,
     notes: CatchUp | None,
     say: Callable[[str], None],
-) -> None:
-    """Note that we are there, and tell now and then how it goes, until the end."""
+) -> str:
+    """Note that we are there, and tell now and then how it goes, until the end.
+
+    Gives the address of a source that fell silent; empty where we were told to end.
+    """
     before, told = "", time.monotonic()
     while True:
         now = _counts(agent)
@@ -84,7 +94,10 @@ def _watch(
         if notes is not None:
             notes.mark()
         if ending.wait(min(MARK_S, notify.interval_s)):
-            return
+            return ""
+        for source in sources:
+            if source.failed:
+                return ", ".join(source.addresses)
         if now != before and time.monotonic() - told > _REPORT_S:
             say(now)
             before, told = now, time.monotonic()

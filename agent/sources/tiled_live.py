@@ -1,9 +1,8 @@
 """Documents out of Tiled while others write them: for runs that we see nowhere else.
 
 Each run is read from Tiled itself; websockets only say when to look (at intervals where
-there are none). So nothing is lost when a connection is: what was missed is still in
-Tiled, and is read with the next look. That is also why a gap in the numbers of notices
-is not told to the agent: it leaves no gap in the documents.
+there are none). So nothing is lost when a connection is, and a gap in the numbers of
+notices leaves none in the documents: the agent is not told of it.
 
 What is said of a run while it goes on is provisional all the same. Tiled does not keep
 which frame belongs to which event, and writers fill tables and arrays in batches. The
@@ -168,6 +167,12 @@ class TiledSource:
         """Runs whose stop has not come yet, oldest first."""
         return tuple(self._runs)
 
+    @property
+    def failed(self) -> bool:
+        """Whether it fell silent though nobody closed it: a fault of its own."""
+        dead = self._thread is not None and not self._thread.is_alive()
+        return dead and not self._ending.is_set()
+
     def __enter__(self) -> TiledSource:
         self.begin()
         return self
@@ -178,13 +183,11 @@ class TiledSource:
     # The thread that reads and feeds.
 
     def _watch(self) -> None:
-        runs = None
-        while runs is None and not self._ending.is_set():
-            runs = self._opened()
-        if runs is not None:
-            self._follow(runs)
-            self._bells.take_down()
-            disconnect(runs)
+        while not self._ending.is_set():
+            if (runs := self._opened()) is not None:
+                self._follow(runs)  # until it ends
+                self._bells.take_down()
+                disconnect(runs)
 
     def _opened(self) -> Any:
         """The catalogue, None where it cannot be had yet."""
@@ -206,11 +209,8 @@ class TiledSource:
             try:
                 self._look(runs, rung)
             except (*_SERVER_ERRORS, *FEED_ERRORS) as error:
-                self._feeder.complain(
-                    "server",
-                    f"Tiled fails ({type(error).__name__}: {error}): what is new is "
-                    "read when it answers again",
-                )
+                why = f"Tiled fails ({type(error).__name__}: {error}): what is new is "
+                self._feeder.complain("server", why + "read when it answers again")
                 self._ending.wait(_RETRY_S)
                 rung = {"", *self._runs}
                 continue

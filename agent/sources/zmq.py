@@ -180,6 +180,12 @@ class ZmqSource:
         """Runs whose stop has not come yet, oldest first."""
         return self._audit.open_runs
 
+    @property
+    def failed(self) -> bool:
+        """Whether it fell silent though nobody closed it: a fault of its own."""
+        dead = any(not thread.is_alive() for thread in self._threads)
+        return dead and not self._ending.is_set()
+
     def knows(self, run_uid: str) -> bool:
         """Whether the start of a run came, the last runs that ended included."""
         return self._audit.knows(run_uid)

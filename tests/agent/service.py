@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from event_model import compose_run
 
@@ -23,11 +23,13 @@ COMMAND = str(Path(sys.executable).with_name("ringwatch"))
 class Service:
     """A service with its settings and its log; ends with the ``with`` block."""
 
+    command: ClassVar[tuple[str, ...]] = (COMMAND,)
+
     def __init__(self, config: Path, *options: str, **environment: str) -> None:
         self._log = config.with_suffix(".log")
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
-                [COMMAND, "serve", "--config", str(config), *options],
+                [*self.command, "serve", "--config", str(config), *options],
                 stderr=log,
                 env=os.environ | environment,
             )
