@@ -53,6 +53,13 @@ def bench(
             "of each kind come out the same again.",
         ),
     ] = 0,
+    anew: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --recheck: a flag or a story (`sample change`) that new code "
+            "changed; pieces that have to do with it are done anew. May be repeated.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON.")
     ] = False,
@@ -72,7 +79,9 @@ def bench(
         _cost(as_json)
         return
     check_out(out)
-    found = _flags(form, out, seed, processes, recheck)
+    if anew and not recheck:
+        raise SettingsError("--anew goes with --recheck: say how many are repeated")
+    found = _flags(form, out, seed, processes, recheck, anew or [])
     if as_json:
         sys.stdout.write(json.dumps(found) + "\n")
         return
@@ -118,6 +127,7 @@ def _flags(
     seed: int,
     processes: int,
     recheck: int,
+    anew: list[str],
 ) -> dict[str, Any]:
     from ringwatch.benchmarks.flags.figures import draw_report  # noqa: PLC0415
     from ringwatch.benchmarks.flags.ledger import LedgerError  # noqa: PLC0415
@@ -134,7 +144,7 @@ def _flags(
     err = Console(stderr=True)
     try:
         if recheck:
-            same = sum(1 for _ in recheck_ledgers(form, seed, out, recheck))
+            same = sum(1 for _ in recheck_ledgers(form, seed, out, recheck, anew))
             err.print(f"{same} pieces came out the same again", **_PLAIN)
         ledgers = open_ledgers(form, seed, out)
     except LedgerError as error:

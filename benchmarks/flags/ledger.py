@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,14 @@ class Ledger:
             os.fsync(file.fileno())
         self._done[piece] = dict(result)
 
-    def adopt(self, code: str, pieces: int) -> None:
+    def adopt(
+        self,
+        code: str,
+        pieces: int,
+        *,
+        forgotten: Collection[str] = (),
+        why: Collection[str] = (),
+    ) -> None:
         """Have the ledger belong to other code, with which pieces came out the same.
 
         Parameters
@@ -92,8 +99,17 @@ class Ledger:
             Hash of it.
         pieces : int
             How many were repeated.
+        forgotten : collection of str
+            Pieces that are to be done anew.
+        why : collection of str
+            What they have in common.
         """
-        self.rechecked.append({"from": self._work["code"], "pieces": pieces})
+        note: dict[str, Any] = {"from": self._work["code"], "pieces": pieces}
+        if why:
+            note |= {"anew": sorted(why), "forgotten": len(forgotten)}
+        self.rechecked.append(note)
+        for piece in forgotten:
+            del self._done[piece]
         self._work["code"] = code
         lines = [
             json.dumps({"piece": piece, "result": result}) + "\n"

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ringwatch.agent.nouns import Flag
 from ringwatch.benchmarks.flags.ledger import Ledger, LedgerError, work_of
+from ringwatch.benchmarks.flags.stories import STORIES
 from ringwatch.benchmarks.flags.task import Task
 
 __all__ = ["recheck"]
 
 
 def recheck(
-    path: Path, work: Mapping[str, Any], every: Mapping[str, Task], number: int
+    path: Path,
+    work: Mapping[str, Any],
+    every: Mapping[str, Task],
+    number: int,
+    anew: Collection[str] = (),
 ) -> Iterator[str]:
     """Repeat pieces of a ledger with today's code, then have it belong to that.
 
     A faster kernel or a moved module decides nothing; a sample of pieces shows it. The
     ledger remembers how many were repeated. Nothing is done where the code is the same.
-    A change that does decide something needs a new ledger, even if the sample is equal.
+    A change that does decide something needs a new ledger, even if the sample is equal;
+    or, where what it can touch has a name, those pieces anew.
 
     Parameters
     ----------
@@ -34,6 +41,9 @@ def recheck(
         All pieces of the ledger by name.
     number : int
         Pieces to repeat, drawn by the code's hash.
+    anew : collection of str
+        Names of stories and of flags: pieces of these stories, and those in which one
+        of these flags was raised or injected, are forgotten instead, to be done anew.
 
     Yields
     ------
@@ -61,7 +71,12 @@ def recheck(
             f"{path} holds pieces that today's benchmark does not have, such as "
             f"{unknown[0]!r}: name another folder"
         )
-    names = sorted(done)
+    if strange := set(anew) - STORIES.keys() - {flag.label for flag in Flag}:
+        raise LedgerError(
+            f"{strange.pop()!r} is neither a flag nor one of {[*STORIES]}"
+        )
+    touched = {name for name, result in done.items() if _concerns(result, set(anew))}
+    names = sorted(done.keys() - touched)
     rng = np.random.default_rng(int(work["code"], 16))
     chosen = rng.choice(len(names), min(number, len(names)), replace=False)
     for name in (names[k] for k in sorted(chosen)):
@@ -72,4 +87,11 @@ def recheck(
                 "must be done again, in another folder"
             )
         yield name
-    ledger.adopt(work["code"], len(chosen))
+    ledger.adopt(work["code"], len(chosen), forgotten=touched, why=anew)
+
+
+def _concerns(result: Mapping[str, Any], names: set[str]) -> bool:
+    """Whether a piece is of one of these stories, or has to do with such a flag."""
+    told = {result.get("story"), result.get("flag")}
+    told.update(result.get("flags", ()), result.get("raises", ()))
+    return not told.isdisjoint(names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -149,7 +149,9 @@ def open_ledgers(form: Form, seed: int, out: Path) -> dict[str, Ledger]:
     return {name: Ledger(path, w) for name, path, w in _ledgers(form, seed, out)}
 
 
-def recheck_ledgers(form: Form, seed: int, out: Path, number: int) -> Iterator[str]:
+def recheck_ledgers(
+    form: Form, seed: int, out: Path, number: int, anew: Collection[str] = ()
+) -> Iterator[str]:
     """Take over ledgers of earlier code, see ``recheck``; yields what came out equal.
 
     Parameters
@@ -157,11 +159,13 @@ def recheck_ledgers(form: Form, seed: int, out: Path, number: int) -> Iterator[s
     form, seed, out
     number : int
         Pieces of each ledger that are done again.
+    anew : collection of str
+        Stories and flags of which all pieces are to be done anew.
     """
     every = tasks(form, seed)
     for name, path, work in _ledgers(form, seed, out):
         pieces = {task.name: task for task in every if task.ledger == name}
-        yield from recheck(path, work, pieces, number)
+        yield from recheck(path, work, pieces, number, anew)
 
 
 def _ledgers(

@@ -147,7 +147,15 @@ def _earlier(report: Row) -> str:
         )
     if repeated:
         pieces = sum(each["pieces"] for each in repeated)
-        return f" Code changed since: {pieces} runs done again came out the same."
+        said = f" Code changed since: {pieces} runs done again came out the same"
+        anew = sum(each.get("forgotten", 0) for each in repeated)
+        touched = sorted({name for each in repeated for name in each.get("anew", ())})
+        if anew:
+            said += (
+                f", and {anew} that it could touch ({', '.join(touched)}) were judged"
+            )
+            said += " anew"
+        return said + "."
     return ""
 
 

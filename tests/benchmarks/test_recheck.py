@@ -53,3 +53,24 @@ def test_other_work_is_not_taken_over(path: Path) -> None:
     few = {name: task for name, task in PIECES.items() if name != "3"}
     with pytest.raises(LedgerError, match="'3'"):
         list(recheck(path, NEW, few, 9))
+
+
+def test_what_a_change_touches_is_done_anew(tmp_path: Path) -> None:
+    told = {
+        "one": {"story": "quiet", "flags": {"low_counts": 3}, "raises": {}},
+        "two": {"story": "quiet", "flags": {"ice": 1}, "raises": {"ice": 1}},
+        "three": {"story": "strain", "flags": {}, "raises": {}},
+        "four": {"case": "ice", "flag": "ice"},
+    }
+    pieces = {name: Task("alarms", name, dict, (told[name],)) for name in told}
+    path = tmp_path / "a.jsonl"
+    ledger = Ledger(path, OLD)
+    for name, result in told.items():
+        ledger.add(name, result)
+    with pytest.raises(LedgerError, match="'snow' is neither a flag nor"):
+        list(recheck(path, NEW, pieces, 9, ["snow"]))
+    assert list(recheck(path, NEW, pieces, 9, ["ice", "strain"])) == ["one"]
+    ledger = Ledger(path, NEW)
+    assert [name for name, _ in ledger.results()] == ["one"]
+    note = {"from": "0a", "pieces": 1, "anew": ["ice", "strain"], "forgotten": 3}
+    assert ledger.rechecked == [note]
