@@ -107,6 +107,8 @@ class Fields:
     ) -> None:
         self._learned = dict(learned or {})
         self.q = None if q is None else np.array(q, dtype=np.float64)
+        self._nothing = np.full(0 if self.q is None else self.q.shape, np.nan)
+        self._nothing.setflags(write=False)  # one for all patterns that are not there
         # The values of `pipeline`, `novel` and `unsure` are fields of their own.
         self.units = {f.value_key: f.unit for f in Flag} | dict(values)
         for name in _OWN_FIELDS:
@@ -187,12 +189,11 @@ class Fields:
                 data |= self._pattern_data(pattern, self.q, named)
         return data
 
-    @staticmethod
     def _pattern_data(
-        pattern: Pattern | None, q: NDArray[np.float64], names: tuple[str, ...]
+        self, pattern: Pattern | None, q: NDArray[np.float64], names: tuple[str, ...]
     ) -> dict[str, NDArray[np.float64]]:
         if pattern is None:
-            return {name: np.full(q.shape, np.nan) for name in names}
+            return dict.fromkeys(names, self._nothing)
         if pattern.intensity.shape != q.shape or pattern.sigma.shape != q.shape:
             raise DocumentError(
                 f"a pattern has {pattern.intensity.size} bins, its derived run has "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 
+@lru_cache(maxsize=64)
 def saturation_of(dtype: np.dtype[Any], setting: float | None = None) -> float:
     """Count at which a pixel is saturated; infinite where nobody can know.
 
@@ -36,6 +38,7 @@ def saturation_of(dtype: np.dtype[Any], setting: float | None = None) -> float:
     return math.inf
 
 
+@lru_cache(maxsize=64)
 def marker_of(dtype: np.dtype[Any]) -> float:
     """Value that marks an invalid pixel: the largest unsigned one (Dectris).
 

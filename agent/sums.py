@@ -161,8 +161,11 @@ class Summation:
 
     def odd_from(self, dtype: np.dtype[Any]) -> int:
         """From which count on a pixel of a cell is looked at by itself."""
-        most = int(max(self._binning.pixels.max(), self._binning.masked))
-        return int(self._limit(dtype, most))
+        return int(self._limit(dtype, self._most_in_cell))
+
+    @cached_property
+    def _most_in_cell(self) -> int:
+        return int(max(self._binning.pixels.max(), self._binning.masked))
 
     def by_ring(
         self, flat: NDArray[np.generic]
@@ -179,8 +182,7 @@ class Summation:
         bins = self._binning.q.size
         total, zeros = np.empty(bins), np.empty(bins, np.int64)
         whole = self._ring_pixels
-        most = int(max(whole.max(), self._binning.masked))
-        limit = self._limit(flat.dtype, most)
+        limit = self._limit(flat.dtype, self._most_in_ring)
         even, uneven = self._ring_sums
         odd = self._odd[: add_rings(flat, self._ring, limit, even, uneven, self._odd)]
         unpack_rings(even, uneven, total, zeros)
@@ -207,6 +209,10 @@ class Summation:
     def _ring_pixels(self) -> Integers:
         pixels: Integers = self._binning.pixels.sum(axis=1)
         return pixels
+
+    @cached_property
+    def _most_in_ring(self) -> int:
+        return int(max(self._ring_pixels.max(), self._binning.masked))
 
     def _limit(self, dtype: np.dtype[Any], most: int) -> np.uint64:
         """From which count on a pixel is looked at by itself.
