@@ -158,12 +158,12 @@ class Announcer(DocumentRouter):
             raise DocumentError(f"a second descriptor {uid}, or too many of them")
         check_lengths(doc["data_keys"])
         images = image_keys(doc)
-        run.images_seen |= set(images)
         key = choose_image(images, doc, self._detector)
         stream = None if key is None else Stream.from_descriptor(doc, key)
         if stream is not None:
             text_of(stream.name), text_of(stream.data_key)
             check_shape(stream.shape)
+        run.images_seen |= set(images)
         run.descriptors.append(uid)
         self._streams[uid] = stream
 

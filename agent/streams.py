@@ -156,11 +156,15 @@ def choose_image(
 
 
 def image_keys(descriptor: Document) -> list[str]:
-    """Data keys of a descriptor that hold images, in their order."""
+    """Data keys of a descriptor that hold images, in their order.
+
+    What has no text for a name is none that anybody could ask for.
+    """
     return [
         key
         for key, data_key in descriptor["data_keys"].items()
-        if sum(1 for n in data_key.get("shape") or [] if n is None or n > 1) >= 2
+        if isinstance(key, str)
+        and sum(1 for n in data_key.get("shape") or [] if n is None or n > 1) >= 2
     ]
 
 

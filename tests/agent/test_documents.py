@@ -205,6 +205,21 @@ def test_malformed_documents_are_named_and_survived(
     assert len(notes.frames) == 1
 
 
+def test_a_run_ends_whatever_its_images_are_called() -> None:
+    """A stop was left out, and the run stayed open, where names were no texts."""
+    start, descriptor, _, stop = make_run(np.ones((4, 5)))
+    keys = descriptor[1]["data_keys"]
+    keys |= {odd: next(iter(keys.values())) for odd in (b"k", 3, None, ("a", 1))}
+    descriptor[1]["name"] = ["no name"]
+    notes = Notes()
+    announcer = Announcer(notes)
+    announcer.feed(*start)
+    with pytest.raises(DocumentError):
+        announcer.feed(*descriptor)
+    announcer.feed(*stop)
+    assert notes.stopped == notes.started != []
+
+
 def test_unknown_asset_kinds_lose_pixels_but_no_frame(
     tmp_path: Path, run_engine: RunEngine
 ) -> None:
