@@ -236,6 +236,7 @@ class Analysis:
             prediction = self.label(pattern)
         found = "labelled" if prediction else "nothing to label"
         reason = f"a pattern without its frame: {found}, the flags need pixels"
+        now = time.monotonic()
         return Verdict(
             frame=ref,
             word=Word.UNKNOWN,
@@ -244,8 +245,8 @@ class Analysis:
             prediction=prediction,
             pattern=pattern,
             analysis_id=self.analysis_id,
-            latency_ms=(time.monotonic() - arrived) * 1e3,
-            stages=watch.stages,
+            latency_ms=(now - arrived) * 1e3,
+            stages=watch.stages(now),
         )
 
     def warm_up(self) -> None:

@@ -68,7 +68,7 @@ class Stopwatch:
     >>> watch = Stopwatch(arrived)
     >>> with watch("read_ms"):
     ...     frame = reader.read(ref)
-    >>> watch.stages.read_ms
+    >>> watch.stages(time.monotonic()).read_ms
     """
 
     __slots__ = ("_arrived", "_began_ns", "_taken_ns", "_timed")
@@ -98,9 +98,12 @@ class Stopwatch:
         taken = self._taken_ns.get(stage, 0) + round(seconds * 1e9)
         self._taken_ns[stage] = taken
 
-    @property
-    def stages(self) -> Stages:
-        """What was taken so far."""
+    def stages(self, now: float) -> Stages:
+        """What was taken so far; all else until ``now``, on that clock, was the wait.
+
+        It is given because the latency is taken by it too: between two looks at the
+        clock the thread may lose its turn.
+        """
         taken = {stage: ns * 1e-6 for stage, ns in self._taken_ns.items()}
-        past = (time.monotonic() - self._arrived) * 1e3
+        past = (now - self._arrived) * 1e3
         return Stages(wait_ms=max(past - sum(taken.values()), 0.0), **taken)

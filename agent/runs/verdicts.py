@@ -41,6 +41,7 @@ def verdict_of(
     says why the frame's pixels can no longer be had. Without a ``watch`` no stage of
     it was timed.
     """
+    now = time.monotonic()
     return Verdict(
         frame=without_pixels(ref, lost),
         word=quality.word,
@@ -51,8 +52,8 @@ def verdict_of(
         corrected=corrected,
         robust=robust,
         analysis_id=analysis_id,
-        latency_ms=(time.monotonic() - arrived) * 1e3,
-        stages=Stages() if watch is None else watch.stages,
+        latency_ms=(now - arrived) * 1e3,
+        stages=Stages() if watch is None else watch.stages(now),
         learned=learned or {},
         final=final,
     )

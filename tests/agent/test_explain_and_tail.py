@@ -56,6 +56,7 @@ def config(
         f'detector = "detector_image"\nclassifier = "none"\n'
         f'tiled = "{server.uri}"\ntiled_container = "{container}"\n'
         'publish = "tcp://127.0.0.1:*"\n'
+        "hold_s = 30\n"  # what comes late on a busy machine would be provisional
     )
     return path
 
