@@ -18,15 +18,19 @@ export NUMBA_NUM_THREADS ?= 1
 # Tests load ONNX Runtime themselves, too: it would report to its maker.
 export ORT_DISABLE_TELEMETRY ?= 1
 
-.PHONY: demo test endure lint types imports kernels docs bench lock clean
+.PHONY: demo test long endure lint types imports kernels docs bench lock clean
 
 demo: $(STAMP)
 	$(BIN)/ringwatch demo $(OPTIONS)
 
 test: $(STAMP)
 	$(MAKE) -j2 -O lint types imports kernels docs
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m 'not alone'
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m 'not alone and not long'
 	$(BIN)/python -m pytest -m alone
+
+# Tests that take a minute or longer each: what they look at goes wrong seldom.
+long: $(STAMP)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -m long
 
 # Crashes, outages, bursts, fuzz and a soak at full length; quick forms are in `test`.
 endure: $(STAMP)

@@ -88,6 +88,10 @@ class TiledAwayError(ReplayError):
     """Tiled does not answer, or fails: asked again later it may have the run."""
 
 
+class NoContainerError(ReplayError):
+    """A Tiled server that is well has no such container (yet)."""
+
+
 class LearnedError(RingwatchError):
     """What people taught cannot be used, or may not be switched on."""
 

@@ -20,9 +20,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ringwatch.agent.errors import ReplayError
 from ringwatch.agent.sources.audit import FEED_ERRORS, Gap
-from ringwatch.agent.sources.tiled import abandoned, catalog
+from ringwatch.agent.sources.tiled import abandoned
 from ringwatch.agent.sources.tiled_asked import AskedRuns
 from ringwatch.agent.sources.tiled_bells import Bells
 from ringwatch.agent.sources.tiled_catalogue import NewRuns
@@ -32,6 +31,7 @@ from ringwatch.agent.sources.tiled_feeder import (
     TiledSourceError,
 )
 from ringwatch.agent.sources.tiled_follow import FollowedRun
+from ringwatch.agent.sources.tiled_server import await_container
 from ringwatch.agent.tiled_client import ClientError, disconnect, is_address, public
 
 # isort: split
@@ -183,22 +183,17 @@ class TiledSource:
     # The thread that reads and feeds.
 
     def _watch(self) -> None:
-        while not self._ending.is_set():
-            if (runs := self._opened()) is not None:
-                self._follow(runs)  # until it ends
-                self._bells.take_down()
-                disconnect(runs)
+        where = self._uri, self._api_key, self._container
+        runs = await_container(*where, self._is_patient)
+        if runs is not None:
+            self._follow(runs)  # until it ends
+            self._bells.take_down()
+            disconnect(runs)
 
-    def _opened(self) -> Any:
-        """The catalogue, None where it cannot be had yet."""
-        try:
-            return catalog(self._uri, self._api_key, container=self._container)
-        except (ReplayError, *_SERVER_ERRORS) as error:
-            self._feeder.complain(
-                "server", f"{error}; it is tried again until it works"
-            )
-            self._ending.wait(_RETRY_S)
-            return None
+    def _is_patient(self, error: Exception) -> bool:
+        """Tell why there is no catalogue; whether it is still wanted in a while."""
+        self._feeder.complain("server", f"{error}; it is tried again until it works")
+        return not self._ending.wait(_RETRY_S)
 
     def _follow(self, runs: Any) -> None:
         if not self._only_asked:

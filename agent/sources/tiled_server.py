@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ringwatch.agent.errors import ReplayError, TiledAwayError
+from ringwatch.agent.errors import NoContainerError, ReplayError, TiledAwayError
 from ringwatch.agent.tiled_client import connect, disconnect, public
 
 # isort: split
 import httpx
 
-__all__ = ["container_of", "kind_of", "server"]
+__all__ = ["await_container", "container_of", "kind_of", "server"]
 
 
 def server(uri: str, api_key: str | None = None) -> Any:
@@ -47,17 +48,56 @@ def container_of(root: Any, name: str, where: str) -> Any:
         If there is no such container, or the server fails.
     """
     try:
+        return _found(root, name, where)
+    except ReplayError:
+        disconnect(root)
+        raise
+
+
+def await_container(
+    uri: str, api_key: str | None, name: str, patient: Callable[[Exception], bool]
+) -> Any:
+    """A container of the server at ``uri``, as soon as it can be had.
+
+    A connection costs as much as hundreds of questions, and a megabyte of certificates
+    that are let go late: a server that only lacks the container keeps its own.
+
+    Parameters
+    ----------
+    uri : str
+    api_key : str or None
+    name : str
+    patient : callable
+        Told each time why it cannot be had; waits, and says whether to try again. If
+        not, None is given back.
+    """
+    root = None
+    while True:
+        try:
+            if root is None:
+                root = server(uri, api_key)
+            return _found(root, name, f"Tiled at {public(uri)}")
+        except (ReplayError, httpx.HTTPError, OSError) as error:
+            if root is not None and not isinstance(error, NoContainerError):
+                disconnect(root)
+                root = None
+            if not patient(error):
+                if root is not None:
+                    disconnect(root)
+                return None
+
+
+def _found(root: Any, name: str, where: str) -> Any:
+    try:
         found = root.get(name)
         seen = sorted(root) if found is None else []
     except (httpx.HTTPError, ValueError) as error:
-        disconnect(root)
         raise kind_of(error)(
             f"{where} fails when asked for container {name!r} "
             f"({type(error).__name__}): check that the server is well"
         ) from error
     if found is None:
-        disconnect(root)
-        raise ReplayError(
+        raise NoContainerError(
             f"{where} has no container {name!r}; it has {seen}: choose one of them"
         )
     return found

@@ -17,6 +17,7 @@ from bluesky_tiled_plugins import TiledWriter
 from ringwatch.agent.embedded_tiled import EmbeddedTiled
 from ringwatch.agent.errors import AgentClosedError
 from ringwatch.agent.sources.tiled_live import TiledSource, TiledSourceError
+from ringwatch.agent.tiled_client import connect
 from ringwatch.simulated_beamline.scenarios import powder_beamline
 
 from .derived_documents import wait_until
@@ -99,7 +100,7 @@ def test_joins_late_and_ends_without_a_stop(
     watch.check_replays(uid)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_server_killed_and_hanging(
     tmp_path: Path, run_engine: RunEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -234,6 +235,32 @@ def test_a_taker_that_is_closed_ends_it(server: EmbeddedTiled) -> None:
         thread.join(10)
         assert not thread.is_alive()
     assert asked == ["start"]
+
+
+def test_a_container_that_comes_later_is_waited_for_on_one_connection(
+    server: EmbeddedTiled,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each connection costs a core 50 ms and holds a megabyte for a while."""
+    made: list[str] = []
+
+    def counted(*where: str) -> object:
+        made.append(where[0])
+        return connect(*where)
+
+    monkeypatch.setattr("ringwatch.agent.sources.tiled_server.connect", counted)
+    monkeypatch.setattr("ringwatch.agent.sources.tiled_live._RETRY_S", 0.1)
+    source = TiledSource(
+        server.uri, lambda *_: None, api_key=server.api_key, container="raw_to_come"
+    )
+    with source:
+        assert wait_until(lambda: "no container 'raw_to_come'" in caplog.text)
+        time.sleep(1.0)
+        assert not source.wait_connected(0)
+        server.catalog("raw_to_come")
+        assert source.wait_connected(30)
+    assert len(made) == 1
 
 
 def test_addresses() -> None:
