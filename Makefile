@@ -8,6 +8,8 @@ EXTRAS ?=
 OPTIONS ?=
 # Tests run in so many processes, each with one thread.
 PROCESSES ?= 2
+# And those that spend half of their time waiting for servers and services.
+WAITING ?= 3
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed$(EXTRAS)
 FOLDERS := agent benchmarks models plans simulated_beamline
@@ -28,13 +30,13 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder -m 'not alone and not long'
 	$(BIN)/python -m pytest -m alone
 
-# Tests that take a minute or longer each: what they look at goes wrong seldom.
+# Tests that take a minute or longer each.
 long: $(STAMP)
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup -m long
+	$(BIN)/python -m pytest -n $(WAITING) --dist loadfile -m long
 
 # Crashes, outages, bursts, fuzz and a soak at full length; quick forms are in `test`.
 endure: $(STAMP)
-	RINGWATCH_ENDURE=full $(BIN)/python -m pytest tests/endure -n $(PROCESSES) -m 'not alone'
+	RINGWATCH_ENDURE=full $(BIN)/python -m pytest tests/endure -n $(WAITING) --dist worksteal -m 'not alone'
 	RINGWATCH_ENDURE=full $(BIN)/python -m pytest tests/endure -m alone --durations=10
 
 lint: $(STAMP)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ringwatch.agent.assets import Asset
-from ringwatch.agent.document_bounds import MOST_FRAMES_AT_ONCE
+from ringwatch.agent.document_bounds import MOST_FRAMES_AT_ONCE, text_of
 from ringwatch.agent.nouns import FrameRef, Locator, LostLocator, MemoryLocator
 
 __all__ = [
@@ -158,13 +158,12 @@ def choose_image(
 def image_keys(descriptor: Document) -> list[str]:
     """Data keys of a descriptor that hold images, in their order.
 
-    What has no text for a name is none that anybody could ask for.
+    ``TypeError`` or ``ValueError`` where the name of one is no text, or none to print.
     """
     return [
-        key
+        text_of(key)
         for key, data_key in descriptor["data_keys"].items()
-        if isinstance(key, str)
-        and sum(1 for n in data_key.get("shape") or [] if n is None or n > 1) >= 2
+        if sum(1 for n in data_key.get("shape") or [] if n is None or n > 1) >= 2
     ]
 
 

@@ -104,7 +104,6 @@ DOCUMENTS = {
     "keys that are no texts": Hostile(
         with_value("descriptor", data_keys={1: {"dtype": "array", "shape": [9, 9]}}),
         "malformed 'descriptor'",
-        12,
         11,
     ),
 }

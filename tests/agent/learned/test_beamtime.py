@@ -51,7 +51,6 @@ def command(
 
 
 @pytest.mark.long
-@pytest.mark.xdist_group("beamtime")
 @pytest.mark.timeout(900)  # Tiled reads and writes for most of it
 def test_new_phases_are_found_named_and_labelled(
     beamtime: tuple[EmbeddedTiled, list[Taken]], command: Command
@@ -89,7 +88,6 @@ def test_new_phases_are_found_named_and_labelled(
 
 
 @pytest.mark.long
-@pytest.mark.xdist_group("beamtime")
 @pytest.mark.timeout(900)
 def test_a_flag_is_taught_from_stored_frames(
     beamtime: tuple[EmbeddedTiled, list[Taken]], command: Command
