@@ -31,7 +31,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -m alone
 
 # Tests that take a minute or longer each.
-long: $(STAMP)
+long: $(STAMP) kernels
 	$(BIN)/python -m pytest -n $(WAITING) --dist loadfile -m long
 
 # Crashes, outages, bursts, fuzz and a soak at full length; quick forms are in `test`.

@@ -158,13 +158,22 @@ def choose_image(
 def image_keys(descriptor: Document) -> list[str]:
     """Data keys of a descriptor that hold images, in their order.
 
-    ``TypeError`` or ``ValueError`` where the name of one is no text, or none to print.
+    One whose name is no text is left out, for nobody can ask for it.
+
+    Raises
+    ------
+    TypeError
+        Where there are only such.
     """
-    return [
-        text_of(key)
+    images = [
+        key
         for key, data_key in descriptor["data_keys"].items()
         if sum(1 for n in data_key.get("shape") or [] if n is None or n > 1) >= 2
     ]
+    named = [key for key in images if isinstance(key, str)]
+    if images and not named:
+        text_of(images[0])  # its frames are lost, and not in silence
+    return named
 
 
 def locate_pixels(value: Any) -> list[Locator]:

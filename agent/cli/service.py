@@ -20,7 +20,13 @@ from ringwatch.agent.wire.messages import Limits
 
 __all__ = ["run_service", "sources_of"]
 
+_UNHELPED = (
+    "runs under way when we came are no longer followed, by a fault of ours: restart "
+    "the service when no run goes on"
+)
 _REPORT_S = 60.0
+_DEAF_S = 60.0
+"""So much before its end a deaf service may have missed the start of a run."""
 _KEPT = ": what is in the spool goes to Tiled after the next start"
 
 
@@ -67,8 +73,10 @@ def run_service(
     ended, deadline = time.time(), time.monotonic() + close_after
     closed = [source.close(_time_to(deadline)) for source in sources]
     finished = agent.close(max(1.0, _time_to(deadline)))
-    if notes is not None:  # what begins while we work off the rest is not for us
-        notes.mark(ended)
+    # What begins while we work off the rest is not for us. A deaf one does not know
+    # what it heard last: the next looks from before that on.
+    if notes is not None:
+        notes.mark(ended - _DEAF_S if deaf else ended)
     left_over = "" if all(closed) and finished else "; not all went out"
     kept = _KEPT if left_over and settings.state else ""
     say(_counts(agent) + left_over + kept)
@@ -85,9 +93,11 @@ def _watch(
 ) -> str:
     """Note that we are there, and tell now and then how it goes, until the end.
 
-    Gives the address of a source that fell silent; empty where we were told to end.
+    Gives the address of the source where it fell silent; empty where we were told to
+    end. The second source is only for runs that the first came late for.
     """
-    before, told = "", time.monotonic()
+    ear, *helpers = sources
+    before, told, helped = "", time.monotonic(), True
     while True:
         now = _counts(agent)
         notify.pulse(agent.report, now)
@@ -95,9 +105,11 @@ def _watch(
             notes.mark()
         if ending.wait(min(MARK_S, notify.interval_s)):
             return ""
-        for source in sources:
-            if source.failed:
-                return ", ".join(source.addresses)
+        if ear.failed:
+            return ", ".join(ear.addresses)
+        if helped and any(helper.failed for helper in helpers):
+            helped = False
+            say(_UNHELPED)
         if now != before and time.monotonic() - told > _REPORT_S:
             say(now)
             before, told = now, time.monotonic()

@@ -81,6 +81,7 @@ def _warm_up(dtype: type[np.integer[Any]], faults: tuple[Fault, ...]) -> None:
             dark_frames=used.frames if used else 0,
         )
         fold.examine(facts)
+        reduction.robust_pattern(cake, used)
 
 
 def _sound(frame: Frame) -> Frame:

@@ -109,7 +109,7 @@ class TiledSource:
         now = time.time()
         self._news = NewRuns(begun=now, oldest=now - abandon_after_s, container=derived)
         self._bells = Bells(self.counters)
-        self._listed = 0.0
+        self._listed, self._hindered = 0.0, Exception
         self._thread: threading.Thread | None = None
         self.addresses: tuple[str, ...] = (f"{public(uri)}/{container}",)
 
@@ -170,8 +170,8 @@ class TiledSource:
     @property
     def failed(self) -> bool:
         """Whether it fell silent though nobody closed it: a fault of its own."""
-        dead = self._thread is not None and not self._thread.is_alive()
-        return dead and not self._ending.is_set()
+        thread = self._thread
+        return not (thread is None or thread.is_alive() or self._ending.is_set())
 
     def __enter__(self) -> TiledSource:
         self.begin()
@@ -186,12 +186,17 @@ class TiledSource:
         where = self._uri, self._api_key, self._container
         runs = await_container(*where, self._is_patient)
         if runs is not None:
-            self._follow(runs)  # until it ends
-            self._bells.take_down()
-            disconnect(runs)
+            try:
+                self._follow(runs)  # until it ends
+            finally:
+                self._bells.take_down()
+                disconnect(runs)
 
     def _is_patient(self, error: Exception) -> bool:
         """Tell why there is no catalogue; whether it is still wanted in a while."""
+        if type(error) is not self._hindered:  # another cause is news
+            self._feeder.well("server")
+            self._hindered = type(error)
         self._feeder.complain("server", f"{error}; it is tried again until it works")
         return not self._ending.wait(_RETRY_S)
 

@@ -71,20 +71,22 @@ def await_container(
         Told each time why it cannot be had; waits, and says whether to try again. If
         not, None is given back.
     """
-    root = None
-    while True:
-        try:
-            if root is None:
-                root = server(uri, api_key)
-            return _found(root, name, f"Tiled at {public(uri)}")
-        except (ReplayError, httpx.HTTPError, OSError) as error:
-            if root is not None and not isinstance(error, NoContainerError):
-                disconnect(root)
-                root = None
-            if not patient(error):
-                if root is not None:
+    root = found = None
+    try:
+        while found is None:
+            try:
+                root = root if root is not None else server(uri, api_key)
+                found = _found(root, name, f"Tiled at {public(uri)}")
+            except (ReplayError, httpx.HTTPError, OSError) as error:
+                if root is not None and not isinstance(error, NoContainerError):
                     disconnect(root)
-                return None
+                    root = None
+                if not patient(error):
+                    break
+        return found
+    finally:
+        if root is not None and found is None:
+            disconnect(root)
 
 
 def _found(root: Any, name: str, where: str) -> Any:

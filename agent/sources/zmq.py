@@ -24,12 +24,7 @@ from ringwatch.agent.sources.subscriber_socket import (
 )
 from ringwatch.agent.sources.waiting import Waiting
 from ringwatch.agent.wire.connections import Connections, SocketWatch
-from ringwatch.agent.wire.messages import (
-    DOCUMENT_NAMES,
-    Limits,
-    WireError,
-    decode,
-)
+from ringwatch.agent.wire.messages import DOCUMENT_NAMES, Limits, WireError, decode
 from ringwatch.agent.wire.security import Curve
 
 __all__ = ["SubscriberCounters", "ZmqSource", "ZmqSourceError"]
@@ -269,8 +264,7 @@ class ZmqSource:
 
     def _is_strange(self, name: str, doc: dict[str, Any]) -> bool:
         """Whether a document was handed to ``stranger``, and is not to be fed."""
-        uid = self._audit.stranger(name, doc) if self._stranger is not None else None
-        if uid is None or self._stranger is None:
+        if self._stranger is None or (uid := self._audit.stranger(name, doc)) is None:
             return False
         self.counters.strange += 1
         if uid:

@@ -205,16 +205,43 @@ def test_malformed_documents_are_named_and_survived(
     assert len(notes.frames) == 1
 
 
-def test_a_run_ends_whatever_its_images_are_called() -> None:
+ODD_NAMES = (b"k", 3, None, ("a", 1))
+
+
+def test_a_run_ends_though_its_descriptor_was_refused() -> None:
     """A stop was left out, and the run stayed open, where names were no texts."""
     start, descriptor, _, stop = make_run(np.ones((4, 5)))
     keys = descriptor[1]["data_keys"]
-    keys |= {odd: next(iter(keys.values())) for odd in (b"k", 3, None, ("a", 1))}
+    keys |= dict.fromkeys(ODD_NAMES, keys["det_image"])
     descriptor[1]["name"] = ["no name"]
     notes = Notes()
     announcer = Announcer(notes)
     announcer.feed(*start)
     with pytest.raises(DocumentError):
+        announcer.feed(*descriptor)
+    announcer.feed(*stop)
+    assert notes.stopped == notes.started != []
+
+
+def test_an_image_that_nobody_can_ask_for_costs_no_other() -> None:
+    start, descriptor, event, stop = make_run(np.ones((4, 5)))
+    keys = descriptor[1]["data_keys"]
+    descriptor[1]["data_keys"] = dict.fromkeys((*ODD_NAMES, *keys), keys["det_image"])
+    notes = Notes()
+    announcer = Announcer(notes)
+    for document in (start, descriptor, event, stop):
+        announcer.feed(*document)
+    assert [frame.data_key for frame in notes.frames] == ["det_image"]
+
+
+def test_where_only_such_images_are_it_is_told() -> None:
+    start, descriptor, _, stop = make_run(np.ones((4, 5)))
+    keys = descriptor[1]["data_keys"]
+    descriptor[1]["data_keys"] = dict.fromkeys(ODD_NAMES, keys["det_image"])
+    notes = Notes()
+    announcer = Announcer(notes)
+    announcer.feed(*start)
+    with pytest.raises(DocumentError, match="a text is expected, not bytes"):
         announcer.feed(*descriptor)
     announcer.feed(*stop)
     assert notes.stopped == notes.started != []

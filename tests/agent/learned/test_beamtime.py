@@ -50,6 +50,7 @@ def command(
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(900)  # Tiled reads and writes for most of it
 def test_new_phases_are_found_named_and_labelled(
@@ -87,6 +88,7 @@ def test_new_phases_are_found_named_and_labelled(
     assert told["step"] == "promote"
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_flag_is_taught_from_stored_frames(
