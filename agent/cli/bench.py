@@ -131,6 +131,7 @@ def _flags(
 ) -> dict[str, Any]:
     from ringwatch.benchmarks.flags.figures import draw_report  # noqa: PLC0415
     from ringwatch.benchmarks.flags.ledger import LedgerError  # noqa: PLC0415
+    from ringwatch.benchmarks.flags.recheck import check_names  # noqa: PLC0415
     from ringwatch.benchmarks.flags.run import (  # noqa: PLC0415
         open_ledgers,
         recheck_ledgers,
@@ -140,6 +141,10 @@ def _flags(
         work,
     )
 
+    try:
+        check_names(anew)
+    except LedgerError as error:
+        raise SettingsError(f"--anew: {error}") from error
     out.mkdir(parents=True, exist_ok=True)
     err = Console(stderr=True)
     try:

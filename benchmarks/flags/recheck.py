@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,20 @@ from ringwatch.benchmarks.flags.ledger import Ledger, LedgerError, work_of
 from ringwatch.benchmarks.flags.stories import STORIES
 from ringwatch.benchmarks.flags.task import Task
 
-__all__ = ["recheck"]
+__all__ = ["Adoption", "check_names", "recheck"]
+
+Adoption = Callable[[], None]
+"""Has a ledger belong to today's code."""
+
+
+def check_names(anew: Collection[str]) -> None:
+    """Raise ``LedgerError`` where a name is neither that of a story nor of a flag."""
+    flags = [flag.label for flag in Flag]
+    if strange := sorted(set(anew) - STORIES.keys() - set(flags)):
+        raise LedgerError(
+            f"{strange[0]!r} is no story ({', '.join(STORIES)}) and no flag "
+            f"({', '.join(flags)})"
+        )
 
 
 def recheck(
@@ -23,13 +37,14 @@ def recheck(
     every: Mapping[str, Task],
     number: int,
     anew: Collection[str] = (),
-) -> Iterator[str]:
-    """Repeat pieces of a ledger with today's code, then have it belong to that.
+) -> Generator[str, None, Adoption]:
+    """Repeat pieces of a ledger with today's code; gives back what takes it over.
 
     A faster kernel or a moved module decides nothing; a sample of pieces shows it. The
     ledger remembers how many were repeated. Nothing is done where the code is the same.
     A change that does decide something needs a new ledger, even if the sample is equal;
-    or, where what it can touch has a name, those pieces anew.
+    or, where what it can touch has a name, those pieces anew. A flag that the change
+    may raise where it was not raised before names too little: name the stories.
 
     Parameters
     ----------
@@ -42,13 +57,19 @@ def recheck(
     number : int
         Pieces to repeat, drawn by the code's hash.
     anew : collection of str
-        Names of stories and of flags: pieces of these stories, and those in which one
-        of these flags was raised or injected, are forgotten instead, to be done anew.
+        Names of stories and of flags: pieces of these stories, and those in which
+        earlier code raised one of these flags or named it as the cause, or in which it
+        is injected, are forgotten instead, to be done anew.
 
     Yields
     ------
     str
         Name of a piece that came out the same.
+
+    Returns
+    -------
+    callable
+        To be called once the samples of all ledgers came out the same.
 
     Raises
     ------
@@ -57,7 +78,7 @@ def recheck(
     """
     before = work_of(path)
     if not before or before == dict(work):
-        return
+        return _nothing
     if before | {"code": work["code"]} != dict(work):
         raise LedgerError(
             f"{path} belongs to other work ({before}): go on with the same seed, sizes "
@@ -71,10 +92,6 @@ def recheck(
             f"{path} holds pieces that today's benchmark does not have, such as "
             f"{unknown[0]!r}: name another folder"
         )
-    if strange := set(anew) - STORIES.keys() - {flag.label for flag in Flag}:
-        raise LedgerError(
-            f"{strange.pop()!r} is neither a flag nor one of {[*STORIES]}"
-        )
     touched = {name for name, result in done.items() if _concerns(result, set(anew))}
     names = sorted(done.keys() - touched)
     rng = np.random.default_rng(int(work["code"], 16))
@@ -87,11 +104,15 @@ def recheck(
                 "must be done again, in another folder"
             )
         yield name
-    ledger.adopt(work["code"], len(chosen), forgotten=touched, why=anew)
+    return partial(ledger.adopt, work["code"], len(chosen), forgotten=touched, why=anew)
+
+
+def _nothing() -> None:
+    """The ledger is today's already."""
 
 
 def _concerns(result: Mapping[str, Any], names: set[str]) -> bool:
     """Whether a piece is of one of these stories, or has to do with such a flag."""
     told = {result.get("story"), result.get("flag")}
-    told.update(result.get("flags", ()), result.get("raises", ()))
+    told.update(*(result.get(key, ()) for key in ("flags", "raises", "causes")))
     return not told.isdisjoint(names)

@@ -161,11 +161,18 @@ def recheck_ledgers(
         Pieces of each ledger that are done again.
     anew : collection of str
         Stories and flags of which all pieces are to be done anew.
+
+    Raises
+    ------
+    LedgerError
+        Where a piece comes out differently; then all are left as they are.
     """
-    every = tasks(form, seed)
+    every, adoptions = tasks(form, seed), []
     for name, path, work in _ledgers(form, seed, out):
         pieces = {task.name: task for task in every if task.ledger == name}
-        yield from recheck(path, work, pieces, number, anew)
+        adoptions.append((yield from recheck(path, work, pieces, number, anew)))
+    for adopt in adoptions:
+        adopt()
 
 
 def _ledgers(

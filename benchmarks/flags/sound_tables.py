@@ -151,10 +151,9 @@ def _earlier(report: Row) -> str:
         anew = sum(each.get("forgotten", 0) for each in repeated)
         touched = sorted({name for each in repeated for name in each.get("anew", ())})
         if anew:
-            said += (
-                f", and {anew} that it could touch ({', '.join(touched)}) were judged"
-            )
-            said += " anew"
+            done = "are being" if so_far(report["false_alarms"]) else "were"
+            said += f", and {anew} that it could touch ({', '.join(touched)})"
+            said += f" {done} judged anew"
         return said + "."
     return ""
 

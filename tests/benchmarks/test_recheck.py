@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ringwatch.benchmarks.flags.ledger import Ledger, LedgerError
-from ringwatch.benchmarks.flags.recheck import recheck
+from ringwatch.benchmarks.flags.recheck import check_names, recheck
 from ringwatch.benchmarks.flags.task import Task
 
 OLD, NEW = {"code": "0a", "seed": 1}, {"code": "0b", "seed": 1}
+
+
+def taken_over(*arguments: Any) -> Iterator[str]:
+    """Names of pieces that came out the same, and the ledger is today's."""
+    adopt = yield from recheck(*arguments)
+    adopt()
 
 
 def doubled(number: int) -> dict[str, int]:
@@ -32,27 +40,27 @@ def path(tmp_path: Path) -> Path:
 def test_equal_pieces_are_taken_over(path: Path) -> None:
     with pytest.raises(LedgerError, match="--recheck"):
         Ledger(path, NEW)
-    assert len(set(recheck(path, NEW, PIECES, 4))) == 4
+    assert len(set(taken_over(path, NEW, PIECES, 4))) == 4
     ledger = Ledger(path, NEW)
     assert len(ledger) == 9
     assert ledger.rechecked == [{"from": "0a", "pieces": 4}]
-    assert not list(recheck(path, NEW, PIECES, 4))
+    assert not list(taken_over(path, NEW, PIECES, 4))
 
 
 def test_a_piece_that_differs_keeps_the_ledger_as_it_is(path: Path) -> None:
     pieces = PIECES | {"7": Task("alarms", "7", doubled, (8,))}
     before = path.read_bytes()
     with pytest.raises(LedgerError, match=r"'7' comes out differently.*another folder"):
-        list(recheck(path, NEW, pieces, 9))
+        list(taken_over(path, NEW, pieces, 9))
     assert path.read_bytes() == before
 
 
 def test_other_work_is_not_taken_over(path: Path) -> None:
     with pytest.raises(LedgerError, match="belongs to other work"):
-        list(recheck(path, {"code": "0b", "seed": 2}, PIECES, 9))
+        list(taken_over(path, {"code": "0b", "seed": 2}, PIECES, 9))
     few = {name: task for name, task in PIECES.items() if name != "3"}
     with pytest.raises(LedgerError, match="'3'"):
-        list(recheck(path, NEW, few, 9))
+        list(taken_over(path, NEW, few, 9))
 
 
 def test_what_a_change_touches_is_done_anew(tmp_path: Path) -> None:
@@ -61,16 +69,25 @@ def test_what_a_change_touches_is_done_anew(tmp_path: Path) -> None:
         "two": {"story": "quiet", "flags": {"ice": 1}, "raises": {"ice": 1}},
         "three": {"story": "strain", "flags": {}, "raises": {}},
         "four": {"case": "ice", "flag": "ice"},
+        "five": {"case": "shadow", "flag": "shadow", "causes": {"ice": 2}},
+        "six": {"case": "shadow", "flag": "shadow", "causes": {"shadow": 2}},
     }
     pieces = {name: Task("alarms", name, dict, (told[name],)) for name in told}
     path = tmp_path / "a.jsonl"
     ledger = Ledger(path, OLD)
     for name, result in told.items():
         ledger.add(name, result)
-    with pytest.raises(LedgerError, match="'snow' is neither a flag nor"):
-        list(recheck(path, NEW, pieces, 9, ["snow"]))
-    assert list(recheck(path, NEW, pieces, 9, ["ice", "strain"])) == ["one"]
+    before = path.read_bytes()
+    list(recheck(path, NEW, pieces, 9, ["ice"]))
+    assert path.read_bytes() == before  # until all ledgers came out the same
+    assert list(taken_over(path, NEW, pieces, 9, ["ice", "strain"])) == ["one", "six"]
     ledger = Ledger(path, NEW)
-    assert [name for name, _ in ledger.results()] == ["one"]
-    note = {"from": "0a", "pieces": 1, "anew": ["ice", "strain"], "forgotten": 3}
+    assert [name for name, _ in ledger.results()] == ["one", "six"]
+    note = {"from": "0a", "pieces": 2, "anew": ["ice", "strain"], "forgotten": 4}
     assert ledger.rechecked == [note]
+
+
+def test_names_are_of_stories_and_flags() -> None:
+    check_names(["ice", "strain", "sample change"])
+    with pytest.raises(LedgerError, match=r"'snow' is no story \(.*strain.*no flag"):
+        check_names(["ice", "snow"])
