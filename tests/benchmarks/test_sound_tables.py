@@ -185,3 +185,9 @@ def test_cakes_of_earlier_code_are_named(report):
     again = {"alarms": [{"from": "09", "pieces": 40}, {"from": "0a", "pieces": 20}]}
     text = false_alarms(report | {"rechecked": again})
     assert text.endswith("60 runs done again came out the same.")
+    again = {"alarms": [{"from": "0a", "pieces": 20, "anew": ["ice"], "forgotten": 7}]}
+    text = false_alarms(report | {"rechecked": again})
+    assert text.endswith("same, and 7 that it could touch (ice) were judged anew.")
+    waiting = report["false_alarms"] | {"runs": 10**6, "frames_a_run": 1}
+    text = false_alarms(report | {"rechecked": again, "false_alarms": waiting})
+    assert text.endswith("(ice) are being judged anew.")
