@@ -74,7 +74,7 @@ class Feeder:
         ending: threading.Event,
     ) -> None:
         self._feed, self._gap, self._ending = feed, gap, ending
-        self._complained: set[str] = set()
+        self._complained: dict[str, str] = {}
         self.feeding = False
         self.counters = TiledSourceCounters()
 
@@ -102,14 +102,12 @@ class Feeder:
             except FEED_ERRORS as error:
                 logger.error("Tiled source: a gap was not taken note of: %s", error)
 
-    def complain(self, kind: str, what: str) -> None:
-        """Log once a kind, until it went well again."""
-        if kind not in self._complained and not self._ending.is_set():
-            self._complained.add(kind)
+    def complain(self, kind: str, what: str, cause: str = "") -> None:
+        """Log once a kind, until it went well again or has another cause."""
+        if self._complained.get(kind) != cause and not self._ending.is_set():
+            self._complained[kind] = cause
             logger.error("Tiled source: %s", what)
 
     def well(self, kind: str) -> bool:
         """It went well, so that the next trouble is news; whether there was any."""
-        was_bad = kind in self._complained
-        self._complained.discard(kind)
-        return was_bad
+        return self._complained.pop(kind, None) is not None

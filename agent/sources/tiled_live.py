@@ -109,7 +109,7 @@ class TiledSource:
         now = time.time()
         self._news = NewRuns(begun=now, oldest=now - abandon_after_s, container=derived)
         self._bells = Bells(self.counters)
-        self._listed, self._hindered = 0.0, Exception
+        self._listed = 0.0
         self._thread: threading.Thread | None = None
         self.addresses: tuple[str, ...] = (f"{public(uri)}/{container}",)
 
@@ -194,10 +194,8 @@ class TiledSource:
 
     def _is_patient(self, error: Exception) -> bool:
         """Tell why there is no catalogue; whether it is still wanted in a while."""
-        if type(error) is not self._hindered:  # another cause is news
-            self._feeder.well("server")
-            self._hindered = type(error)
-        self._feeder.complain("server", f"{error}; it is tried again until it works")
+        why = f"{error}; it is tried again until it works"
+        self._feeder.complain("server", why, type(error).__name__)
         return not self._ending.wait(_RETRY_S)
 
     def _follow(self, runs: Any) -> None:

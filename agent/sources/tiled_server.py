@@ -13,6 +13,9 @@ import httpx
 
 __all__ = ["await_container", "container_of", "kind_of", "server"]
 
+_FAILURES = (httpx.HTTPError, OSError, RuntimeError, ValueError, LookupError)
+"""All that Tiled's client raises of a server that is away, refuses or is ill."""
+
 
 def server(uri: str, api_key: str | None = None) -> Any:
     """The root of the Tiled server at ``uri``, as ``tiled_client.connect`` gives it.
@@ -24,7 +27,7 @@ def server(uri: str, api_key: str | None = None) -> Any:
     """
     try:
         return connect(uri, api_key)
-    except (httpx.HTTPError, OSError, RuntimeError, ValueError, LookupError) as error:
+    except _FAILURES as error:
         raise kind_of(error)(
             f"Tiled at {public(uri)} does not answer or refuses "
             f"({type(error).__name__}); check the address, that the server runs, and "
@@ -55,7 +58,7 @@ def container_of(root: Any, name: str, where: str) -> Any:
 
 
 def await_container(
-    uri: str, api_key: str | None, name: str, patient: Callable[[Exception], bool]
+    uri: str, api_key: str | None, name: str, patient: Callable[[ReplayError], bool]
 ) -> Any:
     """A container of the server at ``uri``, as soon as it can be had.
 
@@ -77,7 +80,7 @@ def await_container(
             try:
                 root = root if root is not None else server(uri, api_key)
                 found = _found(root, name, f"Tiled at {public(uri)}")
-            except (ReplayError, httpx.HTTPError, OSError) as error:
+            except ReplayError as error:
                 if root is not None and not isinstance(error, NoContainerError):
                     disconnect(root)
                     root = None
@@ -93,7 +96,7 @@ def _found(root: Any, name: str, where: str) -> Any:
     try:
         found = root.get(name)
         seen = sorted(root) if found is None else []
-    except (httpx.HTTPError, ValueError) as error:
+    except _FAILURES as error:
         raise kind_of(error)(
             f"{where} fails when asked for container {name!r} "
             f"({type(error).__name__}): check that the server is well"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Generator, Mapping
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from ringwatch.benchmarks.flags.ledger import Ledger, LedgerError, work_of
 from ringwatch.benchmarks.flags.stories import STORIES
 from ringwatch.benchmarks.flags.task import Task
 
-__all__ = ["Adoption", "check_names", "recheck"]
+__all__ = ["check_names", "recheck"]
 
-Adoption = Callable[[], None]
-"""Has a ledger belong to today's code."""
+Pieces = tuple[Path, Mapping[str, Any], Mapping[str, Task]]
+"""File of a ledger, its work as it would be today, and all its pieces by name."""
 
 
 def check_names(anew: Collection[str]) -> None:
@@ -32,30 +31,22 @@ def check_names(anew: Collection[str]) -> None:
 
 
 def recheck(
-    path: Path,
-    work: Mapping[str, Any],
-    every: Mapping[str, Task],
-    number: int,
-    anew: Collection[str] = (),
-) -> Generator[str, None, Adoption]:
-    """Repeat pieces of a ledger with today's code; gives back what takes it over.
+    ledgers: Iterable[Pieces], number: int, anew: Collection[str] = ()
+) -> Iterator[str]:
+    """Repeat pieces of ledgers with today's code, then have all belong to that.
 
-    A faster kernel or a moved module decides nothing; a sample of pieces shows it. The
+    A faster kernel or a moved module decides nothing; a sample of pieces shows it. A
     ledger remembers how many were repeated. Nothing is done where the code is the same.
-    A change that does decide something needs a new ledger, even if the sample is equal;
+    A change that does decide something needs new ledgers, even if the sample is equal;
     or, where what it can touch has a name, those pieces anew. A flag that the change
     may raise where it was not raised before names too little: name the stories.
 
     Parameters
     ----------
-    path : Path
-        Of the ledger.
-    work : mapping
-        As the ledger would have it today.
-    every : mapping of str to Task
-        All pieces of the ledger by name.
+    ledgers : iterable of (Path, mapping, mapping of str to Task)
+        File, work as it would be today, and all pieces by name, of each.
     number : int
-        Pieces to repeat, drawn by the code's hash.
+        Pieces of each to repeat, drawn by the code's hash.
     anew : collection of str
         Names of stories and of flags: pieces of these stories, and those in which
         earlier code raised one of these flags or named it as the cause, or in which it
@@ -66,49 +57,55 @@ def recheck(
     str
         Name of a piece that came out the same.
 
-    Returns
-    -------
-    callable
-        To be called once the samples of all ledgers came out the same.
-
     Raises
     ------
     LedgerError
-        If one comes out differently, or the ledger is of other work altogether.
+        If one comes out differently, or a ledger is of other work altogether. Then all
+        are left as they are.
     """
-    before = work_of(path)
-    if not before or before == dict(work):
-        return _nothing
+    sampled = []
+    for path, work, every in ledgers:
+        before = work_of(path)
+        if not before or before == dict(work):
+            continue
+        ledger = _earlier(path, before, work, every)
+        done = dict(ledger.results())
+        touched = {name for name, told in done.items() if _concerns(told, set(anew))}
+        names = sorted(done.keys() - touched)
+        rng = np.random.default_rng(int(work["code"], 16))
+        chosen = rng.choice(len(names), min(number, len(names)), replace=False)
+        for name in (names[k] for k in sorted(chosen)):
+            again = json.loads(json.dumps(every[name].do(*every[name].arguments)))
+            if again != done[name]:
+                raise LedgerError(
+                    f"{path}: {name!r} comes out differently with today's code: its "
+                    "pieces must be done again, in another folder"
+                )
+            yield name
+        sampled.append((ledger, work["code"], len(chosen), touched))
+    for ledger, code, pieces, touched in sampled:
+        ledger.adopt(code, pieces, forgotten=touched, why=anew)
+
+
+def _earlier(
+    path: Path,
+    before: dict[str, Any],
+    work: Mapping[str, Any],
+    every: Mapping[str, Task],
+) -> Ledger:
+    """A ledger of earlier code for the same work; ``LedgerError`` if it is none."""
     if before | {"code": work["code"]} != dict(work):
         raise LedgerError(
             f"{path} belongs to other work ({before}): go on with the same seed, sizes "
             "and version, or name another folder"
         )
     ledger = Ledger(path, before)
-    done = dict(ledger.results())
-    unknown = sorted(done.keys() - every.keys())
-    if unknown:
+    if unknown := sorted(dict(ledger.results()).keys() - every.keys()):
         raise LedgerError(
             f"{path} holds pieces that today's benchmark does not have, such as "
             f"{unknown[0]!r}: name another folder"
         )
-    touched = {name for name, result in done.items() if _concerns(result, set(anew))}
-    names = sorted(done.keys() - touched)
-    rng = np.random.default_rng(int(work["code"], 16))
-    chosen = rng.choice(len(names), min(number, len(names)), replace=False)
-    for name in (names[k] for k in sorted(chosen)):
-        again = json.loads(json.dumps(every[name].do(*every[name].arguments)))
-        if again != done[name]:
-            raise LedgerError(
-                f"{path}: {name!r} comes out differently with today's code: its pieces "
-                "must be done again, in another folder"
-            )
-        yield name
-    return partial(ledger.adopt, work["code"], len(chosen), forgotten=touched, why=anew)
-
-
-def _nothing() -> None:
-    """The ledger is today's already."""
+    return ledger
 
 
 def _concerns(result: Mapping[str, Any], names: set[str]) -> bool:

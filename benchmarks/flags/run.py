@@ -167,12 +167,15 @@ def recheck_ledgers(
     LedgerError
         Where a piece comes out differently; then all are left as they are.
     """
-    every, adoptions = tasks(form, seed), []
-    for name, path, work in _ledgers(form, seed, out):
-        pieces = {task.name: task for task in every if task.ledger == name}
-        adoptions.append((yield from recheck(path, work, pieces, number, anew)))
-    for adopt in adoptions:
-        adopt()
+    every = tasks(form, seed)
+    return recheck(
+        (
+            (path, work, {task.name: task for task in every if task.ledger == name})
+            for name, path, work in _ledgers(form, seed, out)
+        ),
+        number,
+        anew,
+    )
 
 
 def _ledgers(

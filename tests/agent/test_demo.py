@@ -74,7 +74,6 @@ def test_through_channel_access_it_says_what_it_says_of_the_soft_devices() -> No
     assert "Verdicts through Channel Access equal those on the soft devices" in shown
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @needs_epics
 def test_ctrl_c_leaves_no_process_behind() -> None:

@@ -208,43 +208,35 @@ def test_malformed_documents_are_named_and_survived(
 ODD_NAMES = (b"k", 3, None, ("a", 1))
 
 
-def test_a_run_ends_though_its_descriptor_was_refused() -> None:
+@pytest.mark.parametrize(
+    ("told", "name", "why"),
+    [(["det_image"], ["no name"], "not list"), ([], "primary", "not bytes")],
+)
+def test_a_run_ends_though_its_descriptor_was_refused(
+    told: list[str], name: Any, why: str
+) -> None:
     """A stop was left out, and the run stayed open, where names were no texts."""
-    start, descriptor, _, stop = make_run(np.ones((4, 5)))
-    keys = descriptor[1]["data_keys"]
-    keys |= dict.fromkeys(ODD_NAMES, keys["det_image"])
-    descriptor[1]["name"] = ["no name"]
+    start, (_, descriptor), _, stop = make_run(np.ones((4, 5)))
+    image = descriptor["data_keys"]["det_image"]
+    keys = dict.fromkeys((*ODD_NAMES, *told), image)
     notes = Notes()
     announcer = Announcer(notes)
     announcer.feed(*start)
-    with pytest.raises(DocumentError):
-        announcer.feed(*descriptor)
+    with pytest.raises(DocumentError, match=f"a text is expected, {why}"):
+        announcer.feed("descriptor", descriptor | {"data_keys": keys, "name": name})
     announcer.feed(*stop)
     assert notes.stopped == notes.started != []
 
 
 def test_an_image_that_nobody_can_ask_for_costs_no_other() -> None:
-    start, descriptor, event, stop = make_run(np.ones((4, 5)))
-    keys = descriptor[1]["data_keys"]
-    descriptor[1]["data_keys"] = dict.fromkeys((*ODD_NAMES, *keys), keys["det_image"])
+    run = make_run(np.ones((4, 5)))
+    keys = run[1][1]["data_keys"]
+    run[1][1]["data_keys"] = dict.fromkeys((*ODD_NAMES, *keys), keys["det_image"])
     notes = Notes()
     announcer = Announcer(notes)
-    for document in (start, descriptor, event, stop):
+    for document in run:
         announcer.feed(*document)
     assert [frame.data_key for frame in notes.frames] == ["det_image"]
-
-
-def test_where_only_such_images_are_it_is_told() -> None:
-    start, descriptor, _, stop = make_run(np.ones((4, 5)))
-    keys = descriptor[1]["data_keys"]
-    descriptor[1]["data_keys"] = dict.fromkeys(ODD_NAMES, keys["det_image"])
-    notes = Notes()
-    announcer = Announcer(notes)
-    announcer.feed(*start)
-    with pytest.raises(DocumentError, match="a text is expected, not bytes"):
-        announcer.feed(*descriptor)
-    announcer.feed(*stop)
-    assert notes.stopped == notes.started != []
 
 
 def test_unknown_asset_kinds_lose_pixels_but_no_frame(

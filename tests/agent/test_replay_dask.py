@@ -42,7 +42,6 @@ def uids(server: EmbeddedTiled, beamline: Beamline) -> list[str]:
     return store(server, RAW, *(beamline.step_scan(30) for _ in range(3)))
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(600)  # two workers that compile everything anew take minutes
 def test_interrupted_workers_end_with_it(

@@ -207,7 +207,6 @@ def interrupt_the_pace() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_interrupted_processes_end_with_it(
     replay: ReplayCommand, uids: list[str], tmp_path: Path

@@ -100,7 +100,6 @@ def test_joins_late_and_ends_without_a_stop(
     watch.check_replays(uid)
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_server_killed_and_hanging(
     tmp_path: Path, run_engine: RunEngine, caplog: pytest.LogCaptureFixture

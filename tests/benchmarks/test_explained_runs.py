@@ -10,7 +10,6 @@ from ringwatch.agent.account.titles import title
 from ringwatch.benchmarks.explained_runs import FAULTS, explain_run
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_the_cause_is_named_in_ten_of_ten(tmp_path: Path) -> None:
     runs = [explain_run(tmp_path / str(n), n) for n in range(10)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,12 +11,6 @@ from ringwatch.benchmarks.flags.recheck import check_names, recheck
 from ringwatch.benchmarks.flags.task import Task
 
 OLD, NEW = {"code": "0a", "seed": 1}, {"code": "0b", "seed": 1}
-
-
-def taken_over(*arguments: Any) -> Iterator[str]:
-    """Names of pieces that came out the same, and the ledger is today's."""
-    adopt = yield from recheck(*arguments)
-    adopt()
 
 
 def doubled(number: int) -> dict[str, int]:
@@ -40,27 +32,37 @@ def path(tmp_path: Path) -> Path:
 def test_equal_pieces_are_taken_over(path: Path) -> None:
     with pytest.raises(LedgerError, match="--recheck"):
         Ledger(path, NEW)
-    assert len(set(taken_over(path, NEW, PIECES, 4))) == 4
+    assert len(set(recheck([(path, NEW, PIECES)], 4))) == 4
     ledger = Ledger(path, NEW)
     assert len(ledger) == 9
     assert ledger.rechecked == [{"from": "0a", "pieces": 4}]
-    assert not list(taken_over(path, NEW, PIECES, 4))
+    assert not list(recheck([(path, NEW, PIECES)], 4))
 
 
 def test_a_piece_that_differs_keeps_the_ledger_as_it_is(path: Path) -> None:
     pieces = PIECES | {"7": Task("alarms", "7", doubled, (8,))}
     before = path.read_bytes()
     with pytest.raises(LedgerError, match=r"'7' comes out differently.*another folder"):
-        list(taken_over(path, NEW, pieces, 9))
+        list(recheck([(path, NEW, pieces)], 9))
+    assert path.read_bytes() == before
+
+
+def test_ledgers_are_taken_over_together_or_none(path: Path, tmp_path: Path) -> None:
+    other = Ledger(tmp_path / "b.jsonl", OLD)
+    other.add("7", {"twice": 15})
+    ledgers = [(path, NEW, PIECES), (other.path, NEW, PIECES)]
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match=r"b\.jsonl: '7' comes out differently"):
+        list(recheck(ledgers, 9))
     assert path.read_bytes() == before
 
 
 def test_other_work_is_not_taken_over(path: Path) -> None:
     with pytest.raises(LedgerError, match="belongs to other work"):
-        list(taken_over(path, {"code": "0b", "seed": 2}, PIECES, 9))
+        list(recheck([(path, {"code": "0b", "seed": 2}, PIECES)], 9))
     few = {name: task for name, task in PIECES.items() if name != "3"}
     with pytest.raises(LedgerError, match="'3'"):
-        list(taken_over(path, NEW, few, 9))
+        list(recheck([(path, NEW, few)], 9))
 
 
 def test_what_a_change_touches_is_done_anew(tmp_path: Path) -> None:
@@ -77,10 +79,7 @@ def test_what_a_change_touches_is_done_anew(tmp_path: Path) -> None:
     ledger = Ledger(path, OLD)
     for name, result in told.items():
         ledger.add(name, result)
-    before = path.read_bytes()
-    list(recheck(path, NEW, pieces, 9, ["ice"]))
-    assert path.read_bytes() == before  # until all ledgers came out the same
-    assert list(taken_over(path, NEW, pieces, 9, ["ice", "strain"])) == ["one", "six"]
+    assert list(recheck([(path, NEW, pieces)], 9, ["ice", "strain"])) == ["one", "six"]
     ledger = Ledger(path, NEW)
     assert [name for name, _ in ledger.results()] == ["one", "six"]
     note = {"from": "0a", "pieces": 2, "anew": ["ice", "strain"], "forgotten": 4}

@@ -190,7 +190,6 @@ def test_replay_tells_of_the_peer_and_of_the_floor(tmp_path: Path) -> None:
 # -- generator --------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # pymatgen's and PyXtal's
 def test_generator_rows_are_whole() -> None:

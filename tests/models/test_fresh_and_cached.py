@@ -21,7 +21,6 @@ for values in (peaks.q, peaks.strength, x):
 """
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_compiled_just_now_or_kept_gives_the_same_bits(tmp_path):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}

@@ -14,7 +14,6 @@ import pytest
 RINGWATCH = str(Path(sys.executable).with_name("ringwatch"))
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_the_demo_stays_until_ctrl_c(tmp_path: Path) -> None:
     said = tmp_path / "said.txt"

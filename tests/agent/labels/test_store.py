@@ -183,7 +183,6 @@ def test_hostile_lines_are_left_out(
     assert max(len(record.getMessage()) for record in caplog.records) < 1000
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_tiled_comes_back(
     tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture

@@ -50,7 +50,6 @@ def command(
     return run
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(900)  # Tiled reads and writes for most of it
 def test_new_phases_are_found_named_and_labelled(
@@ -88,7 +87,6 @@ def test_new_phases_are_found_named_and_labelled(
     assert told["step"] == "promote"
 
 
-@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_flag_is_taught_from_stored_frames(

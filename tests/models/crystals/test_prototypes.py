@@ -206,7 +206,6 @@ def test_decorated_crystals_of_real_structures_keep_their_group(shared_data):
     assert right >= 0.995 * seen
 
 
-@pytest.mark.slow
 @pytest.mark.long
 def test_aflows_prototypes_join_without_the_types_kept_for_reports(shared_data):
     path = shared_data / "structures.parquet"
