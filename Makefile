@@ -9,7 +9,7 @@ OPTIONS ?=
 # Tests run in so many processes, each with one thread.
 PROCESSES ?= 2
 # And those that spend half of their time waiting for servers and services.
-WAITING ?= 3
+WAITING ?= 4
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed$(EXTRAS)
 FOLDERS := agent benchmarks models plans simulated_beamline
@@ -19,6 +19,8 @@ export OMP_NUM_THREADS ?= 1
 export NUMBA_NUM_THREADS ?= 1
 # Tests load ONNX Runtime themselves, too: it would report to its maker.
 export ORT_DISABLE_TELEMETRY ?= 1
+# Hundreds of processes begin in tests: none should compile all of ours anew.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test long endure lint types imports kernels docs bench lock clean
 
@@ -36,7 +38,7 @@ long: $(STAMP) kernels
 
 # Crashes, outages, bursts, fuzz and a soak at full length; quick forms are in `test`.
 endure: $(STAMP)
-	RINGWATCH_ENDURE=full $(BIN)/python -m pytest tests/endure -n $(WAITING) --dist worksteal -m 'not alone'
+	RINGWATCH_ENDURE=full $(BIN)/python -m pytest tests/endure -n $(WAITING) --dist load --maxschedchunk 1 -m 'not alone'
 	RINGWATCH_ENDURE=full $(BIN)/python -m pytest tests/endure -m alone --durations=10
 
 lint: $(STAMP)

@@ -89,7 +89,7 @@ class Stream:
     @property
     def frames_per_point(self) -> int:
         """Frames of one event or stream index, at least one."""
-        return max(1, int(np.prod(self.shape[:-2], dtype=int)))
+        return max(1, math.prod(self.shape[:-2]))
 
     def frame(self, index: int, seq_num: int, locator: Locator) -> FrameRef:
         """Refer to one frame; when it was taken only its event says."""

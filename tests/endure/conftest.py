@@ -30,6 +30,27 @@ def measures_time(test: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.alone(test) if FULL else test
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Those that may last longest go first; a process has two at once: a short beside.
+
+    What waits behind a long one waits until that is through, while others are idle.
+    """
+    if not FULL:
+        return
+    longest = float(config.getini("timeout"))
+
+    def lasts(item: pytest.Item) -> float:
+        marked = item.get_closest_marker("timeout")
+        return float(marked.args[0]) if marked else longest
+
+    items.sort(key=lasts, reverse=True)
+    for process in range(getattr(config, "workerinput", {}).get("workercount", 0)):
+        items.insert(2 * process + 1, items.pop())
+
+
 @pytest.fixture(autouse=True)
 def no_service_is_left() -> Iterator[None]:
     """A test that fails leaves no process behind."""

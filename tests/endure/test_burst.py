@@ -20,14 +20,14 @@ from ringwatch.agent.sinks.memory import MemorySink
 from ringwatch.agent.sources.zmq import ZmqSource
 from ringwatch.models.inputs import PatternError
 
-from .conftest import FULL, measures_time
+from .conftest import FULL
 from .flights import FrameStore, small_geometry
 from .service import free_port, publisher
 
 FRAMES = 60_000 if FULL else 2_000
 JOINED_AT = 100
 SIDE = 64
-PATIENCE_S = 1200.0
+PATIENCE_S = 1800.0
 
 
 class Slow:
@@ -93,8 +93,7 @@ def send(live: list[NamedDocument], proxy: Proxy, source: ZmqSource) -> None:
         time.sleep(2.0)
 
 
-@measures_time
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 def test_every_frame_has_its_final_verdict_in_the_end(
     tmp_path: Path, proxy: Proxy, figure: Callable[..., None]
 ) -> None:

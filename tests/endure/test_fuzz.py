@@ -16,7 +16,7 @@ import pytest
 
 from .conftest import FULL
 from .fuzzing.corpus import make_corpus
-from .fuzzing.guard import MEMORY, read_state
+from .fuzzing.guard import EVERY, MEMORY, read_state
 
 DRIVE = Path(__file__).with_name("fuzzing") / "drive.py"
 CAN_GUIDE = importlib.util.find_spec("atheris") is not None
@@ -66,6 +66,7 @@ def test_the_numbers_are_those_that_were_promised() -> None:
     total = sum(number for _, _, number in parts())
     of_files = sum(number for target, _, number in parts() if target == "files")
     assert (total, of_files) == ((1_000_000, 50_000) if FULL else (20_000, 900))
+    assert not any(number % EVERY for _, _, number in parts()), "the last is looked at"
 
 
 @pytest.fixture(scope="module")

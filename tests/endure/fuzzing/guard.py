@@ -24,6 +24,10 @@ WALL_S = 20.0
 MEMORY = 400 << 20
 """Bytes that inputs may add to the process, address space and resident memory."""
 
+EVERY = 50
+"""Inputs from one look at resident memory to the next, for a look takes as long as an
+input. It is at the peak: what grew between is seen."""
+
 FIELDS = struct.Struct("<4Q")
 """Inputs begun, done, accepted whole, refused."""
 
@@ -76,8 +80,8 @@ class Guard:
         took = time.process_time() - began
         if took > CPU_S:
             raise Slow(f"input {self._counts[0]} took {took:.1f} s")
-        if self._most_kb and peak_kb() > self._most_kb:
-            raise Large(f"input {self._counts[0]}: {peak_kb()} kB are resident")
+        if self._most_kb and self._counts[0] % EVERY == 0 and peak_kb() > self._most_kb:
+            raise Large(f"by input {self._counts[0]}, {peak_kb()} kB were resident")
 
     def _count(self, which: int) -> None:
         self._counts[which] += 1
