@@ -95,7 +95,7 @@ def soak(
     return uids, held
 
 
-@pytest.mark.timeout(2700)
+@pytest.mark.timeout(3600)
 def test_memory_and_files_stay_as_they_are(
     tmp_path: Path, figure: Callable[..., None]
 ) -> None:
