@@ -132,7 +132,14 @@ class _Fetching:
     @property
     def vain(self) -> bool:
         """Whether it failed, so long ago that it may be had now."""
-        return self._ended.is_set() and time.monotonic() > self._retry_at
+        if not self._ended.is_set() or self._has_come:
+            return False
+        return time.monotonic() > self._retry_at
+
+    @property
+    def _has_come(self) -> bool:
+        """Once it ended: whether all its frames are here."""
+        return self._whole and self._series.frames > 0
 
     @property
     def _left(self) -> float:
@@ -144,7 +151,7 @@ class _Fetching:
         while not self._ended.wait(max(0.0, self._left)):
             if self._left < 0:
                 return self._failed("has not come yet")
-        if self._whole and self._series.frames:
+        if self._has_come:
             return self._series
         return self._failed(
             f"neither passed here nor can be fetched from Tiled: {self._failure}"

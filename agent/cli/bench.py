@@ -147,20 +147,24 @@ def _flags(
         raise SettingsError(f"--anew: {error}") from error
     out.mkdir(parents=True, exist_ok=True)
     err = Console(stderr=True)
-    try:
-        if recheck:
-            same = sum(1 for _ in recheck_ledgers(form, seed, out, recheck, anew))
-            err.print(f"{same} pieces came out the same again", **_PLAIN)
-        ledgers = open_ledgers(form, seed, out)
-    except LedgerError as error:
-        raise SettingsError(f"--out: {error}") from error
-    every = tasks(form, seed)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
+    try:
+        if recheck:
+            again = recheck_ledgers(form, seed, out, recheck, anew)
+            with Progress(*columns, console=err) as progress:
+                bar = progress.add_task("flags: again", total=len(again))
+                for _ in again.repeat(processes):
+                    progress.advance(bar)
+            err.print(f"{len(again)} pieces came out the same again", **_PLAIN)
+        ledgers = open_ledgers(form, seed, out)
+    except LedgerError as error:
+        raise SettingsError(f"--out: {error}") from error
+    every = tasks(form, seed)
 
     def kept() -> int:
         return sum(task.name in ledgers[task.ledger] for task in every)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -97,10 +98,15 @@ def _watch(
     end. The second source is only for runs that the first came late for.
     """
     ear, *helpers = sources
-    before, told, helped = "", time.monotonic(), True
+    before, told, helped, warm = "", time.monotonic(), True, False
     while True:
-        now = _counts(agent)
-        notify.pulse(agent.report, now)
+        now, report = _counts(agent), agent.report
+        if report.ready and not warm:
+            # What was imported stays: not gone through in each collection of garbage.
+            # pyFAI asks for one with each geometry, a third of a second in all.
+            gc.freeze()
+            warm = True
+        notify.pulse(report, now)
         if notes is not None:
             notes.mark()
         if ending.wait(min(MARK_S, notify.interval_s)):

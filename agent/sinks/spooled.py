@@ -76,7 +76,7 @@ class SpooledSink:
         *,
         api_key: str | None = None,
         container: str = "analysis",
-        batch: int = 25,
+        batch: int = 250,
         interval: float = 1.0,
         max_memory_bytes: int = 256 << 20,
         max_spool_bytes: int = 64 << 30,

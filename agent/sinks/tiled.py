@@ -61,7 +61,7 @@ class TiledSink(QueuedSink):
         *,
         api_key: str | None = None,
         container: str = "analysis",
-        batch: int = 25,
+        batch: int = 250,
         interval: float = 1.0,
         limit: int = 4000,
     ) -> None:

@@ -6,9 +6,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,6 @@ from ringwatch.agent import (
     stretch_kernel,
     sums,
 )
-from ringwatch.agent.replay_many import end_with_parent
 from ringwatch.benchmarks.flags import (
     baselines,
     case,
@@ -51,9 +48,9 @@ from ringwatch.benchmarks.flags import (
 from ringwatch.benchmarks.flags.false_alarms import draw_runs, judge_run
 from ringwatch.benchmarks.flags.ledger import Ledger
 from ringwatch.benchmarks.flags.plan import Form, Piece, recall_pieces
-from ringwatch.benchmarks.flags.recheck import recheck
+from ringwatch.benchmarks.flags.recheck import Recheck
 from ringwatch.benchmarks.flags.tally import summarize
-from ringwatch.benchmarks.flags.task import Task
+from ringwatch.benchmarks.flags.task import Task, do_all
 from ringwatch.benchmarks.flags.whole_frames import draw_frame_runs, judge_frame_run
 
 __all__ = [
@@ -151,8 +148,8 @@ def open_ledgers(form: Form, seed: int, out: Path) -> dict[str, Ledger]:
 
 def recheck_ledgers(
     form: Form, seed: int, out: Path, number: int, anew: Collection[str] = ()
-) -> Iterator[str]:
-    """Take over ledgers of earlier code, see ``recheck``; yields what came out equal.
+) -> Recheck:
+    """How to take over ledgers of earlier code.
 
     Parameters
     ----------
@@ -165,10 +162,10 @@ def recheck_ledgers(
     Raises
     ------
     LedgerError
-        Where a piece comes out differently; then all are left as they are.
+        If one is of other work altogether.
     """
     every = tasks(form, seed)
-    return recheck(
+    return Recheck(
         (
             (path, work, {task.name: task for task in every if task.ledger == name})
             for name, path, work in _ledgers(form, seed, out)
@@ -203,29 +200,9 @@ def work(
         1: in this one.
     """
     due = [task for task in every if task.name not in ledgers[task.ledger]]
-    if processes <= 1:
-        for task in due:
-            ledgers[task.ledger].add(task.name, task.do(*task.arguments))
-            yield task
-        return
-    # Started afresh: a forked process would share numba's and OpenMP's locks.
-    with ProcessPoolExecutor(
-        processes, mp_context=get_context("spawn"), initializer=end_with_parent
-    ) as pool:
-        running: dict[Future[dict[str, Any]], Task] = {}
-        waiting = iter(due)
-        while True:
-            for task in waiting:
-                running[pool.submit(task.do, *task.arguments)] = task
-                if len(running) >= 2 * processes:
-                    break
-            if not running:
-                return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                task = running.pop(future)
-                ledgers[task.ledger].add(task.name, future.result())
-                yield task
+    for task, result in do_all(due, processes):
+        ledgers[task.ledger].add(task.name, result)
+        yield task
 
 
 def report(form: Form, seed: int, ledgers: dict[str, Ledger]) -> dict[str, Any]:

@@ -171,4 +171,4 @@ def test_a_chunk_that_nothing_packs_has_its_own_length(
         data = file.create_dataset("data", (1, 8, 8), "u2", chunks=(1, 8, 8), **filters)
         data.id.write_direct_chunk((0, 0, 0), bytes(length), filter_mask=mask)
     with pytest.raises(error):
-        FrameReader(roots=[tmp_path]).read(ref_to(path, 0))
+        FrameReader(roots=[tmp_path], timeout_s=0).read(ref_to(path, 0))

@@ -114,6 +114,31 @@ def test_failure_is_not_for_good(
     assert caplog.text.count("cannot be fetched") == 1
 
 
+def test_dark_that_came_while_nobody_asked_is_kept(
+    reduction: Reduction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long after its fetch ended the next frame wants it."""
+    monkeypatch.setattr(darks, "HANGING_S", 0.1)
+    monkeypatch.setattr(darks, "RETRY_S", 0.0)
+    hanging, asked = threading.Event(), 0
+
+    def fetch(uid: str) -> Frames:
+        nonlocal asked
+        asked += 1
+        hanging.wait(30)
+        yield from [np.ones(SHAPE)] * 3
+
+    book = DarkBook(fetch)
+    assert not is_there(book, reduction)
+    hanging.set()
+    for thread in threading.enumerate():
+        if thread.name == "dark run dark":
+            thread.join(30)
+    time.sleep(0.01)
+    assert is_there(book, reduction)
+    assert asked == 1
+
+
 def test_run_without_frames_is_no_dark(reduction: Reduction) -> None:
     with pytest.raises(MissingFrameError, match="it has no frames"):
         DarkBook(lambda uid: []).find("raw", "dark", reduction)
